@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"weir/security/origin"
+	"weir/security/token"
+)
+
+// Config is what a Server is made of. It is read once by New and not kept:
+// each part gets the values that it needs and no more. The zero value denies
+// everything and cannot be served: there is no listener without TLS.
+type Config struct {
+	Listen       string // public listener, TLS only
+	APIListen    string // internal listener: server API, health, metrics
+	HealthListen string // health and metrics only; "" is off
+
+	TLS          *tls.Config      // certificate source, versions, curves; shared by all handshakes
+	CertNotAfter func() time.Time // for the expiry metric; nil if unknown
+
+	Tokens          *token.Verifier // nil: no token can be checked, so none is accepted
+	AllowAnonymous  bool            // a connection without a token is user ""
+	Origins         *origin.List    // nil allows none
+	AllowNoOrigin   bool            // accept a handshake without Origin (native clients)
+	AllowTokenInURL bool            // accept ?token=; the token then stands in access logs of every hop
+
+	APIKey     string      // "" refuses every call of the server API
+	Namespaces []Namespace // the namespace "" always exists
+
+	Dev *Dev // demo page at "/"; nil outside --dev
+
+	Limits      Limits
+	Log         *slog.Logger
+	Version     string
+	Pollers     int // shards; 0 is one per core
+	ReusePort   bool
+	Congestion  string // TCP congestion control; "" is the system's
+	Compression bool   // permessage-deflate, if the client offers it
+	EnableEcho  bool   // /echo, for conformance runs
+}
+
+// Dev is what --dev shows at "/".
+type Dev struct {
+	Page []byte // HTML
+	CSP  string // value of Content-Security-Policy
+}
+
+// Namespace holds the options of the channels "Name:…". Names of options are
+// those of the YAML file, without underscores.
+type Namespace struct {
+	Name                      string
+	AllowSubscribeForClient   bool
+	AllowPublishForClient     bool
+	AllowPublishForSubscriber bool
+	MaxOutboxBytes            int // cap inside the connection's total; 0 is the total
+}
+
+// Limits are the operator's bounds (PROTOCOL.md §6). 0 means no limit where
+// the comment says so; elsewhere New refuses it.
+type Limits struct {
+	Connections   int // node; 0: as many as descriptors allow
+	HandshakesMax int // handshakes waiting for the client's next flight
+
+	IPConnectRate  float64 // connects per second, per address or prefix; 0: none
+	IPConnectBurst int
+	IPConnections  int            // open at once, per address or prefix; 0: none
+	IPHandshakes   int            // in flight, per address or prefix; 0: none
+	Exempt         []netip.Prefix // passed over by per-IP and per-user limits
+
+	MessageRate   float64 // messages per second and connection; burst twice the rate; 0: none
+	ByteRate      float64 // payload bytes per second and connection; burst twice the rate; 0: none
+	SubscribeRate float64 // subscribe commands per second and connection; 0: none
+	PingRate      float64 // WebSocket pings per second and connection; 0: none
+
+	MessageSize  int // bytes of one message from a client
+	MaxFragments int // frames of one message; 0: none
+	JSONDepth    int
+	JSONMembers  int
+	EchoSize     int // bytes of one message on /echo
+
+	MaxOutboxBytes int // queued for one connection before it is a slow consumer
+	OutboxBudget   int // queued for all connections
+	PartialBytes   int // half records, frames and messages of all connections
+	TLSKeyCache    int // bytes of AEADs kept for connections in use
+
+	HandshakeTimeout   time.Duration // accept to the end of the TLS handshake
+	HeadTimeout        time.Duration // end of the TLS handshake to a whole request head
+	StaleCloseDelay    time.Duration // 101 to an authenticated session
+	PartialTimeout     time.Duration // first byte to last of a record, frame or message
+	WriteTimeout       time.Duration // data pending of which the kernel takes no byte
+	IdleTimeout        time.Duration // no byte from the peer at all (echo only: others answer pings)
+	SessionMax         time.Duration // life of any connection
+	PingInterval       time.Duration
+	PongTimeout        time.Duration
+	DrainPeriod        time.Duration
+	ExpiredCloseDelay  time.Duration
+	ChannelsPerSession int // subscriptions of one connection; 0: none
+}
+
+// DefaultLimits returns the defaults of the command line.
+func DefaultLimits() Limits {
+	return Limits{
+		HandshakesMax:      4096,
+		IPConnectRate:      50,
+		IPConnectBurst:     200,
+		IPConnections:      1000,
+		IPHandshakes:       64,
+		MessageRate:        100,
+		ByteRate:           1 << 20,
+		SubscribeRate:      50,
+		PingRate:           2,
+		MessageSize:        64 << 10,
+		MaxFragments:       64,
+		JSONDepth:          16,
+		JSONMembers:        1024,
+		EchoSize:           16 << 20,
+		MaxOutboxBytes:     1 << 20,
+		OutboxBudget:       256 << 20,
+		PartialBytes:       32 << 20,
+		TLSKeyCache:        64 << 20,
+		HandshakeTimeout:   3 * time.Second,
+		HeadTimeout:        3 * time.Second,
+		StaleCloseDelay:    10 * time.Second,
+		PartialTimeout:     10 * time.Second,
+		WriteTimeout:       30 * time.Second,
+		IdleTimeout:        60 * time.Second,
+		SessionMax:         24 * time.Hour,
+		PingInterval:       25 * time.Second,
+		PongTimeout:        8 * time.Second,
+		DrainPeriod:        30 * time.Second,
+		ExpiredCloseDelay:  25 * time.Second,
+		ChannelsPerSession: 128,
+	}
+}
