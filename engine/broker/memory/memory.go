@@ -1,0 +1,180 @@
+// Package memory is the broker of a single node: streams live in this process
+// and are gone with it (new epochs tell clients so).
+package memory
+
+import (
+	"context"
+	"crypto/rand"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/engine/broker"
+)
+
+// Options bound the broker.
+type Options struct {
+	Streams   int           // most streams held at once; over it new ones are refused with broker.ErrFull
+	IdleAfter time.Duration // Sweep forgets a stream that nobody attached or published to for so long
+}
+
+const stripes = 64
+
+// Broker implements broker.Broker.
+type Broker struct {
+	sink    broker.Sink
+	options Options
+	seed    maphash.Seed
+	held    atomic.Int64 // streams in all stripes
+	closed  atomic.Bool
+	stripes [stripes]stripe
+}
+
+type stripe struct {
+	mu      sync.Mutex
+	streams map[string]*stream
+}
+
+type stream struct {
+	mu       sync.Mutex // held over numbering and delivery: they are one step
+	offset   uint64
+	epoch    string
+	attached int
+	used     int64 // unix nanoseconds of the last Attach, Detach or Publish
+	gone     bool  // swept: look it up again
+}
+
+// New returns a broker that delivers to sink.
+func New(sink broker.Sink, o Options) *Broker {
+	b := &Broker{sink: sink, options: o, seed: maphash.MakeSeed()}
+	for i := range b.stripes {
+		b.stripes[i].streams = make(map[string]*stream)
+	}
+	return b
+}
+
+// Publish numbers and delivers under the stream's lock, so offsets reach the
+// Sink in order.
+func (b *Broker) Publish(_ context.Context, channel string, m broker.Message) (broker.Position, error) {
+	s, err := b.lock(channel)
+	if err != nil {
+		return broker.Position{}, err
+	}
+	defer s.mu.Unlock()
+	s.offset++
+	pos := broker.Position{Offset: s.offset, Epoch: s.epoch}
+	if s.attached > 0 {
+		b.sink.Deliver(&broker.Publication{Channel: channel, Position: pos, Message: m})
+	}
+	return pos, nil
+}
+
+// Attach implements broker.Broker.
+func (b *Broker) Attach(_ context.Context, channel string) (broker.Position, error) {
+	s, err := b.lock(channel)
+	if err != nil {
+		return broker.Position{}, err
+	}
+	defer s.mu.Unlock()
+	s.attached++
+	return broker.Position{Offset: s.offset, Epoch: s.epoch}, nil
+}
+
+// Detach implements broker.Broker.
+func (b *Broker) Detach(channel string) {
+	p := b.stripe(channel)
+	p.mu.Lock()
+	s := p.streams[channel]
+	p.mu.Unlock()
+	if s == nil {
+		panic("memory: Detach of a channel that nobody attached")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attached == 0 {
+		panic("memory: more Detach than Attach")
+	}
+	s.attached--
+	s.used = time.Now().UnixNano()
+}
+
+// Sweep forgets streams that were not used for Options.IdleAfter before now.
+func (b *Broker) Sweep(now time.Time) (forgotten int) {
+	before := now.Add(-b.options.IdleAfter).UnixNano()
+	for i := range b.stripes {
+		p := &b.stripes[i]
+		p.mu.Lock()
+		for name, s := range p.streams {
+			s.mu.Lock()
+			if s.attached == 0 && s.used < before {
+				s.gone = true
+				delete(p.streams, name)
+				forgotten++
+			}
+			s.mu.Unlock()
+		}
+		p.mu.Unlock()
+	}
+	b.held.Add(-int64(forgotten))
+	return forgotten
+}
+
+// Streams returns how many streams are held.
+func (b *Broker) Streams() int { return int(b.held.Load()) }
+
+// Close refuses further calls and waits for those that run.
+func (b *Broker) Close() error {
+	b.closed.Store(true)
+	for i := range b.stripes {
+		p := &b.stripes[i]
+		p.mu.Lock()
+		for _, s := range p.streams {
+			s.mu.Lock()
+			//lint:ignore SA2001 passing through the lock is the wait
+			s.mu.Unlock()
+		}
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+func (b *Broker) stripe(channel string) *stripe {
+	return &b.stripes[maphash.String(b.seed, channel)%stripes]
+}
+
+// lock returns the channel's stream, made if need be, with its lock held.
+func (b *Broker) lock(channel string) (*stream, error) {
+	for {
+		s, err := b.stream(channel)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		if b.closed.Load() {
+			s.mu.Unlock()
+			return nil, broker.ErrClosed
+		}
+		if !s.gone {
+			s.used = time.Now().UnixNano()
+			return s, nil
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (b *Broker) stream(channel string) (*stream, error) {
+	p := b.stripe(channel)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.streams[channel]; s != nil {
+		return s, nil
+	}
+	if b.held.Add(1) > int64(b.options.Streams) {
+		b.held.Add(-1)
+		return nil, broker.ErrFull
+	}
+	s := &stream{epoch: rand.Text()[:8], used: time.Now().UnixNano()}
+	p.streams[channel] = s
+	return s, nil
+}
