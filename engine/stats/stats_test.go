@@ -259,21 +259,31 @@ func TestCountingBesideScrapes(t *testing.T) {
 	}
 }
 
+// Whatever the allocator does, a whole cache line stands before and behind the cells of a shard.
 func TestShardsDoNotShareCacheLines(t *testing.T) {
-	set := newTestSet(8)
-	owner := make(map[uintptr]int)
-	claim := func(shard int, first, last uintptr) {
-		for line := first / 64; line <= last/64; line++ {
-			if other, taken := owner[line]; taken && other != shard {
-				t.Errorf("shards %d and %d share a cache line", other, shard)
-			}
-			owner[line] = shard
-		}
+	var s Shard
+	if front := unsafe.Offsetof(s.counters); front < cacheLine {
+		t.Errorf("%d bytes before the counters, want %d", front, cacheLine)
 	}
-	for i := range set.Shards() {
-		s := set.Shard(i)
-		claim(i, uintptr(unsafe.Pointer(&s.counters)), uintptr(unsafe.Pointer(&s.gauges))+unsafe.Sizeof(s.gauges)-1)
-		claim(i, uintptr(unsafe.Pointer(&s.labelled[0])), uintptr(unsafe.Pointer(&s.labelled[len(s.labelled)-1]))+7)
+	if back := unsafe.Sizeof(s) - unsafe.Offsetof(s.gauges) - unsafe.Sizeof(s.gauges); back < cacheLine {
+		t.Errorf("%d bytes behind the gauges, want %d", back, cacheLine)
+	}
+	for labels := range 40 { // so that some allocation fills its size class
+		list := make([]string, labels)
+		for i := range list {
+			list[i] = strconv.Itoa(i)
+		}
+		set := New(32, Labels{Refused: list})
+		owner := make(map[uintptr]int)
+		for i := range set.Shards() {
+			for j := range set.Shard(i).labelled {
+				line := uintptr(unsafe.Pointer(&set.Shard(i).labelled[j])) / cacheLine
+				if other, taken := owner[line]; taken && other != i {
+					t.Fatalf("%d labels: shards %d and %d share a cache line", labels, other, i)
+				}
+				owner[line] = i
+			}
+		}
 	}
 }
 
