@@ -1,0 +1,101 @@
+package grant
+
+import (
+	"errors"
+	"strings"
+)
+
+// MaxChannelBytes bounds a channel name and a pattern.
+const MaxChannelBytes = 255
+
+// What is wrong with a channel name or pattern. Static: a peer sends as many as it likes.
+var (
+	ErrEmpty     = errors.New("channel name is empty")
+	ErrTooLong   = errors.New("channel name is longer than 255 bytes")
+	ErrCharacter = errors.New("channel name holds a byte that is not printable ASCII")
+	ErrWildcard  = errors.New("channel name holds a *, which only patterns may")
+)
+
+// CheckChannel tells whether name can be the name of one channel: 1 to 255 bytes of printable ASCII
+// (0x20 to 0x7e) without `*`. The error is one of this package's static values.
+func CheckChannel(name string) error {
+	if err := CheckPattern(name); err != nil {
+		return err
+	}
+	if IsPattern(name) {
+		return ErrWildcard
+	}
+	return nil
+}
+
+// CheckPattern is CheckChannel with `*` allowed, for grants and wildcard subscriptions.
+func CheckPattern(pattern string) error {
+	if len(pattern) == 0 {
+		return ErrEmpty
+	}
+	if len(pattern) > MaxChannelBytes {
+		return ErrTooLong
+	}
+	for i := range len(pattern) {
+		if c := pattern[i]; c < 0x20 || c > 0x7e {
+			return ErrCharacter
+		}
+	}
+	return nil
+}
+
+// IsPattern reports whether name holds a `*` and so stands for many channels.
+func IsPattern(name string) bool { return strings.IndexByte(name, '*') >= 0 }
+
+// Match reports whether name matches pattern, where each `*` stands for any run of characters, also
+// none, and every other byte for itself. A `*` in name is matched only by a `*` in pattern, so that
+// Match(p, q) of two patterns means that p covers every name that q matches. The parts between the
+// stars are found leftmost first, which needs no going back: the work is linear in both lengths for
+// ordinary patterns and never more than their product. No allocation.
+func Match(pattern, name string) bool {
+	star := strings.IndexByte(pattern, '*')
+	if star < 0 {
+		return pattern == name && !IsPattern(name)
+	}
+	if !strings.HasPrefix(name, pattern[:star]) {
+		return false
+	}
+	name, pattern = name[star:], pattern[star+1:]
+	for {
+		star = strings.IndexByte(pattern, '*')
+		if star < 0 {
+			return strings.HasSuffix(name, pattern)
+		}
+		at := strings.Index(name, pattern[:star])
+		if at < 0 {
+			return false
+		}
+		name, pattern = name[at+star:], pattern[star+1:]
+	}
+}
+
+// Namespace is the part of a channel name before the first `:`, without a leading `$`; "" if the
+// name has none. It aliases channel.
+func Namespace(channel string) string {
+	channel = strings.TrimPrefix(channel, "$")
+	name, _, found := strings.Cut(channel, ":")
+	if !found {
+		return ""
+	}
+	return name
+}
+
+// NeedsToken reports whether subscribing to channel takes a subscription token: its name starts
+// with `$`.
+func NeedsToken(channel string) bool { return strings.HasPrefix(channel, "$") }
+
+// UserLimited reads the `#user` at the end of a channel name. Limited says that there is one (the
+// last `#` counts); allowed, that user may use the channel as far as this rule goes. A limited
+// channel is never open to the anonymous user "".
+func UserLimited(channel, user string) (limited, allowed bool) {
+	at := strings.LastIndexByte(channel, '#')
+	if at < 0 {
+		return false, true
+	}
+	return true, user != "" && channel[at+1:] == user
+}
