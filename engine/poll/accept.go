@@ -1,0 +1,149 @@
+package poll
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	firstPause = time.Millisecond
+	maxPause   = 50 * time.Millisecond // the longest a peer waits after descriptors have come free again
+)
+
+// Serve accepts until Close and then returns nil. Each connection goes to the loop
+// with the fewest. One goroutine may call it.
+func (l *Listener) Serve(loops []*Loop) error {
+	if len(loops) == 0 {
+		return errors.New("poll: Serve needs a loop")
+	}
+	for {
+		tc, err := l.ln.AcceptTCP()
+		if err == nil {
+			err = l.take(tc, loops)
+		}
+		select {
+		case <-l.done:
+			return nil
+		default:
+		}
+		if err == nil {
+			l.pause = 0
+			continue
+		}
+		if !l.trouble(err) {
+			return nil
+		}
+	}
+}
+
+// take decides about one connection. The cheap bound comes first: Admit may charge the peer.
+func (l *Listener) take(tc *net.TCPConn, loops []*Loop) error {
+	loop, open := fewest(loops)
+	if open >= l.cfg.MaxConns {
+		l.turnAway(tc, &l.full)
+		return nil
+	}
+	remote, ok := tc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		l.turnAway(tc, &l.failed)
+		return nil
+	}
+	peer := addrPort(remote).Addr()
+	if l.cfg.Admit != nil && !l.cfg.Admit(peer) {
+		l.turnAway(tc, &l.refused)
+		return nil
+	}
+	if err := loop.Add(tc); err != nil {
+		l.release(peer)
+		return err
+	}
+	l.accepted.Add(1)
+	return nil
+}
+
+func (l *Listener) release(peer netip.Addr) {
+	if l.cfg.Release != nil {
+		l.cfg.Release(peer)
+	}
+}
+
+// fewest returns the loop with the fewest connections, and the sum of all.
+func fewest(loops []*Loop) (least *Loop, open int) {
+	few := 0
+	for _, loop := range loops {
+		n := loop.Len()
+		open += n
+		if least == nil || n < few {
+			least, few = loop, n
+		}
+	}
+	return least, open
+}
+
+// turnAway closes with a reset: an orderly close would leave us a minute of TIME_WAIT for each.
+func (l *Listener) turnAway(tc *net.TCPConn, n *atomic.Uint64) {
+	n.Add(1)
+	_ = tc.SetLinger(0)
+	_ = tc.Close()
+}
+
+// trouble deals with a failed accept and pauses, ever longer while it lasts.
+// It reports false when the listener was closed meanwhile.
+func (l *Listener) trouble(err error) bool {
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		l.exhausted.Add(1)
+		l.shed()
+	case errors.Is(err, ErrStopped):
+		l.failed.Add(1)
+	default:
+		l.failed.Add(1)
+	}
+	if now := time.Now(); !now.Before(l.nextLog) {
+		l.nextLog = now.Add(time.Second)
+		l.cfg.Log.Error("cannot accept connections; for \"too many open files\" raise LimitNOFILE or lower --connections",
+			"listener", l.cfg.Addr, "error", err, "exhausted", l.exhausted.Load(), "failed", l.failed.Load())
+	}
+	l.pause = min(max(2*l.pause, firstPause), maxPause)
+	t := time.NewTimer(l.pause)
+	defer t.Stop()
+	select {
+	case <-l.done:
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// shed answers a peer although no descriptor is left: the spare one is given up for
+// the time of one accept. Otherwise the peer would hang, and the queue stay ready
+// and keep us busy.
+func (l *Listener) shed() {
+	l.spareMu.Lock()
+	defer l.spareMu.Unlock()
+	select {
+	case <-l.done:
+		return
+	default:
+	}
+	if l.spare != nil {
+		_ = l.spare.Close()
+		l.spare = nil
+		// Not to wait: the queue may have been emptied, and the spare is missing now.
+		_ = l.ln.SetDeadline(time.Now().Add(firstPause))
+		if tc, err := l.ln.AcceptTCP(); err == nil {
+			_ = tc.SetLinger(0)
+			_ = tc.Close()
+		}
+		_ = l.ln.SetDeadline(time.Time{})
+	}
+	// Another goroutine may have taken the number; then the next shed tries again.
+	if f, err := os.Open(os.DevNull); err == nil {
+		l.spare = f
+	}
+}

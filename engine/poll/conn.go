@@ -1,0 +1,119 @@
+package poll
+
+import (
+	"errors"
+
+	"github.com/lesismal/nbio"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrClosed is returned by Write when the connection is closed, closing, or was closed by this write.
+	ErrClosed = errors.New("poll: connection is closed")
+	// ErrUnsent is returned by Write when the bytes would exceed MaxUnsent. The connection is closed.
+	ErrUnsent = errors.New("poll: more bytes queued than MaxUnsent")
+)
+
+const (
+	flagClosed   = 1 << iota // closed by us; Closed follows
+	flagFinish               // Finish was called: input is discarded, no more writes
+	flagShut                 // SHUT_WR was sent
+	flagQueued               // nbio holds bytes; the last of them going out is to be told
+	flagReported             // in Loop.drained
+)
+
+// Conn is one connection. Its storage belongs to the handler, usually as a
+// field of the handler's own struct, at an address that does not change between
+// Open and Closed. All methods and Slot are for the loop's goroutine only.
+// It must not be copied while open.
+type Conn struct {
+	_ noCopy
+
+	nb     *nbio.Conn // nil: not open
+	loop   *Loop
+	unsent int32  // bytes nbio holds, as Unsent
+	index  uint32 // place in loop.conns
+
+	// Slot is free for the handler, for example its own table's index. poll keeps it as it is.
+	Slot uint32
+
+	flags uint8
+}
+
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// Write gives b to the kernel, and what the kernel does not take is copied and
+// sent as soon as it does; b may be reused at once. The last queued byte going out
+// is told by Handler.Writable. On error the connection is closed or closing, and
+// Closed follows: nothing else is to be done about it.
+func (c *Conn) Write(b []byte) error {
+	if c.nb == nil || c.flags&(flagClosed|flagFinish) != 0 {
+		return ErrClosed
+	}
+	if len(b) > c.loop.maxUnsent-int(c.unsent) {
+		c.loop.overUnsent(c, len(b))
+		return ErrUnsent
+	}
+	c.unsent += int32(len(b)) // Loop.written subtracts what goes out, also during the call
+	if _, err := c.nb.Write(b); err != nil {
+		c.gone() // nbio closed it during this call, or had before
+		return ErrClosed
+	}
+	if c.unsent > 0 {
+		c.flags |= flagQueued
+	}
+	return nil
+}
+
+// Unsent is the number of bytes that were written and that the kernel has not taken yet.
+func (c *Conn) Unsent() int { return int(c.unsent) }
+
+// Finish ends the connection without loss: once everything written has gone to
+// the kernel the sending side is shut, and input is discarded (Data is no longer
+// called) until the peer closes too, which Closed tells. Whoever calls Finish
+// keeps the time and calls Abort when the peer takes too long.
+func (c *Conn) Finish() {
+	if c.nb == nil || c.flags&(flagClosed|flagFinish) != 0 {
+		return
+	}
+	c.flags |= flagFinish
+	if c.unsent == 0 {
+		c.shut()
+	}
+}
+
+// Abort closes the connection now. Queued bytes are dropped, and unread input
+// makes the kernel send a reset. Closed follows.
+func (c *Conn) Abort() {
+	if c.nb == nil || c.flags&flagClosed != 0 {
+		return
+	}
+	_ = c.nb.Close() // close(2) failing leaves nothing to be done
+	c.gone()
+}
+
+// gone notes that the descriptor was closed by a call from the handler.
+func (c *Conn) gone() {
+	c.flags |= flagClosed
+	c.unsent = 0
+	if c.loop.current != c {
+		c.loop.freed.note(c.nb.Hash())
+	}
+}
+
+// shut sends our FIN. The number is only used when nbio says that it is still
+// this connection's; nobody but the loop can close it in between.
+func (c *Conn) shut() {
+	if c.flags&flagShut != 0 {
+		return
+	}
+	c.flags |= flagShut
+	if _, err := c.nb.Write(nil); err != nil {
+		return
+	}
+	// ENOTCONN after a reset: the hang-up is already on its way.
+	_ = unix.Shutdown(c.nb.Hash(), unix.SHUT_WR)
+}

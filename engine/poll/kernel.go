@@ -1,0 +1,83 @@
+package poll
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"reflect"
+	"sync"
+	"syscall"
+
+	"github.com/lesismal/nbio"
+	"github.com/lesismal/nbio/logging"
+)
+
+// duplicate makes the descriptor that nbio will own, closing nc when it succeeds.
+// nbio duplicates without close-on-exec; the lock keeps a fork from seeing it so.
+func duplicate(nc net.Conn) (*nbio.Conn, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	nb, err := nbio.NBConn(nc)
+	if err != nil {
+		return nil, err
+	}
+	syscall.CloseOnExec(nb.Hash())
+	return nb, nil
+}
+
+// startEngine starts g and marks the descriptors it made close-on-exec.
+// A child holding one would keep closed connections registered.
+func startEngine(g *nbio.Engine) error {
+	pollers := reflect.ValueOf(g).Elem().FieldByName("pollers")
+	if !hasDescriptors(pollers) {
+		return errDescriptors
+	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := g.Start(); err != nil {
+		return err
+	}
+	for _, name := range descriptorFields {
+		syscall.CloseOnExec(int(pollers.Index(0).Elem().FieldByName(name).Int()))
+	}
+	return nil
+}
+
+var errDescriptors = errors.New("poll: this version of nbio keeps its descriptors elsewhere")
+
+// hasDescriptors reports whether the poller's descriptors are where the pinned version
+// of nbio has them: in unexported fields. It offers no other way to them. A test
+// looks at every descriptor of a loop.
+func hasDescriptors(pollers reflect.Value) bool {
+	if !pollers.IsValid() || pollers.Kind() != reflect.Slice || pollers.Type().Elem().Kind() != reflect.Pointer {
+		return false
+	}
+	for _, name := range descriptorFields {
+		f, ok := pollers.Type().Elem().Elem().FieldByName(name)
+		if !ok || f.Type.Kind() != reflect.Int {
+			return false
+		}
+	}
+	return true
+}
+
+// silenceNbio replaces nbio's logger, which is one per process and prints to
+// standard output. It can only be replaced before the first engine runs, because
+// nbio reads it without a lock: hence the one Once of the package.
+var silenceNbio sync.Once
+
+// nbioLog passes nbio's errors on (a failing epoll_wait, a panic in its close
+// callbacks) and drops the rest.
+type nbioLog struct{ log *slog.Logger }
+
+func replaceNbioLog(log *slog.Logger) {
+	silenceNbio.Do(func() { logging.SetLogger(nbioLog{log}) })
+}
+
+func (nbioLog) Debug(string, ...any) {}
+func (nbioLog) Info(string, ...any)  {}
+func (nbioLog) Warn(string, ...any)  {}
+func (l nbioLog) Error(format string, v ...any) {
+	l.log.Error("nbio", "message", fmt.Sprintf(format, v...))
+}

@@ -1,0 +1,153 @@
+package poll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ListenConfig configures a Listener. All of it is immutable after Listen.
+type ListenConfig struct {
+	Addr         string        // host:port; without a host, every IPv4 and IPv6 address
+	Flag         string        // the option that Addr came from, for error messages; "": --listen
+	ReusePort    bool          // SO_REUSEPORT: several listeners on one address
+	Congestion   string        // TCP congestion control by name; "": the system's
+	NotSentLowat int           // bytes, TCP_NOTSENT_LOWAT; 0: the system's
+	UserTimeout  time.Duration // TCP_USER_TIMEOUT: how long sent data may stay unacknowledged; 0: the system's
+	// MaxConns is the number of connections of all loops together above which a newcomer is
+	// closed; 0: Capacity.
+	MaxConns int
+	// Admit decides about a peer before anything is spent on it; nil admits all. It is called by
+	// Serve's goroutine.
+	Admit func(peer netip.Addr) bool
+	// Release is told of a peer that Admit let in and that no loop took (out of descriptors,
+	// loop stopped), so Open is not called for it. May be nil.
+	Release func(peer netip.Addr)
+	Log     *slog.Logger
+}
+
+// Listener accepts TCP connections and spreads them over loops.
+type Listener struct {
+	cfg  ListenConfig // immutable
+	ln   *net.TCPListener
+	done chan struct{}
+	once sync.Once
+
+	accepted, refused, full, exhausted, failed atomic.Uint64
+
+	spareMu sync.Mutex
+	spare   *os.File // guarded by spareMu; see shed
+
+	// Owned by Serve.
+	pause   time.Duration
+	nextLog time.Time
+}
+
+// ListenCounters are totals since Listen.
+type ListenCounters struct {
+	Accepted  uint64 // handed to a loop
+	Refused   uint64 // by Admit
+	Full      uint64 // MaxConns reached
+	Exhausted uint64 // EMFILE or ENFILE: closed at once, or could not be accepted
+	Failed    uint64 // accept failed otherwise
+}
+
+// Listen binds the address. Errors name the option and what to do.
+func Listen(ctx context.Context, cfg ListenConfig) (*Listener, error) {
+	if cfg.Flag == "" {
+		cfg.Flag = "--listen"
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.capacity(); err != nil {
+		return nil, err
+	}
+	ln, err := listenTCP(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{cfg: cfg, ln: ln, done: make(chan struct{})}
+	if l.spare, err = os.Open(os.DevNull); err != nil {
+		_ = ln.Close()
+		return nil, fmt.Errorf("%s %s: no descriptor to spare: %w", cfg.Flag, cfg.Addr, err)
+	}
+	return l, nil
+}
+
+func listenTCP(ctx context.Context, cfg ListenConfig) (*net.TCPListener, error) {
+	var optErr error
+	lc := net.ListenConfig{
+		KeepAlive: -1, // the protocols have pings of their own; it would be three system calls per accept
+		Control: func(_, _ string, rc syscall.RawConn) error {
+			if err := rc.Control(func(fd uintptr) { optErr = cfg.setOptions(int(fd)) }); err != nil {
+				return err
+			}
+			return optErr
+		},
+	}
+	lc.SetMultipathTCP(false) // options of an MPTCP listener are not those of its connections
+	ln, err := lc.Listen(ctx, "tcp", cfg.Addr)
+	switch {
+	case optErr != nil:
+		return nil, optErr
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s %s: another process has this address; stop it, or choose another port: %w", cfg.Flag, cfg.Addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s %s: ports below 1024 need CAP_NET_BIND_SERVICE; grant it, or choose another port: %w", cfg.Flag, cfg.Addr, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s %s: must be host:port with an address of this machine: %w", cfg.Flag, cfg.Addr, err)
+	}
+	return ln.(*net.TCPListener), nil
+}
+
+// setOptions sets what accepted sockets inherit from the listening one.
+func (cfg *ListenConfig) setOptions(fd int) error {
+	if cfg.ReusePort {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			return fmt.Errorf("--reuse-port: this system refuses SO_REUSEPORT; leave the option out: %w", err)
+		}
+	}
+	return SocketOptions{Congestion: cfg.Congestion, NotSentLowat: cfg.NotSentLowat, UserTimeout: cfg.UserTimeout}.set(fd)
+}
+
+// Addr is the bound address, with the real port.
+func (l *Listener) Addr() netip.AddrPort { return addrPort(l.ln.Addr().(*net.TCPAddr)) }
+
+// Counters may be called by any goroutine.
+func (l *Listener) Counters() ListenCounters {
+	return ListenCounters{
+		Accepted:  l.accepted.Load(),
+		Refused:   l.refused.Load(),
+		Full:      l.full.Load(),
+		Exhausted: l.exhausted.Load(),
+		Failed:    l.failed.Load(),
+	}
+}
+
+// Close stops accepting; Serve returns. Connections handed over stay. Any goroutine
+// may call it, more than once.
+func (l *Listener) Close() error {
+	var err error
+	l.once.Do(func() {
+		close(l.done)
+		err = l.ln.Close()
+		l.spareMu.Lock()
+		defer l.spareMu.Unlock()
+		if l.spare != nil {
+			_ = l.spare.Close()
+			l.spare = nil
+		}
+	})
+	return err
+}

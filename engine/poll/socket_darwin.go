@@ -1,0 +1,19 @@
+package poll
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptorFields name the descriptors in nbio's poller.
+var descriptorFields = [...]string{"kfd"}
+
+func setCongestion(int, string) error { return unix.ENOTSUP }
+
+func setNotSentLowat(fd, bytes int) error {
+	const notSentLowat = 0x201 // TCP_NOTSENT_LOWAT of netinet/tcp.h
+	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, notSentLowat, bytes)
+}
+
+func setUserTimeout(int, time.Duration) error { return unix.ENOTSUP }
