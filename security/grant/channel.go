@@ -55,7 +55,7 @@ func IsPattern(name string) bool { return strings.IndexByte(name, '*') >= 0 }
 func Match(pattern, name string) bool {
 	star := strings.IndexByte(pattern, '*')
 	if star < 0 {
-		return pattern == name && !IsPattern(name)
+		return pattern == name
 	}
 	if !strings.HasPrefix(name, pattern[:star]) {
 		return false

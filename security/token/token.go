@@ -1,0 +1,215 @@
+// Package token verifies JSON Web Tokens (RFC 7519, signed as RFC 7515 compact) and turns them into
+// the claims that a session lives by.
+//
+// A token is refused for the cheapest reason first: size, shape, header, key, and only then the
+// signature and the claims. The header is read by this package's own strict reader before the JOSE
+// library sees the token, and the library is then given exactly one algorithm and one key: what the
+// peer wrote can neither choose an algorithm for a key nor bring a key of its own.
+//
+//	bytes → shape (4 KiB, two dots, canonical base64url) → header (alg, kid, no jwk/jku/x5u/crit/zip)
+//	      → key by kid and algorithm → signature → claims (typed, no duplicates) → dates, issuer, audience
+//
+// There are two kinds of token and neither passes for the other: a subscription token has the claim
+// "channel", a connection token must not.
+//
+// Errors about tokens are static values that never hold a byte of the token; errors about keys
+// are for the operator and name the flag.
+package token
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// MaxBytes bounds a token. It also bounds everything that is decoded from one (CVE-2025-30204).
+const MaxBytes = 4096
+
+// MaxLeeway bounds how far the clocks of issuer and server may differ.
+const MaxLeeway = 60 * time.Second
+
+// ErrExpired says that the token was good and its time is over: the client may ask for a new one.
+var ErrExpired = errors.New("token is expired")
+
+// ErrInvalid is what every other refusal is, by [errors.Is].
+var ErrInvalid = errors.New("token is invalid")
+
+// Fault is a refusal of a token other than ErrExpired. All Faults are static values.
+type Fault struct {
+	Label  string // metric label, out of a closed list
+	Reason string // for the log of the operator; holds nothing of the token
+}
+
+func (f *Fault) Error() string { return "token is invalid: " + f.Reason }
+
+// Is makes every Fault an ErrInvalid.
+func (f *Fault) Is(target error) bool { return target == ErrInvalid }
+
+// What a token is refused for.
+var (
+	errNoKeys    = &Fault{"no_keys", "no key is configured"}
+	errSize      = &Fault{"size", "longer than 4096 bytes"}
+	errShape     = &Fault{"shape", "not three parts of base64url"}
+	errHeader    = &Fault{"header", "header is not a JSON object of known, well typed members"}
+	errForbidden = &Fault{"header_forbidden", "header has jwk, jku, x5u, x5c, crit, zip, b64, enc or cty"}
+	errType      = &Fault{"type", "header typ is not that of a JWT"}
+	errAlgorithm = &Fault{"algorithm", "no key for this algorithm and kid"}
+	errSignature = &Fault{"signature", "signature does not match"}
+	errClaims    = &Fault{"claims", "claims are not a JSON object of well typed members, each once"}
+	errNoExpiry  = &Fault{"no_expiry", "claim exp is missing"}
+	errNoSubject = &Fault{"no_subject", "claim sub is missing"}
+	errNotYet    = &Fault{"not_yet", "claim nbf or iat is in the future"}
+	errAudience  = &Fault{"audience", "claim aud does not name this server"}
+	errIssuer    = &Fault{"issuer", "claim iss is another issuer"}
+	errPurpose   = &Fault{"purpose", "a subscription token where a connection token is needed, or the other way round"}
+	errChannel   = &Fault{"channel", "a channel name is not valid"}
+	errGrant     = &Fault{"caps", "claim caps does not compile"}
+)
+
+// Config says which tokens are good. The zero value has no key and is refused by New.
+type Config struct {
+	HMACSecrets [][]byte           // --token-hmac-secret, current and previous: HS256, 32 bytes or more each
+	PublicKeys  []crypto.PublicKey // RSA is RS256, ECDSA P-256 is ES256, Ed25519 is EdDSA
+	Keys        []Key              // from ParseKeys: each names its algorithm and perhaps its kid
+	Audience    string             // must be in aud; "" accepts any
+	Issuer      string             // must be iss; "" accepts any
+	Leeway      time.Duration      // allowed difference of clocks, 0 to MaxLeeway
+}
+
+// Verifier checks tokens against its present keys. Any goroutine; a nil Verifier refuses all.
+type Verifier struct {
+	rules atomic.Pointer[rules]
+}
+
+// rules is one immutable configuration.
+type rules struct {
+	keys             ring
+	audience, issuer string
+	leeway           int64 // seconds
+}
+
+// New checks the configuration; the error names the flag and the mend.
+func New(cfg Config) (*Verifier, error) {
+	v := &Verifier{}
+	if err := v.Replace(cfg); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Replace takes a new configuration for all tokens from now on: rotation of keys. On an error the
+// old one stays.
+func (v *Verifier) Replace(cfg Config) error {
+	if cfg.Leeway < 0 || cfg.Leeway > MaxLeeway {
+		return fmt.Errorf("token leeway %v: must be between 0 and %v", cfg.Leeway, MaxLeeway)
+	}
+	keys, err := newRing(cfg)
+	if err != nil {
+		return err
+	}
+	v.rules.Store(&rules{
+		keys:     keys,
+		audience: cfg.Audience,
+		issuer:   cfg.Issuer,
+		leeway:   int64(cfg.Leeway / time.Second),
+	})
+	return nil
+}
+
+// Connection verifies a connection token. The error is ErrExpired or a *Fault. The claims alias
+// nothing of token.
+func (v *Verifier) Connection(token []byte, now time.Time) (*Claims, error) {
+	c, err := v.verify(token, now)
+	if err != nil {
+		return nil, err
+	}
+	if c.hasChannel {
+		return nil, errPurpose
+	}
+	return &c.Claims, nil
+}
+
+// Subscription verifies a subscription token, as Connection does. Whether its channel and subject
+// are those of the session is for the caller to compare.
+func (v *Verifier) Subscription(token []byte, now time.Time) (*SubClaims, error) {
+	c, err := v.verify(token, now)
+	if err != nil {
+		return nil, err
+	}
+	if !c.hasChannel {
+		return nil, errPurpose
+	}
+	return &SubClaims{
+		Subject: c.Subject, ID: c.ID, Channel: c.channel,
+		ExpiresAt: c.ExpiresAt, IssuedAt: c.IssuedAt, ExpireAt: c.ExpireAt,
+		Info: c.Info,
+	}, nil
+}
+
+// verify does what both kinds of token have in common.
+func (v *Verifier) verify(token []byte, now time.Time) (*claims, error) {
+	var r *rules
+	if v != nil {
+		r = v.rules.Load()
+	}
+	if r == nil {
+		return nil, errNoKeys
+	}
+	payload, fault := r.payload(token)
+	if fault != nil {
+		return nil, fault
+	}
+	var c claims
+	if fault := c.read(payload); fault != nil {
+		return nil, fault
+	}
+	return &c, r.accept(&c, now.Unix())
+}
+
+// payload returns the signed bytes of a token whose signature is good.
+func (r *rules) payload(token []byte) ([]byte, *Fault) {
+	h, fault := readHeader(token)
+	if fault != nil {
+		return nil, fault
+	}
+	var tried [maxAnonymous]*Key
+	keys := r.keys.candidates(h, tried[:0])
+	if len(keys) == 0 {
+		return nil, errAlgorithm
+	}
+	signed, err := jose.ParseSignedCompact(string(token), []jose.SignatureAlgorithm{keys[0].algorithm()})
+	if err != nil {
+		return nil, errHeader
+	}
+	for _, k := range keys {
+		if payload, err := signed.Verify(k.material()); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, errSignature
+}
+
+// accept compares the claims with the clock and the configuration. RFC 7519 §4.1.
+func (r *rules) accept(c *claims, now int64) error {
+	switch {
+	case !c.hasExpiry: // §4.1.4 has it optional; here a token without an end is none
+		return errNoExpiry
+	case !c.hasSubject: // §4.1.2
+		return errNoSubject
+	case c.notBefore > now+r.leeway: // §4.1.5
+		return errNotYet
+	case c.IssuedAt > now+r.leeway: // §4.1.6; "issued before" of a revocation must mean something
+		return errNotYet
+	case r.issuer != "" && c.issuer != r.issuer: // §4.1.1
+		return errIssuer
+	case r.audience != "" && !c.audience.holds(r.audience): // §4.1.3
+		return errAudience
+	case now-r.leeway >= c.ExpiresAt: // §4.1.4, last: all else was good
+		return ErrExpired
+	}
+	return nil
+}
