@@ -1,0 +1,194 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"weir/engine/clientproto"
+	"weir/engine/stats"
+	"weir/security/schema"
+)
+
+// Node is what the API speaks for. Its methods are safe for concurrent use; errors are static values.
+type Node interface {
+	// Publish returns when the publication is numbered and in the channel's history. data is valid, compact JSON; it and
+	// o.Tags may be kept and are not changed by the caller afterwards.
+	Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Position, *clientproto.Error)
+	// Disconnect closes the matching connections; none is no error.
+	Disconnect(ctx context.Context, d DisconnectRequest) *clientproto.Error
+	// Info describes every node that is known, this one first.
+	Info(ctx context.Context) []NodeInfo
+	// Ready reports whether new connections are welcome; the reason is short plain text if not.
+	Ready() (ok bool, reason string)
+}
+
+// Position is a publication's place in its channel.
+type Position struct {
+	Offset uint64
+	Epoch  string
+}
+
+// PublishOptions are what a publisher may ask for.
+type PublishOptions struct {
+	SkipHistory bool
+	Delta       bool
+	Tags        []byte // compact JSON object with string values; nil if none
+}
+
+// DisconnectRequest says whom to disconnect and how. At least one of User and Client is not empty.
+type DisconnectRequest struct {
+	User      string   // "" is any user, and then Client is set
+	Client    string   // "" is every client of the user
+	Whitelist []string // clients that stay
+	Code      uint16   // 3000 to 4999
+	Reason    string   // as clientproto.ValidReason asks
+}
+
+// NodeInfo describes one node.
+type NodeInfo struct {
+	UID         string `json:"uid"`
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	NumClients  uint32 `json:"num_clients"`
+	NumUsers    uint32 `json:"num_users"`
+	NumSubs     uint32 `json:"num_subs"`
+	NumChannels uint32 `json:"num_channels"`
+	Uptime      uint32 `json:"uptime"` // seconds
+}
+
+// Limits bound one call. [DefaultLimits] has the reasons.
+type Limits struct {
+	Body            int           // bytes of a request body
+	Data            int           // bytes of one publication, compacted; 0: only Body bounds it
+	Depth           int           // nesting of a publication's data
+	Members         int           // members of one object
+	Channels        int           // channels of one broadcast
+	IdempotencyKeys int           // answers kept; about 150 bytes each
+	IdempotencyTTL  time.Duration // how long an answer is kept
+	PublishTimeout  time.Duration // one publish under an idempotency key, which its publisher's hang-up does not stop
+}
+
+// DefaultLimits returns what PROTOCOL.md promises, and bounds for what it leaves open.
+func DefaultLimits() Limits {
+	return Limits{
+		Body:            1 << 20, // a body is held in memory whole
+		Depth:           16,
+		Members:         1024,
+		Channels:        10_000,  // an answer has a line for each
+		IdempotencyKeys: 1 << 18, // 870 new keys a second, about 40 MB when full
+		IdempotencyTTL:  5 * time.Minute,
+		PublishTimeout:  10 * time.Second,
+	}
+}
+
+// Config is what Handlers are made of.
+type Config struct {
+	Node    Node
+	APIKey  string              // "" refuses every call
+	Metrics prometheus.Gatherer // nil: no /metrics
+	Limits  Limits              // a zero field takes its default, except Data
+	Log     *slog.Logger        // nil: silent
+	Now     func() time.Time    // nil: time.Now
+
+	// Channels says why a channel cannot be published to (unknown namespace, bad name); nil admits every
+	// name of 1 to 255 bytes of printable ASCII. Any goroutine.
+	Channels func(name string) *clientproto.Error
+	// Stats counts calls and errors; nil: not counted.
+	Stats *stats.Shard
+}
+
+// Handlers serve the API. Safe for concurrent use; nothing needs to be closed.
+type Handlers struct {
+	cfg      Config
+	salt     [32]byte          // immutable; keys of callers and ours are compared as salted hashes
+	key      [sha256.Size]byte // immutable; meaningless without APIKey
+	methods  map[string]method // immutable; a nil method is not available yet
+	answers  *answers
+	health   http.Handler
+	checkers sync.Pool // of *schema.Validator
+}
+
+// New makes the handlers. A nil Node panics.
+func New(cfg Config) *Handlers {
+	if cfg.Node == nil {
+		panic("api: no node")
+	}
+	cfg.Limits = cfg.Limits.orDefault()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Channels == nil {
+		cfg.Channels = plainName
+	}
+	h := &Handlers{cfg: cfg}
+	rand.Read(h.salt[:]) // never fails
+	h.key = h.hash(cfg.APIKey)
+	h.methods = h.table()
+	h.answers = newAnswers(cfg.Limits.IdempotencyKeys, cfg.Limits.IdempotencyTTL)
+	h.health = h.newHealth()
+	h.checkers.New = func() any { return new(schema.Validator) }
+	return h
+}
+
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits()
+	for _, field := range []struct{ have, want *int }{
+		{&l.Body, &d.Body}, {&l.Depth, &d.Depth}, {&l.Members, &d.Members},
+		{&l.Channels, &d.Channels}, {&l.IdempotencyKeys, &d.IdempotencyKeys},
+	} {
+		if *field.have == 0 {
+			*field.have = *field.want
+		}
+	}
+	if l.IdempotencyTTL == 0 {
+		l.IdempotencyTTL = d.IdempotencyTTL
+	}
+	if l.PublishTimeout == 0 {
+		l.PublishTimeout = d.PublishTimeout
+	}
+	return l
+}
+
+// MethodNames lists the methods of PROTOCOL.md section 4, sorted: the closed list of labels for [stats.APIRequests].
+func MethodNames() []string {
+	return []string{
+		"batch", "block_user", "broadcast", "channels", "connections", "disconnect", "history", "history_remove",
+		"info", "invalidate_user_tokens", "issue_ticket", "presence", "presence_stats", "publish", "refresh",
+		"revoke_token", "subscribe", "unblock_user", "unsubscribe",
+	}
+}
+
+func (h *Handlers) table() map[string]method {
+	table := make(map[string]method)
+	for _, name := range MethodNames() {
+		table[name] = nil
+	}
+	table["publish"] = h.publish
+	table["broadcast"] = h.broadcast
+	table["disconnect"] = h.disconnect
+	table["info"] = h.info
+	return table
+}
+
+// plainName is the rule for channel names that PROTOCOL.md has for all of them.
+func plainName(name string) *clientproto.Error {
+	if len(name) == 0 || len(name) > 255 {
+		return errChannel
+	}
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return errChannel
+		}
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// maxScrapes bounds scrapes at one time: each walks every shard and holds its text in memory.
+const maxScrapes = 4
+
+// Health serves only /health, /ready and /metrics: they need no key and tell nothing of peers, so the health
+// listener may be public inside a cluster.
+func (h *Handlers) Health() http.Handler { return h.health }
+
+type readiness struct {
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func (h *Handlers) newHealth() http.Handler {
+	var metrics http.Handler
+	if h.cfg.Metrics != nil {
+		metrics = promhttp.HandlerFor(h.cfg.Metrics, promhttp.HandlerOpts{
+			ErrorLog:            slog.NewLogLogger(h.cfg.Log.Handler(), slog.LevelError),
+			ErrorHandling:       promhttp.ContinueOnError,
+			MaxRequestsInFlight: maxScrapes,
+		})
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/health" && r.URL.Path != "/ready" && (r.URL.Path != "/metrics" || metrics == nil):
+			http.Error(w, "not found", http.StatusNotFound)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		case r.URL.Path == "/health":
+			writeJSON(w, http.StatusOK, struct{}{})
+		case r.URL.Path == "/ready":
+			h.serveReady(w)
+		default:
+			metrics.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (h *Handlers) serveReady(w http.ResponseWriter) {
+	ok, reason := h.cfg.Node.Ready()
+	status := http.StatusOK
+	if !ok {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, readiness{Ready: ok, Reason: reason})
+}
