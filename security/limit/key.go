@@ -1,0 +1,71 @@
+package limit
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// kind keeps keys of different things apart.
+type kind uint8
+
+const (
+	none    kind = iota // the zero Key: nobody, admitted by nothing
+	ipv4                // a whole IPv4 address
+	ipv6                // the first 64 bits of an IPv6 address
+	ipv6x56             // the first 56
+	ipv6x48             // the first 48
+	named               // a user or another name
+)
+
+// Key is who is charged. Make it with IP or User; the zero Key is refused.
+type Key struct {
+	prefix uint64
+	name   string
+	kind   kind
+}
+
+// IP is the key of an address: all 32 bits of an IPv4 address, also of one mapped into IPv6
+// (::ffff:a.b.c.d), and the first 64 of an IPv6 address, which is what one customer gets at least.
+// Zones are ignored. The zero Addr gives the zero Key.
+func IP(a netip.Addr) Key {
+	a = a.Unmap()
+	switch {
+	case a.Is4():
+		b := a.As4()
+		return Key{kind: ipv4, prefix: uint64(binary.BigEndian.Uint32(b[:]))}
+	case a.Is6():
+		b := a.As16()
+		return Key{kind: ipv6, prefix: binary.BigEndian.Uint64(b[:8])}
+	}
+	return Key{}
+}
+
+// User is the key of a user. The Key holds the name, a table only its hash.
+func User(name string) Key { return Key{kind: named, name: name} }
+
+// wider is the prefix that is charged where there is no room for k; ok is false where only the
+// bucket of all is left.
+func (k Key) wider() (_ Key, ok bool) {
+	switch k.kind {
+	case ipv6:
+		return Key{kind: ipv6x56, prefix: k.prefix &^ 0xff}, true
+	case ipv6x56:
+		return Key{kind: ipv6x48, prefix: k.prefix &^ 0xffff}, true
+	}
+	return Key{}, false
+}
+
+// hash is never 0, which marks an entry that was never used. Peers choose keys, so the seed is
+// secret: nobody can aim at the entry of another.
+func (k Key) hash(seed uint64) uint64 {
+	var d xxhash.Digest
+	d.ResetWithSeed(seed)
+	var b [9]byte
+	binary.LittleEndian.PutUint64(b[:], k.prefix)
+	b[8] = byte(k.kind)
+	_, _ = d.Write(b[:])
+	_, _ = d.WriteString(k.name)
+	return max(d.Sum64(), 1)
+}
