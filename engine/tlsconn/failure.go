@@ -1,0 +1,61 @@
+package tlsconn
+
+import (
+	"errors"
+	"net"
+)
+
+// Failure is why a handshake did not complete: a static value, compared by identity, without any byte of the peer.
+type Failure struct {
+	Label string // for metrics: lower case, underscores
+	text  string
+	index int // into Pool.failures
+}
+
+func (f *Failure) Error() string { return "tlsconn: " + f.text }
+
+// The reasons for which a handshake does not complete. Read only.
+var (
+	ErrStale    = &Failure{"stale", "hello waited too long to be begun", 0}
+	ErrFull     = &Failure{"full", "too many handshakes at once", 1}
+	ErrEvicted  = &Failure{"evicted", "gave way to a newer handshake: its prefix held the most", 2}
+	ErrAborted  = &Failure{"aborted", "peer gone or deadline passed", 3}
+	ErrClosed   = &Failure{"closed", "pool closed", 4}
+	ErrVersion  = &Failure{"version", "no common TLS version", 5}
+	ErrCipher   = &Failure{"cipher", "no common cipher suite or key exchange", 6}
+	ErrALPN     = &Failure{"alpn", "peer offers protocols and none is http/1.1", 7}
+	ErrPeer     = &Failure{"peer_alert", "peer refused with an alert", 8}
+	ErrProtocol = &Failure{"protocol", "peer broke the TLS protocol", 9}
+	ErrServer   = &Failure{"server", "internal error in the handshake", 10}
+)
+
+const failureCount = 11
+
+// failures lists all of them in the order of their index.
+func failures() [failureCount]*Failure {
+	return [...]*Failure{ErrStale, ErrFull, ErrEvicted, ErrAborted, ErrClosed, ErrVersion, ErrCipher, ErrALPN, ErrPeer,
+		ErrProtocol, ErrServer}
+}
+
+// classify turns an error of crypto/tls into a static reason. crypto/tls quotes the peer in its texts, so none of
+// them is kept. plainAlert is the alert that went out before there were keys, 0 if none.
+func classify(err error, plainAlert uint8) *Failure {
+	if own := (*Failure)(nil); errors.As(err, &own) {
+		return own
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
+		return ErrPeer
+	}
+	const handshakeFailure, internalError, unrecognizedName = 40, 80, 112
+	switch plainAlert {
+	case alertProtocolVersion:
+		return ErrVersion
+	case handshakeFailure:
+		return ErrCipher
+	case alertNoApplicationProt:
+		return ErrALPN
+	case internalError, unrecognizedName:
+		return ErrServer
+	}
+	return ErrProtocol
+}
