@@ -35,9 +35,9 @@ type Scratch struct {
 }
 
 // Split looks at the first record in b and answers its whole length, header included, once all of it is there. 0 means
-// need more. A first byte that is no content type is refused at once, a length over the limit as soon as the header
-// is there, so nobody waits or makes room for a record that is refused anyway. b may hold more than one record. The version is ignored
-// (§5.1) and so is the question whether the record opens.
+// need more. A first byte that is no content type is refused at once and a length over the limit as soon as the header
+// is there: nobody makes room for a record that is refused anyway. b may hold more than one record. The version is
+// ignored (§5.1), and Split does not say whether the record opens.
 func Split(b []byte) (n int, v *Violation) {
 	if len(b) == 0 {
 		return 0, nil
