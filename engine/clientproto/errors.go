@@ -85,11 +85,3 @@ func ValidReason(reason string) bool {
 	}
 	return !json.Valid([]byte(reason))
 }
-
-// Violation is a peer's fault in a line; a static value, no field may be
-// changed. Exactly one of Close and Error is set.
-type Violation struct {
-	Close *Close // ends the connection
-	Error *Error // answers the command, whose ID is set and above 0
-	Label string // metric label, from a closed list
-}
