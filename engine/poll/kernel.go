@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"github.com/lesismal/nbio"
 	"github.com/lesismal/nbio/logging"
@@ -31,7 +32,7 @@ func duplicate(nc net.Conn) (*nbio.Conn, error) {
 func startEngine(g *nbio.Engine) error {
 	pollers := reflect.ValueOf(g).Elem().FieldByName("pollers")
 	if !hasDescriptors(pollers) {
-		return errDescriptors
+		return errFields
 	}
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -44,7 +45,7 @@ func startEngine(g *nbio.Engine) error {
 	return nil
 }
 
-var errDescriptors = errors.New("poll: this version of nbio keeps its descriptors elsewhere")
+var errFields = errors.New("poll: this version of nbio has other fields than the pinned one")
 
 // hasDescriptors reports whether the poller's descriptors are where the pinned version
 // of nbio has them: in unexported fields. It offers no other way to them. A test
@@ -60,6 +61,30 @@ func hasDescriptors(pollers reflect.Value) bool {
 		}
 	}
 	return true
+}
+
+// forgetAddresses clears the two addresses that nbio keeps for the life of a connection and
+// never looks at. They are 96 bytes of the 304 that a connection has on the heap there, and
+// the handler has them as values. nbio offers no way to drop them, so the fields are
+// written where the pinned version has them.
+type forgetAddresses [2]uintptr // offsets in nbio.Conn
+
+func newForgetAddresses() (forgetAddresses, error) {
+	var offsets forgetAddresses
+	for i, name := range [2]string{"lAddr", "rAddr"} {
+		f, ok := reflect.TypeFor[nbio.Conn]().FieldByName(name)
+		if !ok || f.Type != reflect.TypeFor[net.Addr]() {
+			return offsets, errFields
+		}
+		offsets[i] = f.Offset
+	}
+	return offsets, nil
+}
+
+func (o forgetAddresses) of(nb *nbio.Conn) {
+	for _, offset := range o {
+		*(*net.Addr)(unsafe.Add(unsafe.Pointer(nb), offset)) = nil
+	}
 }
 
 // silenceNbio replaces nbio's logger, which is one per process and prints to

@@ -67,6 +67,7 @@ type Loop struct {
 	maxFD     int
 	log       *slog.Logger
 	onPanic   func(v any, stack []byte)
+	forget    forgetAddresses
 	now       func() time.Time
 	started   chan struct{} // closed by the first turn
 	empty     chan struct{} // closed when stopping and nothing is open
@@ -146,6 +147,10 @@ func (l *Loop) start(cfg LoopConfig) error {
 	g.OnData(l.data)
 	g.OnClose(l.closed)
 	g.OnWrittenSize(l.written)
+	var err error
+	if l.forget, err = newForgetAddresses(); err != nil {
+		return err
+	}
 	b, err := newBell()
 	if err != nil {
 		return err
@@ -205,9 +210,7 @@ func (l *Loop) newcomer(tc *net.TCPConn) (newcomer, error) {
 		_ = nb.Close()
 		return newcomer{}, fmt.Errorf("poll: descriptor %d is above the limit at start: %w", nb.Hash(), syscall.EMFILE)
 	}
-	// nbio keeps both addresses for the life of the connection; these are 16 bytes of heap each.
-	peer.IP, local.IP = nil, nil
-	peer.Zone, local.Zone = "", ""
+	l.forget.of(nb)
 	n.nb = nb
 	return n, nil
 }
@@ -279,8 +282,8 @@ func (l *Loop) report(v any) {
 	l.onPanic(v, stack)
 }
 
-// discardRounds bounds one discard to about what a receive buffer holds.
-const discardRounds = 64
+// discardBytes bounds one discard to about what a receive buffer holds.
+const discardBytes = 4 << 20
 
 // discard empties the receive buffer of a connection that only waits for the
 // peer's FIN. b is the read buffer. Closing over unread input would send a reset, and
@@ -288,10 +291,12 @@ const discardRounds = 64
 // stops after three reads when the FIN is already there.
 func discard(nb *nbio.Conn, b []byte) {
 	b = b[:cap(b)]
-	for range discardRounds {
-		if n, err := nb.Read(b); n <= 0 || err != nil {
+	for total := 0; total < discardBytes; {
+		n, err := nb.Read(b)
+		if n <= 0 || err != nil {
 			return
 		}
+		total += n
 	}
 }
 

@@ -87,7 +87,7 @@ func (l *Loop) admit(arrived []newcomer, stopping bool) {
 			switch {
 			case stopping:
 				l.refuse(n)
-			case l.freed.recent(n.nb.Hash()):
+			case l.freed.stale(n.nb.Hash()):
 				l.parked = append(l.parked, n)
 			default:
 				l.register(n)
