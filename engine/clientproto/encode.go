@@ -53,15 +53,17 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 }
 
-// appendRaw appends a JSON value that the caller answers for. A raw newline can
-// only be insignificant white space there; it is taken out, for it would end
-// the line.
+// appendRaw appends a JSON value that the caller answers for. A raw control
+// character can only be insignificant white space there; it is taken out, for a
+// newline would end the line.
 func appendRaw(dst, value []byte) []byte {
 	if len(value) == 0 {
 		return append(dst, "null"...)
 	}
-	if bytes.IndexByte(value, '\n') >= 0 || bytes.IndexByte(value, '\r') >= 0 {
-		return schema.Compact(dst, value)
+	for _, c := range []byte{'\n', '\r', '\t'} {
+		if bytes.IndexByte(value, c) >= 0 {
+			return schema.Compact(dst, value)
+		}
 	}
 	return append(dst, value...)
 }

@@ -85,3 +85,13 @@ func ValidReason(reason string) bool {
 	}
 	return !json.Valid([]byte(reason))
 }
+
+// Closes is the closed list of the protocol's closes, for a counter of each.
+func Closes() []*Close {
+	return []*Close{
+		CloseNormal, CloseShutdown, CloseServerError, CloseExpired, CloseSubscriptionExpired, CloseSlow,
+		CloseWriteError, CloseInsufficientState, CloseForceReconnect, CloseNoPong, CloseTooManyRequests,
+		CloseInvalidToken, CloseBadRequest, CloseStale, CloseForceNoReconnect, CloseConnectionLimit,
+		CloseChannelLimit, ClosePermissionDenied, CloseTooManyErrors,
+	}
+}

@@ -1,0 +1,17 @@
+package clientproto
+
+// RefreshResult answers refresh: how long the connection's new token lasts.
+type RefreshResult struct {
+	Client, Version string
+	Expires         bool
+	TTL             uint32 // seconds until the token expires
+}
+
+// AppendRefresh appends the reply to a refresh command.
+func AppendRefresh(dst []byte, id uint32, r *RefreshResult) []byte {
+	o := beginObject(appendReply(dst, id, Refresh.String()))
+	o.str("client", r.Client)
+	o.str("version", r.Version)
+	o.expiry(r.Expires, r.TTL)
+	return append(o.end(), '}')
+}
