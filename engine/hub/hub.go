@@ -1,0 +1,139 @@
+// Package hub knows the channels of this node and who on it subscribes to
+// them, and carries each publication, encoded once, to the shards concerned.
+//
+// A Channel exists while anybody on the node subscribes to it. Its subscribers
+// stand in one list per shard; only that shard's loop reads or changes its list,
+// so fan-out takes no lock. Between a publisher and a shard stands the shard's
+// Inbox: bounded, appended to without waiting, emptied by the loop.
+//
+// Order: the broker calls Deliver in the order of offsets for a channel, and
+// Deliver appends to every inbox before it returns, so a shard meets the
+// publications of a channel in that order. A subscriber joins its list before
+// it asks the broker for its position and passes over what is not newer.
+package hub
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+
+	"weir/engine/broker"
+)
+
+const stripes = 64
+
+// Hub is safe for concurrent use, but for the lists of members (see Members).
+type Hub struct {
+	inboxes []*Inbox // immutable
+	encoder encoder
+	seed    maphash.Seed
+	lastID  atomic.Uint64
+	count   atomic.Int64
+	stripes [stripes]stripe
+}
+
+type stripe struct {
+	mu       sync.RWMutex
+	channels map[string]*Channel
+}
+
+// Channel is a named feed with at least one subscriber on this node.
+type Channel struct {
+	Name   string
+	ID     uint64 // unique in this process: the outbox.Frame.Topic of its frames
+	shards []shardSide
+}
+
+// shardSide is one shard's view of a channel.
+type shardSide struct {
+	interest atomic.Int32 // members; changed under the stripe's lock
+	members  Members      // owned by the shard's loop
+}
+
+// New returns a hub that delivers to inboxes, one per shard.
+func New(inboxes []*Inbox) *Hub {
+	h := &Hub{inboxes: inboxes, seed: maphash.MakeSeed()}
+	for i := range h.stripes {
+		h.stripes[i].channels = make(map[string]*Channel)
+	}
+	return h
+}
+
+// Channels returns the number of channels with a subscriber.
+func (h *Hub) Channels() int { return int(h.count.Load()) }
+
+// CompressFor tells the hub that n more (or, negative, fewer) connections take
+// compressed messages. While there are any, frames are deflated, once each.
+func (h *Hub) CompressFor(n int) { h.encoder.compressing.Add(int64(n)) }
+
+// Join returns the channel, counting one more subscriber on shard. From now on
+// its publications reach the shard's inbox. Only the shard's loop calls it.
+func (h *Hub) Join(shard int, name string) *Channel {
+	s := h.stripe(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[name]
+	if c == nil {
+		c = &Channel{Name: name, ID: h.lastID.Add(1), shards: make([]shardSide, len(h.inboxes))}
+		s.channels[name] = c
+		h.count.Add(1)
+	}
+	c.shards[shard].interest.Add(1)
+	return c
+}
+
+// Leave takes one Join back. A channel without subscribers is forgotten.
+func (h *Hub) Leave(shard int, c *Channel) {
+	s := h.stripe(c.Name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.shards[shard].interest.Add(-1) < 0 {
+		panic("hub: more Leave than Join")
+	}
+	for i := range c.shards {
+		if c.shards[i].interest.Load() > 0 {
+			return
+		}
+	}
+	delete(s.channels, c.Name)
+	h.count.Add(-1)
+}
+
+// Subscribers returns how many subscribers the channel has on this node.
+func (h *Hub) Subscribers(name string) int {
+	s := h.stripe(name)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := 0
+	if c := s.channels[name]; c != nil {
+		for i := range c.shards {
+			n += int(c.shards[i].interest.Load())
+		}
+	}
+	return n
+}
+
+// Deliver implements broker.Sink: it encodes p once and leaves the frame in
+// the inbox of each shard with a subscriber. It never waits for a reader.
+func (h *Hub) Deliver(p *broker.Publication) {
+	s := h.stripe(p.Channel)
+	s.mu.RLock()
+	c := s.channels[p.Channel]
+	s.mu.RUnlock()
+	if c == nil {
+		return
+	}
+	d := Delivery{Channel: c, Offset: p.Offset, Frame: h.encoder.publication(p, c.ID)}
+	for i := range c.shards {
+		if c.shards[i].interest.Load() > 0 {
+			h.inboxes[i].append(d)
+		}
+	}
+}
+
+func (h *Hub) stripe(name string) *stripe {
+	return &h.stripes[maphash.String(h.seed, name)%stripes]
+}
+
+// Members returns the list of one shard's subscribers, owned by its loop.
+func (c *Channel) Members(shard int) *Members { return &c.shards[shard].members }

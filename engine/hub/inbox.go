@@ -1,0 +1,87 @@
+package hub
+
+import (
+	"sync"
+
+	"weir/engine/outbox"
+)
+
+// Delivery is one publication on its way to the subscribers of one shard.
+type Delivery struct {
+	Channel *Channel
+	Offset  uint64
+	Frame   *outbox.Frame
+}
+
+// Inbox is where publications wait for a shard's loop. A publisher never
+// waits: over the bound the publication is dropped for this shard and its
+// channel marked as behind, which the loop must answer for (Take).
+type Inbox struct {
+	wake    func() // immutable; called outside mu
+	entries int    // immutable bound
+	bytes   int    // immutable bound
+
+	mu     sync.Mutex
+	queue  []Delivery          // guarded by mu
+	queued int                 // bytes in queue; guarded by mu
+	behind map[*Channel]uint64 // first offset that was dropped; guarded by mu
+	lost   uint64              // publications dropped; guarded by mu
+}
+
+// NewInbox returns an inbox of at most so many entries and bytes of frames;
+// wake is called when there is something to take.
+func NewInbox(entries, bytes int, wake func()) *Inbox {
+	return &Inbox{wake: wake, entries: entries, bytes: bytes}
+}
+
+func (b *Inbox) append(d Delivery) {
+	b.mu.Lock()
+	size := len(d.Frame.Plain) + len(d.Frame.Deflated)
+	if len(b.queue) >= b.entries || b.queued+size > b.bytes {
+		b.drop(d)
+	} else if _, behind := b.behind[d.Channel]; behind {
+		b.drop(d) // nothing may follow a gap before the gap is answered for
+	} else {
+		b.queue = append(b.queue, d)
+		b.queued += size
+	}
+	b.mu.Unlock()
+	b.wake()
+}
+
+// drop is called with mu held. The map cannot outgrow the channels that have
+// subscribers: only they are delivered to.
+func (b *Inbox) drop(d Delivery) {
+	b.lost++
+	if b.behind == nil {
+		b.behind = make(map[*Channel]uint64)
+	}
+	if _, ok := b.behind[d.Channel]; !ok {
+		b.behind[d.Channel] = d.Offset
+	}
+}
+
+// Taken is what Take found.
+type Taken struct {
+	Deliveries []Delivery
+	Behind     map[*Channel]uint64 // channels with a gap, and where it begins; nil if none
+	Lost       uint64              // publications dropped since the last Take
+}
+
+// Take empties the inbox. spare, the slice of an earlier Taken, is used for
+// what comes next. A gap lies behind all deliveries of its channel.
+func (b *Inbox) Take(spare []Delivery) Taken {
+	clear(spare)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := Taken{Deliveries: b.queue, Behind: b.behind, Lost: b.lost}
+	b.queue, b.queued, b.behind, b.lost = spare[:0], 0, nil, 0
+	return t
+}
+
+// Len returns how many deliveries wait.
+func (b *Inbox) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
+}

@@ -1,0 +1,42 @@
+package hub
+
+// Member is one subscription as the fan-out sees it.
+type Member struct {
+	Slot uint32 // the connection, in its shard
+	Sub  uint32 // which of the connection's subscriptions
+	From uint64 // publications up to this offset are not for it
+}
+
+// Members is a list of subscribers without order. It belongs to one loop. The
+// zero value is empty.
+type Members struct{ list []Member }
+
+// All returns the members, borrowed until the next Add or Remove.
+func (m *Members) All() []Member { return m.list }
+
+// Add appends and returns the index, by which Remove and SetFrom know it.
+func (m *Members) Add(x Member) uint32 {
+	m.list = append(m.list, x)
+	return uint32(len(m.list) - 1)
+}
+
+// SetFrom sets the offset after which the member at index i is served.
+func (m *Members) SetFrom(i uint32, offset uint64) { m.list[i].From = offset }
+
+// SetSub notes that the connection's subscription has another number now.
+func (m *Members) SetSub(i, sub uint32) { m.list[i].Sub = sub }
+
+// Remove takes the member at index i out. The last one takes its place: if
+// that is another, it is returned with ok, and its index is now i.
+func (m *Members) Remove(i uint32) (moved Member, ok bool) {
+	last := uint32(len(m.list) - 1)
+	if i != last {
+		moved, ok = m.list[last], true
+		m.list[i] = moved
+	}
+	m.list = m.list[:last]
+	if cap(m.list) > 64 && len(m.list) < cap(m.list)/4 {
+		m.list = append(make([]Member, 0, cap(m.list)/2), m.list...)
+	}
+	return moved, ok
+}

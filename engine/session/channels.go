@@ -1,0 +1,151 @@
+package session
+
+import (
+	"weir/engine/clientproto"
+	"weir/engine/hub"
+	"weir/security/grant"
+)
+
+func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]byte, Step) {
+	req := &cmd.Subscribe
+	channel := string(req.Channel)
+	if grant.CheckChannel(channel) != nil {
+		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
+	}
+	if e := s.maySubscribe(channel, len(req.Token) > 0, r); e != nil {
+		return reject(dst, cmd.ID, e)
+	}
+	if s.find(channel) >= 0 {
+		return reject(dst, cmd.ID, clientproto.ErrAlreadySubscribed)
+	}
+	if r.Channels > 0 && len(s.subs) >= r.Channels {
+		return reject(dst, cmd.ID, clientproto.ErrLimitExceeded)
+	}
+	return dst, Step{Kind: Subscribe, ID: cmd.ID, Channel: channel}
+}
+
+// maySubscribe answers in an order that tells nothing about channels outside
+// the caller's grant: they are denied whether they exist or not.
+func (s *Session) maySubscribe(channel string, withToken bool, r *Rules) *clientproto.Error {
+	if withToken {
+		return clientproto.ErrNotAvailable // subscription tokens
+	}
+	if grant.NeedsToken(channel) {
+		return clientproto.ErrPermissionDenied
+	}
+	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed {
+		return clientproto.ErrPermissionDenied
+	}
+	ns, known := r.namespace(channel)
+	covered := s.grant.Allows(grant.Sub, channel)
+	switch {
+	case covered && !known:
+		return clientproto.ErrUnknownChannel
+	case covered, known && ns.Subscribe:
+		return nil
+	default:
+		return clientproto.ErrPermissionDenied
+	}
+}
+
+// namespace returns the options of the channel's namespace.
+func (r *Rules) namespace(channel string) (ns Namespace, known bool) {
+	ns, known = r.Namespaces[grant.Namespace(channel)]
+	return ns, known
+}
+
+// Known reports whether the channel's name is well formed and its namespace
+// exists: what a server-side subscription or a publication by the API needs.
+func (r *Rules) Known(channel string) *clientproto.Error {
+	if grant.CheckChannel(channel) != nil {
+		return clientproto.ErrBadRequest
+	}
+	if _, known := r.namespace(channel); !known {
+		return clientproto.ErrUnknownChannel
+	}
+	return nil
+}
+
+// Add notes a subscription that the engine has made and returns its index.
+func (s *Session) Add(sub Sub) int {
+	s.subs = append(s.subs, sub)
+	return len(s.subs) - 1
+}
+
+// Drop forgets subscription i. The last one takes its number: if that is
+// another, moved is true and the engine tells the list of members.
+func (s *Session) Drop(i int) (moved bool) {
+	last := len(s.subs) - 1
+	if i != last {
+		s.subs[i] = s.subs[last]
+		moved = true
+	}
+	s.subs[last] = Sub{}
+	s.subs = s.subs[:last]
+	return moved
+}
+
+// find returns the index of the subscription to channel, or -1. Sessions hold
+// few subscriptions (Rules.Channels); a scan is smaller than a map.
+func (s *Session) find(channel string) int {
+	for i := range s.subs {
+		if s.subs[i].Channel.Name == channel {
+			return i
+		}
+	}
+	return -1
+}
+
+// SubOf returns the index of the subscription to c, or -1.
+func (s *Session) SubOf(c *hub.Channel) int {
+	for i := range s.subs {
+		if s.subs[i].Channel == c {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *Session) unsubscribe(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
+	i := s.find(string(cmd.Unsubscribe.Channel))
+	if i < 0 { // never an error
+		return clientproto.AppendEmpty(dst, cmd.ID, clientproto.Unsubscribe), Step{}
+	}
+	return dst, Step{Kind: Unsubscribe, ID: cmd.ID, Sub: i}
+}
+
+func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byte, Step) {
+	channel := string(cmd.Publish.Channel)
+	if grant.CheckChannel(channel) != nil || len(cmd.Publish.Data) == 0 {
+		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
+	}
+	if e := s.mayPublish(channel, r); e != nil {
+		return reject(dst, cmd.ID, e)
+	}
+	return dst, Step{Kind: Publish, ID: cmd.ID, Channel: channel, Data: cmd.Publish.Data}
+}
+
+func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {
+	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed {
+		return clientproto.ErrPermissionDenied
+	}
+	ns, known := r.namespace(channel)
+	covered := s.grant.Allows(grant.Pub, channel)
+	switch {
+	case covered && !known:
+		return clientproto.ErrUnknownChannel
+	case covered, known && ns.Publish, known && ns.PublishIfSubscribed && s.find(channel) >= 0:
+		return nil
+	default:
+		return clientproto.ErrPermissionDenied
+	}
+}
+
+// PublishInfo is what is told of a publishing client beside its data; nil for
+// an anonymous one.
+func (s *Session) PublishInfo() []byte {
+	if s.user == "" {
+		return nil
+	}
+	return clientproto.AppendClientInfo(nil, &clientproto.ClientInfo{Client: s.client, User: s.user, ConnInfo: s.info})
+}

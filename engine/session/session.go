@@ -1,0 +1,224 @@
+// Package session is the state machine behind one connection of the client
+// protocol: a command goes in; out come reply bytes and a Step, which says what
+// the engine has to carry out (check a token, join a channel, publish) or that
+// the connection must end. It does no I/O and reads no clock.
+//
+// The life of a session:
+//
+//	new ── connect ──► connecting ── Authenticated, Welcome ──► connected
+//	                       └── Rejected ──► new
+//
+// Nothing but connect is accepted before connected; a second connect, or any
+// other command too early, ends the connection (PROTOCOL.md §2).
+//
+// A Session belongs to the loop of its connection.
+package session
+
+import (
+	"encoding/json"
+	"time"
+
+	"weir/engine/clientproto"
+	"weir/engine/hub"
+	"weir/security/grant"
+	"weir/security/token"
+)
+
+// Rules are what the operator decided, the same for every session. Immutable.
+type Rules struct {
+	AllowAnonymous bool
+	Channels       int // most subscriptions of one session; 0: no limit
+	PingSeconds    uint32
+	Node           string // name of this process in the connect reply
+	Version        string
+	Namespaces     map[string]Namespace // by name; one named "" always exists
+}
+
+// Namespace is what clients may do in its channels without a grant.
+type Namespace struct {
+	Subscribe           bool
+	Publish             bool
+	PublishIfSubscribed bool
+}
+
+// Kind says what the engine has to do before the session can go on.
+type Kind uint8
+
+// The kinds of a Step. After Authenticate, Refresh and Publish the engine
+// answers with a call of the method named beside it; until then it hands in no
+// further command.
+const (
+	Done         Kind = iota // nothing: the reply, if any, is appended
+	Authenticate             // check Token → Authenticated or Rejected
+	Refresh                  // check Token → Refreshed or Rejected
+	Subscribe                // join Channel → Subscribed or SubscribeFailed
+	Unsubscribe              // leave the channel of Sub → Unsubscribed
+	Publish                  // publish Data into Channel → Published
+)
+
+// Step is the outcome of a command. Token and Data borrow the command.
+type Step struct {
+	Kind    Kind
+	ID      uint32 // of the command, for the reply
+	Close   *clientproto.Close
+	Error   *clientproto.Error // the error that was answered, for the counters
+	Channel string
+	Token   []byte
+	Data    []byte
+	Sub     int // index into Subs
+}
+
+type state uint8
+
+const (
+	fresh state = iota
+	connecting
+	connected
+)
+
+// Session is one client's state. The zero value is a new one.
+type Session struct {
+	state   state
+	user    string
+	client  string // set by Welcome
+	tokenID string
+	info    json.RawMessage
+	grant   *grant.Set
+	expires int64 // unix seconds; 0: never
+	subs    []Sub
+}
+
+// Sub is one subscription. Channel and Member are the engine's handle on it.
+type Sub struct {
+	Channel *hub.Channel
+	Member  uint32 // index in the shard's list of members
+}
+
+// Connected reports whether connect has succeeded.
+func (s *Session) Connected() bool { return s.state == connected }
+
+// User is the authenticated user; "" for an anonymous one.
+func (s *Session) User() string { return s.user }
+
+// Client is the id of this connection, "" before connect has succeeded.
+func (s *Session) Client() string { return s.client }
+
+// Expires is when the token ends in unix seconds; 0 is never.
+func (s *Session) Expires() int64 { return s.expires }
+
+// Subs returns the subscriptions, borrowed until the next change.
+func (s *Session) Subs() []Sub { return s.subs }
+
+// Sub returns subscription i for the engine to note where it stands.
+func (s *Session) Sub(i int) *Sub { return &s.subs[i] }
+
+// Command takes the next command. Its replies are appended to dst.
+func (s *Session) Command(dst []byte, cmd *clientproto.Command, r *Rules) ([]byte, Step) {
+	if cmd.Method == clientproto.Pong {
+		return dst, Step{}
+	}
+	if s.state != connected && cmd.Method != clientproto.Connect {
+		return dst, Step{Close: clientproto.CloseBadRequest}
+	}
+	switch cmd.Method {
+	case clientproto.Connect:
+		return s.connect(dst, cmd, r)
+	case clientproto.Subscribe:
+		return s.subscribe(dst, cmd, r)
+	case clientproto.Unsubscribe:
+		return s.unsubscribe(dst, cmd)
+	case clientproto.Publish:
+		return s.publish(dst, cmd, r)
+	case clientproto.Refresh:
+		return s.refresh(dst, cmd)
+	case clientproto.Send:
+		return dst, Step{} // no backend takes messages yet, and send has no reply
+	default:
+		return reject(dst, cmd.ID, clientproto.ErrNotAvailable)
+	}
+}
+
+func reject(dst []byte, id uint32, e *clientproto.Error) ([]byte, Step) {
+	return clientproto.AppendError(dst, id, e), Step{Error: e}
+}
+
+func (s *Session) connect(dst []byte, cmd *clientproto.Command, r *Rules) ([]byte, Step) {
+	if s.state != fresh {
+		return dst, Step{Close: clientproto.CloseBadRequest}
+	}
+	if len(cmd.Connect.Token) == 0 {
+		if !r.AllowAnonymous {
+			return reject(dst, cmd.ID, clientproto.ErrUnauthorized)
+		}
+	}
+	s.state = connecting
+	return dst, Step{Kind: Authenticate, ID: cmd.ID, Token: cmd.Connect.Token}
+}
+
+// Authenticated notes whom the token named (nil: nobody, an anonymous
+// connection) and returns the channels to subscribe for it. The engine joins
+// them and then calls Welcome.
+func (s *Session) Authenticated(c *token.Claims) (channels []string) {
+	if c == nil {
+		return nil
+	}
+	s.user, s.tokenID, s.info, s.grant = c.Subject, c.ID, c.Info, c.Grant
+	s.expires = expiry(c)
+	return c.ServerChannels()
+}
+
+// expiry is expire_at where the token has it (0 there is never), else exp.
+func expiry(c *token.Claims) int64 {
+	if c.ExpireAt != nil {
+		return *c.ExpireAt
+	}
+	return c.ExpiresAt
+}
+
+// Welcome ends connect: client is the new id of the connection, subs are the
+// server-side subscriptions as they were made.
+func (s *Session) Welcome(dst []byte, id uint32, client string, subs []clientproto.ServerSub, r *Rules, now time.Time) []byte {
+	s.state = connected
+	s.client = client
+	return clientproto.AppendConnect(dst, id, &clientproto.ConnectResult{
+		Client: client, Version: r.Version, Node: r.Node,
+		Expires: s.expires > 0, TTL: ttl(s.expires, now),
+		Ping: r.PingSeconds, Pong: r.PingSeconds > 0,
+		Subs: subs,
+	})
+}
+
+func ttl(expires int64, now time.Time) uint32 {
+	if left := expires - now.Unix(); expires > 0 && left > 0 {
+		return uint32(min(left, 1<<31))
+	}
+	return 0
+}
+
+// Rejected ends connect or refresh with an error (answered) or a close.
+func (s *Session) Rejected(dst []byte, id uint32, e *clientproto.Error) []byte {
+	if s.state == connecting {
+		s.state = fresh
+	}
+	return clientproto.AppendError(dst, id, e)
+}
+
+func (s *Session) refresh(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
+	if len(cmd.Refresh.Token) == 0 {
+		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
+	}
+	return dst, Step{Kind: Refresh, ID: cmd.ID, Token: cmd.Refresh.Token}
+}
+
+// Refreshed takes a newer token. Another user's is a close: a refresh may not
+// change who the connection is.
+func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, now time.Time) ([]byte, *clientproto.Close) {
+	if c.Subject != s.user {
+		return dst, clientproto.CloseInvalidToken
+	}
+	s.tokenID, s.info, s.grant, s.expires = c.ID, c.Info, c.Grant, expiry(c)
+	return clientproto.AppendRefresh(dst, id, &clientproto.RefreshResult{
+		Client: s.client, Version: r.Version,
+		Expires: s.expires > 0, TTL: ttl(s.expires, now),
+	}), nil
+}
