@@ -126,8 +126,7 @@ func parseKeyBlock(block *pem.Block) (crypto.Signer, error) {
 func (o *Options) check(chain []*x509.Certificate) error {
 	leaf, now := chain[0], o.Now()
 	for i, c := range chain {
-		root := i > 0 && selfSigned(c)
-		if err := checkOne(i, c, root, now); err != nil {
+		if err := checkOne(i, c, now); err != nil {
 			return err
 		}
 	}
@@ -153,7 +152,7 @@ func (o *Options) check(chain []*x509.Certificate) error {
 }
 
 // checkOne checks what must hold for each certificate that is sent.
-func checkOne(i int, c *x509.Certificate, root bool, now time.Time) error {
+func checkOne(i int, c *x509.Certificate, now time.Time) error {
 	name := "the certificate"
 	if i > 0 {
 		name = fmt.Sprintf("certificate %d of the chain", i+1)
@@ -171,7 +170,7 @@ func checkOne(i int, c *x509.Certificate, root bool, now time.Time) error {
 	default:
 		return fmt.Errorf("%s has a key of an unsupported kind (%v): use ECDSA P-256, Ed25519 or RSA", name, c.PublicKeyAlgorithm)
 	}
-	if !root && broken(c.SignatureAlgorithm) {
+	if broken(c.SignatureAlgorithm) {
 		return fmt.Errorf("%s is signed with %v: have it issued with SHA-256 or better", name, c.SignatureAlgorithm)
 	}
 	if now.After(c.NotAfter) {
