@@ -50,8 +50,7 @@ type Parser struct {
 	Limits schema.Limits
 
 	validator schema.Validator
-	line      int          // length of the line in hand, which bounds scratch
-	scratch   []byte       // unescaped strings and compacted payloads of the line
+	scratch   []byte       // unescaped strings and compacted payloads, together no longer than the line
 	subs      []SubRecover // behind ConnectRequest.Subs
 	wrong     bool         // a field of the line has a value of the wrong kind
 }
@@ -65,7 +64,7 @@ type Parser struct {
 // too deeply costs its publisher the command and not the connection.
 func (p *Parser) Parse(line []byte, cmd *Command) *Violation {
 	*cmd = Command{}
-	p.line, p.scratch, p.subs, p.wrong = len(line), p.scratch[:0], p.subs[:0], false
+	p.scratch, p.subs, p.wrong = p.scratch[:0], p.subs[:0], false
 	limits := p.Limits
 	if limits.Depth > 0 {
 		limits.Depth += envelopeDepth

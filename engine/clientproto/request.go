@@ -270,7 +270,6 @@ func (p *Parser) data(r *reader) []byte {
 	if !spaced {
 		return raw
 	}
-	p.room()
 	start := len(p.scratch)
 	p.scratch = schema.Compact(p.scratch, raw)
 	return p.scratch[start:]
@@ -280,19 +279,10 @@ func (p *Parser) data(r *reader) []byte {
 func (p *Parser) plain(raw []byte) []byte {
 	for _, c := range raw {
 		if c == '\\' {
-			p.room()
 			start := len(p.scratch)
 			p.scratch = schema.Unescape(p.scratch, raw)
 			return p.scratch[start:]
 		}
 	}
 	return raw
-}
-
-// room makes scratch fit for all that the line can put there, so that it grows
-// once and by bytes that have come.
-func (p *Parser) room() {
-	if cap(p.scratch) < p.line {
-		p.scratch = make([]byte, 0, p.line)
-	}
 }

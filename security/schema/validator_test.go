@@ -97,6 +97,7 @@ var cases = []struct {
 
 	{"high alone", `"\ud800"`, FaultSurrogate},
 	{"low alone", `"\udc00"`, FaultSurrogate},
+	{"low low", `"\udc00\udc00"`, FaultSurrogate},
 	{"high high", `"\ud800\ud800"`, FaultSurrogate},
 	{"high then text", `"\ud800abcdef"`, FaultSurrogate},
 	{"high then escape", `"\ud800\n"`, FaultSurrogate},
@@ -111,6 +112,7 @@ var cases = []struct {
 	{"too small", `1e-325`, FaultNumber},
 	{"too small by zeros", `0.0001e-321`, FaultNumber},
 	{"exponent overflow", `1e99999999999999999999`, FaultNumber},
+	{"exponent wraps to 1", `1e18446744073709551617`, FaultNumber},
 
 	{"depth 17", strings.Repeat("[", 17) + strings.Repeat("]", 17), FaultDepth},
 	{"depth mixed", strings.Repeat(`{"a":[`, 9), FaultDepth},
@@ -225,6 +227,8 @@ func TestCollisions(t *testing.T) {
 			check(t, &v, c.text, c.want)
 		}
 		check(t, &v, `{"\u0061":1,"b":2,"\u0062c":3,"bc\n":4}`, nil)
+		outer := object(20)
+		check(t, &v, strings.Replace(outer, `"n15":15`, `"n15":`+outer, 1), nil)
 		check(t, &v, `{"x\u0061":1,"b":2,"\u0078a":3}`, FaultDuplicate)
 	}
 }
