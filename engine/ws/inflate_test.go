@@ -1,0 +1,244 @@
+package ws
+
+import (
+	"bytes"
+	"compress/flate"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// RFC 7692 §7.2.3: the examples.
+func TestInflateRFCExamples(t *testing.T) {
+	z := newInflater()
+	for _, c := range []struct{ name, payload, want string }{
+		{"7.2.3.1 one block", "f2 48 cd c9 c9 07 00", "Hello"},
+		{"7.2.3.3 no compression", "00 05 00 fa ff 48 65 6c 6c 6f 00", "Hello"},
+		{"7.2.3.4 BFINAL set", "f3 48 cd c9 c9 07 00 00", "Hello"},
+		{"7.2.3.5 two blocks", "f2 48 05 00 00 00 ff ff ca c9 c9 07 00", "Hello"},
+		{"7.2.3.6 empty", "00", ""},
+		{"BFINAL set, then nothing", "f3 48 cd c9 c9 07 00", "Hello"},
+		{"BFINAL set, then a block", "f3 48 cd c9 c9 07 00 f2 48 cd c9 c9 07 00", "HelloHello"},
+		{"BFINAL set, then a block that looks back", "f3 48 cd c9 c9 07 00 02 13 00 00", "HelloHello"},
+		{"no payload at all", "", ""},
+	} {
+		got, v := z.inflate([]byte("before:"), unhex(t, c.payload), 10)
+		if v != nil || string(got) != "before:"+c.want {
+			t.Errorf("%s: %q, %s; want %q", c.name, got, label(v), c.want)
+		}
+	}
+}
+
+func TestInflateRefuses(t *testing.T) {
+	z := newInflater()
+	for _, c := range []struct{ name, payload string }{
+		{"block type 3", "06"},
+		{"stored length without its complement", "00 05 00 fa fe 48 65 6c 6c 6f 00"},
+		{"stored block cut short", "00 05 00 fa"},
+		{"stored block longer than all", "00 ff 00 00 ff 00"},
+		{"distance before the beginning", "f2 48 cd c9 c9 07 11 00"},
+		{"match without a byte before", "02 13 00 00"},
+		{"ends amid a fixed block", "f2 48 cd c9"},
+		{"dynamic block with 287 literals", "f4 1f"},
+		{"dynamic block with 31 distances", "04 1e"},
+		{"dynamic block cut short", "04 80"},
+	} {
+		if got, v := z.inflate(nil, unhex(t, c.payload), 1000); v != ErrDeflate {
+			t.Errorf("%s: %q, %s", c.name, got, label(v))
+		}
+	}
+}
+
+func TestInflateStopsAtTheLimit(t *testing.T) {
+	z := newInflater()
+	for _, size := range []int{0, 1, 2, 257, 258, 259, 1000, 40000, 65536} {
+		for name, text := range samples(size) {
+			for level := -2; level <= 9; level++ {
+				payload := deflateStd(t, text, level)
+				if got, v := z.inflate(nil, payload, size); v != nil || !bytes.Equal(got, text) {
+					t.Fatalf("%s of %d at level %d: %d bytes, %s", name, size, level, len(got), label(v))
+				}
+				if size == 0 {
+					continue
+				}
+				// CVE-2026-27571, CVE-2026-1526: stop before the output, not after it.
+				got, v := z.inflate(nil, payload, size-1)
+				if v != ErrTooBig || len(got) > size-1 {
+					t.Fatalf("%s of %d at level %d, limit %d: %d bytes, %s", name, size, level, size-1, len(got), label(v))
+				}
+			}
+		}
+	}
+}
+
+func TestInflateBombCostsItsLimit(t *testing.T) {
+	bomb := deflateStd(t, make([]byte, 64<<20), 9)
+	z := newInflater()
+	got, v := z.inflate(nil, bomb, 65536)
+	if v != ErrTooBig || cap(got) > 2*65536 {
+		t.Fatalf("%s with a buffer of %d", label(v), cap(got))
+	}
+}
+
+// samples are texts that exercise stored blocks, literals, short and long matches, overlaps.
+func samples(size int) map[string][]byte {
+	rng := rand.New(rand.NewPCG(7, uint64(size)))
+	noise := make([]byte, size)
+	words := make([]byte, 0, size+20)
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	for len(words) < size {
+		words = fmt.Appendf(words, `{"id":%d,"price":%d.25}`, rng.IntN(5000), rng.IntN(100))
+	}
+	return map[string][]byte{
+		"noise": noise, "zeros": make([]byte, size), "words": words[:size],
+		"pattern": []byte(strings.Repeat("abcdefg", size/7+1)[:size]),
+	}
+}
+
+// deflateStd compresses with the standard library as RFC 7692 §7.2.1 wants it.
+func deflateStd(t testing.TB, text []byte, level int) []byte {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, level)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(text)
+	w.Flush()
+	return bytes.TrimSuffix(out.Bytes(), deflateTail[:])
+}
+
+// inflateStd is the same job done with the standard library. It needs a final block to end without an
+// error; a message that is whole does so with either of two, and one that is not misuses them differently.
+func inflateStd(payload []byte) ([]byte, bool) {
+	stored, ok := inflateStdWith(payload, []byte{1, 0, 0, 255, 255})
+	if !ok {
+		return nil, false
+	}
+	fixed, ok := inflateStdWith(payload, []byte{3, 0})
+	return stored, ok && bytes.Equal(stored, fixed)
+}
+
+func inflateStdWith(payload, final []byte) ([]byte, bool) {
+	if len(payload) == 0 {
+		return nil, true
+	}
+	rest := bytes.NewReader(append(append(bytes.Clone(payload), deflateTail[:]...), final...))
+	var out []byte
+	for { // after a final block that is not the last, anew with what came before as the window
+		text, err := io.ReadAll(io.LimitReader(flate.NewReaderDict(rest, out[max(0, len(out)-32768):]), 1<<20))
+		out = append(out, text...)
+		if err != nil || len(out) >= 1<<20 {
+			return nil, false
+		}
+		if rest.Len() <= len(deflateTail)+len(final) {
+			return out, rest.Len() == 0 || rest.Len() >= len(final)
+		}
+	}
+}
+
+func FuzzInflate(f *testing.F) {
+	for _, payload := range []string{"f248cdc9c90700", "00050 0faff48656c6c6f00", "f348cdc9c9070000", "f24805000000ffffcac9c90700", "00"} {
+		f.Add(unhex(f, payload))
+	}
+	for _, text := range samples(300) {
+		for _, level := range []int{-2, 0, 1, 9} {
+			f.Add(deflateStd(f, text, level))
+		}
+	}
+	f.Add([]byte(emptyDynamicBlocks(2)))
+	z := newInflater()
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		before := bytes.Clone(payload)
+		got, v := z.inflate(nil, payload, 1<<20-1)
+		if !bytes.Equal(before, payload) {
+			t.Fatal("the payload was changed")
+		}
+		if v == ErrTooBig {
+			if len(got) > 1<<20-1 {
+				t.Fatalf("%d bytes beyond the limit", len(got))
+			}
+			return
+		}
+		want, ok := inflateStd(payload)
+		if ok != (v == nil) || ok && !bytes.Equal(got, want) {
+			t.Fatalf("%x: %d bytes, %s; compress/flate: %d bytes, %v", payload, len(got), label(v), len(want), ok)
+		}
+	})
+}
+
+// bitWriter writes DEFLATE by hand.
+type bitWriter struct {
+	b []byte
+	n int
+}
+
+func (w *bitWriter) put(value uint64, n int) {
+	for i := range n {
+		if w.n%8 == 0 {
+			w.b = append(w.b, 0)
+		}
+		w.b[w.n/8] |= byte(value>>i&1) << (w.n % 8)
+		w.n++
+	}
+}
+
+// emptyDynamicBlocks makes the input that costs most per byte: blocks that describe codes just long
+// enough to fill the tables, and then decode to nothing.
+func emptyDynamicBlocks(blocks int) []byte {
+	w := new(bitWriter)
+	size := map[uint8]int{1: 3, 2: 3, 3: 3, 4: 3, 5: 3, 6: 3, 7: 4, 8: 4, 9: 4, 18: 4}
+	code := map[uint8]uint64{1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 7: 12, 8: 13, 9: 14, 18: 15}
+	length := func(sym uint8) {
+		for i := size[sym] - 1; i >= 0; i-- {
+			w.put(code[sym]>>i, 1)
+		}
+	}
+	for range blocks {
+		w.put(2<<1, 3)           // dynamic, not final
+		w.put(0|9<<5|14<<10, 14) // 257 literals, 10 distances, 18 code lengths
+		for _, sym := range codeOrder[:18] {
+			w.put(uint64(size[sym]), 3)
+		}
+		for n := range uint8(9) { // literals 0 to 8
+			length(n + 1)
+		}
+		length(18)
+		w.put(138-11, 7)
+		length(18)
+		w.put(109-11, 7)
+		length(9)                 // the end of block
+		for n := range uint8(9) { // distances
+			length(n + 1)
+		}
+		length(9)
+		w.put(0x1FF, 9) // the end of block: the last of its length
+	}
+	w.put(0, 3)
+	return w.b
+}
+
+// A message within the usual limit must not hold the loop up, however it is made.
+func TestWorstInflateInput(t *testing.T) {
+	z := newInflater()
+	payload := emptyDynamicBlocks(65536 * 8 / 171)
+	if len(payload) < 60000 || len(payload) > 65536 {
+		t.Fatalf("%d bytes, not the limit", len(payload))
+	}
+	best := time.Hour
+	for range 20 {
+		start := time.Now()
+		if got, v := z.inflate(nil, payload, 65536); v != nil || len(got) != 0 {
+			t.Fatalf("%d bytes, %s", len(got), label(v))
+		}
+		best = min(best, time.Since(start))
+	}
+	t.Logf("%d bytes of empty blocks take %v", len(payload), best)
+	if !raceEnabled && best > 25*time.Millisecond {
+		t.Fatalf("%d bytes of empty blocks take %v", len(payload), best)
+	}
+}
