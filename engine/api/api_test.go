@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"weir/engine/clientproto"
 	"weir/engine/stats"
@@ -52,6 +53,7 @@ func TestPublish(t *testing.T) {
 		"both data":            {`{"channel":"c","data":1,"b64data":"MQ=="}`, "", 107},
 		"b64data not base64":   {`{"channel":"c","b64data":"!"}`, "", 107},
 		"b64data url alphabet": {`{"channel":"c","b64data":"Ij8_Ig=="}`, "", 107},
+		"b64data spare bits":   {`{"channel":"c","b64data":"MR=="}`, "", 107},
 		"b64data binary":       {`{"channel":"c","b64data":"AAEC"}`, "", 107},
 		"b64data number":       {`{"channel":"c","b64data":1}`, "", 107},
 		"tags array":           {`{"channel":"c","data":1,"tags":["a"]}`, "", 107},
@@ -380,22 +382,35 @@ func TestNoConfiguredKeyRefusesAll(t *testing.T) {
 	}
 }
 
-// The 401 comes before any body: a stranger that declares a gigabyte and sends nothing is answered and cut off.
-func TestKeyIsCheckedBeforeTheBody(t *testing.T) {
+// Who declares a body and sends none is answered at once and cut off, if the answer does not depend on the body.
+func TestAnswersThatDoNotWaitForTheBody(t *testing.T) {
 	s := newService(t, nil)
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: no\r\nContent-Length: 1000000000\r\n\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, response.Body)
-	if response.StatusCode != http.StatusUnauthorized || !response.Close {
-		t.Errorf("status %d, close %v; want 401 and closed", response.StatusCode, response.Close)
+	for name, test := range map[string]struct {
+		key, method    string
+		declared, want int
+	}{
+		"no key, large body": {"no", "publish", 1_000_000_000, http.StatusUnauthorized},
+		"no key, small body": {"no", "publish", 1000, http.StatusUnauthorized},
+		"no such method":     {testKey, "nosuch", 1000, http.StatusNotFound},
+		"over the bound":     {testKey, "publish", 1_000_000_000, http.StatusRequestEntityTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+			fmt.Fprintf(conn, "POST /api/%s HTTP/1.1\r\nHost: x\r\nX-API-Key: %s\r\nContent-Length: %d\r\n\r\n", test.method, test.key, test.declared)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != test.want || !response.Close {
+				t.Errorf("status %d, close %v (%v); want %d and closed", response.StatusCode, response.Close, err, test.want)
+			}
+		})
 	}
 }
 
