@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	shedFor    = time.Millisecond
 	firstPause = time.Millisecond
 	maxPause   = 50 * time.Millisecond // the longest a peer waits after descriptors have come free again
 )
@@ -23,13 +24,13 @@ func (l *Listener) Serve(loops []*Loop) error {
 	}
 	for {
 		tc, err := l.ln.AcceptTCP()
-		if err == nil {
+		switch {
+		case err == nil:
 			err = l.take(tc, loops)
-		}
-		select {
-		case <-l.done:
+		case l.isClosed():
 			return nil
-		default:
+		case !outOfDescriptors(err):
+			l.failed.Add(1)
 		}
 		if err == nil {
 			l.pause = 0
@@ -38,6 +39,15 @@ func (l *Listener) Serve(loops []*Loop) error {
 		if !l.trouble(err) {
 			return nil
 		}
+	}
+}
+
+func (l *Listener) isClosed() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -60,6 +70,11 @@ func (l *Listener) take(tc *net.TCPConn, loops []*Loop) error {
 	}
 	if err := loop.Add(tc); err != nil {
 		l.release(peer)
+		if outOfDescriptors(err) {
+			l.exhausted.Add(1)
+		} else {
+			l.failed.Add(1)
+		}
 		return err
 	}
 	l.accepted.Add(1)
@@ -95,14 +110,8 @@ func (l *Listener) turnAway(tc *net.TCPConn, n *atomic.Uint64) {
 // trouble deals with a failed accept and pauses, ever longer while it lasts.
 // It reports false when the listener was closed meanwhile.
 func (l *Listener) trouble(err error) bool {
-	switch {
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		l.exhausted.Add(1)
+	if outOfDescriptors(err) {
 		l.shed()
-	case errors.Is(err, ErrStopped):
-		l.failed.Add(1)
-	default:
-		l.failed.Add(1)
 	}
 	if now := time.Now(); !now.Before(l.nextLog) {
 		l.nextLog = now.Add(time.Second)
@@ -120,25 +129,28 @@ func (l *Listener) trouble(err error) bool {
 	}
 }
 
-// shed answers a peer although no descriptor is left: the spare one is given up for
-// the time of one accept. Otherwise the peer would hang, and the queue stay ready
-// and keep us busy.
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// shed turns peers away although no descriptor is left: for shedFor the spare one is given
+// up for them. Otherwise they would hang, and the queue stay ready and keep us busy.
 func (l *Listener) shed() {
 	l.spareMu.Lock()
 	defer l.spareMu.Unlock()
-	select {
-	case <-l.done:
+	if l.isClosed() {
 		return
-	default:
 	}
 	if l.spare != nil {
 		_ = l.spare.Close()
 		l.spare = nil
-		// Not to wait: the queue may have been emptied, and the spare is missing now.
-		_ = l.ln.SetDeadline(time.Now().Add(firstPause))
-		if tc, err := l.ln.AcceptTCP(); err == nil {
-			_ = tc.SetLinger(0)
-			_ = tc.Close()
+		_ = l.ln.SetDeadline(time.Now().Add(shedFor))
+		for {
+			tc, err := l.ln.AcceptTCP()
+			if err != nil {
+				break
+			}
+			l.turnAway(tc, &l.exhausted)
 		}
 		_ = l.ln.SetDeadline(time.Time{})
 	}

@@ -18,12 +18,14 @@ import (
 
 // ListenConfig configures a Listener. All of it is immutable after Listen.
 type ListenConfig struct {
-	Addr         string        // host:port; without a host, every IPv4 and IPv6 address
-	Flag         string        // the option that Addr came from, for error messages; "": --listen
-	ReusePort    bool          // SO_REUSEPORT: several listeners on one address
-	Congestion   string        // TCP congestion control by name; "": the system's
-	NotSentLowat int           // bytes, TCP_NOTSENT_LOWAT; 0: the system's
-	UserTimeout  time.Duration // TCP_USER_TIMEOUT: how long sent data may stay unacknowledged; 0: the system's
+	Addr         string // host:port; without a host, every IPv4 and IPv6 address
+	Flag         string // the option that Addr came from, for error messages; "": --listen
+	ReusePort    bool   // SO_REUSEPORT: several listeners on one address
+	Congestion   string // TCP congestion control by name; "": the system's
+	NotSentLowat int    // bytes, TCP_NOTSENT_LOWAT; 0: the system's
+	// UserTimeout is TCP_USER_TIMEOUT: how long sent data may stay unacknowledged, and how long a
+	// peer that does not read may keep its window shut; 0: the system's.
+	UserTimeout time.Duration
 	// MaxConns is the number of connections of all loops together above which a newcomer is
 	// closed; 0: Capacity.
 	MaxConns int
@@ -58,7 +60,7 @@ type ListenCounters struct {
 	Accepted  uint64 // handed to a loop
 	Refused   uint64 // by Admit
 	Full      uint64 // MaxConns reached
-	Exhausted uint64 // EMFILE or ENFILE: closed at once, or could not be accepted
+	Exhausted uint64 // closed for want of descriptors (EMFILE, ENFILE)
 	Failed    uint64 // accept failed otherwise
 }
 
