@@ -68,7 +68,7 @@ func parseBlock(block *pem.Block) (k Key, err error) {
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
 		return k, errors.New("the file holds a private key, which this server must not have: give the public one (`openssl pkey -pubout`)")
 	default:
-		return k, fmt.Errorf("the file holds a PEM block that is no public key (type of %d bytes)", len(block.Type))
+		return k, errors.New("the file holds a PEM block that is neither a public key nor a certificate")
 	}
 	if err != nil {
 		return k, fmt.Errorf("the PEM block %q does not parse: %w", block.Type, err)
