@@ -1,0 +1,55 @@
+package upgrade
+
+// Refusal is why a request is not answered by a 101: a static value. Status is the HTTP status; Reason is the body, short
+// plain text; Label names the refusal in metrics; RetryAfter, in seconds, is sent if it is not 0.
+type Refusal struct {
+	Status     int
+	Reason     string
+	Label      string
+	RetryAfter int
+}
+
+// The head is malformed or not for us: 400. Read only, as are all refusals.
+var (
+	ErrHeadTooLong    = &Refusal{Status: 400, Label: "head_too_long", Reason: "request head too long"}
+	ErrTooManyHeaders = &Refusal{Status: 400, Label: "too_many_headers", Reason: "too many header fields"}
+	ErrRequestLine    = &Refusal{Status: 400, Label: "request_line", Reason: "malformed request line"}
+	ErrHTTPVersion    = &Refusal{Status: 400, Label: "http_version", Reason: "only HTTP/1.1 is served here"}
+	ErrTarget         = &Refusal{Status: 400, Label: "target", Reason: "the request target must be a path"}
+	ErrBareLF         = &Refusal{Status: 400, Label: "bare_lf", Reason: "a line does not end in CR LF"}
+	ErrFolding        = &Refusal{Status: 400, Label: "folding", Reason: "folded header fields are not accepted"}
+	ErrHeaderName     = &Refusal{Status: 400, Label: "header_name", Reason: "malformed header field name"}
+	ErrHeaderValue    = &Refusal{Status: 400, Label: "header_value", Reason: "control character in a header field"}
+	ErrDuplicate      = &Refusal{Status: 400, Label: "duplicate_header", Reason: "a header field that may come once came twice"}
+	ErrBody           = &Refusal{Status: 400, Label: "body", Reason: "a request body is not accepted"}
+	ErrHost           = &Refusal{Status: 400, Label: "host", Reason: "missing or malformed Host"}
+	ErrNotUpgrade     = &Refusal{Status: 400, Label: "not_upgrade", Reason: "not a WebSocket handshake: Upgrade: websocket and Connection: Upgrade are needed"}
+	ErrKey            = &Refusal{Status: 400, Label: "key", Reason: "Sec-WebSocket-Key must be 16 bytes in base64"}
+	ErrMissingVersion = &Refusal{Status: 400, Label: "missing_version", Reason: "Sec-WebSocket-Version is missing"}
+	ErrProtocolList   = &Refusal{Status: 400, Label: "protocol_list", Reason: "malformed Sec-WebSocket-Protocol"}
+	ErrBearerProtocol = &Refusal{Status: 400, Label: "bearer_protocol", Reason: "Sec-WebSocket-Protocol: write one bearer.<token>, nothing else named bearer"}
+	ErrBearerAlone    = &Refusal{Status: 400, Label: "bearer_alone", Reason: "Sec-WebSocket-Protocol: bearer.<token> alone cannot be answered, browsers drop a 101 that selects no protocol: offer a protocol of this endpoint beside it"}
+	ErrExtensionList  = &Refusal{Status: 400, Label: "extension_list", Reason: "malformed Sec-WebSocket-Extensions"}
+	ErrQuery          = &Refusal{Status: 400, Label: "query", Reason: "malformed query"}
+	ErrQueryDuplicate = &Refusal{Status: 400, Label: "query_duplicate", Reason: "a query parameter that may come once came twice"}
+	ErrAuthorization  = &Refusal{Status: 401, Label: "authorization", Reason: "Authorization must be Bearer and a token"}
+	BadRequest        = &Refusal{Status: 400, Label: "bad_request", Reason: "bad request"}
+	Unauthorized      = &Refusal{Status: 401, Label: "unauthorized", Reason: "a valid credential is needed"}
+	ForbiddenOrigin   = &Refusal{Status: 403, Label: "origin", Reason: "this Origin is not allowed"}
+	Forbidden         = &Refusal{Status: 403, Label: "forbidden", Reason: "not permitted"}
+	NotFound          = &Refusal{Status: 404, Label: "not_found", Reason: "nothing is served at this path"}
+	MethodNotAllowed  = &Refusal{Status: 405, Label: "method", Reason: "only GET is served here"}
+	UpgradeRequired   = &Refusal{Status: 426, Label: "version", Reason: "only WebSocket version 13 is served here"}
+	TooManyRequests   = &Refusal{Status: 429, Label: "rate", Reason: "too many requests", RetryAfter: 5}
+	Overloaded        = &Refusal{Status: 503, Label: "overload", Reason: "overloaded, try again later", RetryAfter: 10}
+)
+
+// Refusals is the closed list of all refusals of this package, for metrics that register their labels at start.
+func Refusals() []*Refusal {
+	return []*Refusal{
+		ErrHeadTooLong, ErrTooManyHeaders, ErrRequestLine, ErrHTTPVersion, ErrTarget, ErrBareLF, ErrFolding, ErrHeaderName,
+		ErrHeaderValue, ErrDuplicate, ErrBody, ErrHost, ErrNotUpgrade, ErrKey, ErrMissingVersion, ErrProtocolList,
+		ErrBearerProtocol, ErrBearerAlone, ErrExtensionList, ErrQuery, ErrQueryDuplicate, ErrAuthorization, BadRequest, Unauthorized,
+		ForbiddenOrigin, Forbidden, NotFound, MethodNotAllowed, UpgradeRequired, TooManyRequests, Overloaded,
+	}
+}
