@@ -71,6 +71,7 @@ var parseCases = []struct {
 	{"empty line first", "\r\n" + head("GET / HTTP/1.1", "Host: a"), ErrRequestLine},
 	{"TLS to a plain parser", "\x16\x03\x01\x02\x00", ErrRequestLine},
 	{"two spaces", head("GET  / HTTP/1.1", "Host: a"), ErrRequestLine},
+	{"no target", head("GET  HTTP/1.1", "Host: a"), ErrRequestLine},
 	{"a tab", head("GET\t/ HTTP/1.1", "Host: a"), ErrRequestLine},
 	{"space at the end", head("GET / HTTP/1.1 ", "Host: a"), ErrRequestLine},
 	{"space in the target", head("GET /a b HTTP/1.1", "Host: a"), ErrRequestLine},
@@ -208,7 +209,7 @@ func TestParseRefusesEarly(t *testing.T) {
 func TestParseJoinsListFields(t *testing.T) {
 	r, _, f := Parse([]byte(head("GET / HTTP/1.1", "Host: a", "Connection: keep-alive", "Upgrade: h2c", "Sec-WebSocket-Protocol: one",
 		"Sec-WebSocket-Extensions: x", "connection: foo,\tUPGRADE", "upgrade: foo , WebSocket", "sec-websocket-protocol: two",
-		"Sec-WebSocket-Protocol: three", "Sec-WebSocket-Extensions: y; z")), DefaultLimits())
+		"Sec-WebSocket-Protocol: three \t ", "Sec-WebSocket-Extensions: y; z", "Connection: close", "Upgrade: bar")), DefaultLimits())
 	if f != nil || string(r.Protocols) != "one, two, three" || string(r.Extensions) != "x, y; z" || !r.Connection || !r.Upgrade {
 		t.Errorf("%q %q %v %v %v", r.Protocols, r.Extensions, r.Connection, r.Upgrade, f)
 	}
@@ -222,6 +223,20 @@ func TestParseIgnoresOtherFields(t *testing.T) {
 	if f != nil || r.HasOrigin || r.Upgrade || r.Connection || r.Authorization != nil || r.Key != nil || r.Version != nil ||
 		r.Protocols != nil || r.Extensions != nil || string(r.Host) != "a" || string(r.UserAgent) != "first" {
 		t.Errorf("%+v %v", r, f)
+	}
+}
+
+// Who appends to a borrowed slice must not write into the rest of the head.
+func TestParsedSlicesHaveNoRoomBehind(t *testing.T) {
+	r, _, f := Parse([]byte(head("GET /a?b HTTP/1.1", "Host: a \t", "Origin: b ", "Sec-WebSocket-Key: c ", "Sec-WebSocket-Version: d ",
+		"Sec-WebSocket-Protocol: e ", "Sec-WebSocket-Extensions: f ", "Authorization: g ", "User-Agent: h ")), DefaultLimits())
+	if f != nil {
+		t.Fatal(f.Reason)
+	}
+	for i, b := range [][]byte{r.Path, r.RawQuery, r.Host, r.Origin, r.Key, r.Version, r.Protocols, r.Extensions, r.Authorization, r.UserAgent} {
+		if len(b) == 0 || cap(b) != len(b) {
+			t.Errorf("slice %d: %q has room for %d", i, b, cap(b))
+		}
 	}
 }
 
