@@ -2,8 +2,11 @@ package engine
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"weir/security/origin"
@@ -135,3 +138,34 @@ func DefaultLimits() Limits {
 		ChannelsPerSession: 128,
 	}
 }
+
+// check refuses what cannot be served. Every message names the option and the
+// mend. What a flag's own parser has refused already is not repeated here.
+func (cfg *Config) check() error {
+	l := &cfg.Limits
+	switch {
+	case cfg.TLS == nil:
+		return errors.New("no certificate: set --tls-cert and --tls-key")
+	case cfg.Listen == "":
+		return errors.New("no address to listen on: set --listen, for example --listen :8443")
+	case sameAddr(cfg.Listen, cfg.APIListen) || sameAddr(cfg.Listen, cfg.HealthListen):
+		return fmt.Errorf("--listen %s is also an internal listener's address: TLS and plain HTTP cannot share it", cfg.Listen)
+	case l.MessageSize <= 0 || l.MaxOutboxBytes <= 0:
+		return errors.New("--message-size-limit and --max-outbox-bytes must be above 0")
+	case l.MessageSize+frameRoomBytes > l.MaxOutboxBytes:
+		return fmt.Errorf("--max-outbox-bytes %d does not hold one message of --message-size-limit %d: raise it to at least %d",
+			l.MaxOutboxBytes, l.MessageSize, l.MessageSize+frameRoomBytes)
+	case l.PartialBytes < 2*(l.MessageSize+tlsRecordBytes):
+		return fmt.Errorf("--partial-bytes %d does not hold two messages of --message-size-limit %d: raise it to at least %d",
+			l.PartialBytes, l.MessageSize, 2*(l.MessageSize+tlsRecordBytes))
+	case l.HandshakeTimeout <= 0 || l.HeadTimeout <= 0 || l.StaleCloseDelay <= 0 || l.PartialTimeout <= 0 || l.WriteTimeout <= 0:
+		return errors.New("--handshake-timeout, --head-timeout, --stale-close-delay, --partial-timeout and --write-timeout must be above 0: " +
+			"without them a silent peer stays for ever")
+	case cfg.EnableEcho && (l.EchoSize <= 0 || l.IdleTimeout <= 0):
+		return errors.New("--echo-size-limit and --idle-timeout must be above 0 with --enable-echo")
+	}
+	return nil
+}
+
+// sameAddr compares two addresses to listen on. Port 0 is another port each time.
+func sameAddr(a, b string) bool { return a == b && !strings.HasSuffix(a, ":0") }

@@ -79,6 +79,7 @@ const (
 // Session is one client's state. The zero value is a new one.
 type Session struct {
 	state   state
+	vouched bool // the handshake brought a credential that was checked
 	user    string
 	client  string // set by Welcome
 	tokenID string
@@ -93,6 +94,10 @@ type Sub struct {
 	Channel *hub.Channel
 	Member  uint32 // index in the shard's list of members
 }
+
+// Vouch notes that the handshake brought a checked credential, so connect
+// needs none.
+func (s *Session) Vouch() { s.vouched = true }
 
 // Connected reports whether connect has succeeded.
 func (s *Session) Connected() bool { return s.state == connected }
@@ -146,10 +151,8 @@ func (s *Session) connect(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	if s.state != fresh {
 		return dst, Step{Close: clientproto.CloseBadRequest}
 	}
-	if len(cmd.Connect.Token) == 0 {
-		if !r.AllowAnonymous {
-			return reject(dst, cmd.ID, clientproto.ErrUnauthorized)
-		}
+	if len(cmd.Connect.Token) == 0 && !s.vouched && !r.AllowAnonymous {
+		return reject(dst, cmd.ID, clientproto.ErrUnauthorized)
 	}
 	s.state = connecting
 	return dst, Step{Kind: Authenticate, ID: cmd.ID, Token: cmd.Connect.Token}

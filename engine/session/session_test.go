@@ -86,6 +86,11 @@ func TestConnect(t *testing.T) {
 	if _, step = new(Session).Command(nil, parse(t, `{"id":1,"connect":{}}`), r); step.Kind != Authenticate || len(step.Token) != 0 {
 		t.Fatalf("anonymous: %+v; want Authenticate without a token", step)
 	}
+	vouched := new(Session)
+	vouched.Vouch()
+	if _, step = vouched.Command(nil, parse(t, `{"id":1,"connect":{}}`), rules()); step.Kind != Authenticate {
+		t.Fatalf("vouched for by the handshake: %+v; want Authenticate", step)
+	}
 	s := new(Session)
 	if _, step = s.Command(nil, parse(t, `{"id":1,"connect":{"token":"tok"}}`), rules()); step.Kind != Authenticate || string(step.Token) != "tok" {
 		t.Fatalf("%+v; want Authenticate with the token", step)

@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+
+	"weir/engine/clientproto"
+	"weir/engine/stats"
+	"weir/engine/ws"
+)
+
+// Close codes of RFC 6455 §7.4.1 that the engine itself gives; violations of
+// frames bring their own.
+const (
+	closeGoingAway       = 1001
+	closePolicyViolation = 1008
+)
+
+// close ends a connection with one of the protocol's codes.
+func (s *shard) close(c *conn, why *clientproto.Close) { s.closeWith(c, why.Code, why.Reason) }
+
+// closeWith queues a close frame as the last thing that the connection is
+// sent. Publications that wait are dropped; the session ends at once.
+func (s *shard) closeWith(c *conn, code uint16, reason string) {
+	if c.phase >= phaseClosing {
+		return
+	}
+	if c.phase != phaseOpen {
+		s.finish(c)
+		return
+	}
+	s.stats.Close(code)
+	s.dropOutbox(c)
+	c.control = ws.AppendClose(c.control, code, reason)
+	s.finish(c)
+}
+
+// answerClose completes the peer's closing handshake (RFC 6455 §5.5.1).
+func (s *shard) answerClose(c *conn, code uint16) {
+	s.stats.Close(code)
+	s.dropOutbox(c)
+	if code == ws.NoStatus {
+		c.control = ws.AppendFrame(c.control, ws.OpClose, nil)
+	} else {
+		c.control = ws.AppendClose(c.control, code, "")
+	}
+	s.finish(c)
+}
+
+// hangUp answers the peer's close_notify: nothing more will come from it.
+func (s *shard) hangUp(c *conn) {
+	s.dropOutbox(c)
+	s.finish(c)
+}
+
+// finish lets what is queued go out, then close_notify and FIN; input is not
+// looked at any more. The peer has closeTimeout to close its side.
+func (s *shard) finish(c *conn) {
+	if c.phase >= phaseClosing {
+		return
+	}
+	s.detach(c)
+	s.unhold(c)
+	s.partial -= c.frames.Buffered()
+	c.frames.Release(&s.frames)
+	c.waiting = nil
+	c.recordBy, c.messageBy, c.writeBy, c.pingAt, c.expireBy, c.endAt = 0, 0, 0, 0, 0, 0
+	c.phaseBy = s.now + int64(closeTimeout)
+	c.phase = phaseClosing
+	if !c.secure { // no keys to say good-bye with
+		c.phase = phaseFinished
+		c.Finish()
+	}
+}
+
+// abort closes at once: the peer broke the rules below WebSocket or takes
+// nothing any more. label is counted as a protocol error unless empty.
+func (s *shard) abort(c *conn, label string) {
+	if label != "" {
+		s.stats.Label(stats.ProtocolErrors, label)
+	}
+	s.detach(c)
+	c.phase = phaseFinished
+	c.Abort()
+}
+
+// detach ends the session: the hub forgets the connection.
+func (s *shard) detach(c *conn) {
+	if c.compress && c.kind == kindProtocol {
+		c.compress = false
+		s.hub.CompressFor(-1)
+	}
+	if c.session == nil {
+		return
+	}
+	for n := len(c.session.Subs()); n > 0; n-- {
+		s.leave(c, n-1)
+	}
+	if c.session.Connected() {
+		s.stats.Move(stats.Sessions, -1)
+	}
+	c.session = nil
+}
+
+// dropOutbox empties the outbox, but for the rest of a frame that has begun.
+func (s *shard) dropOutbox(c *conn) {
+	if c.frontFrom > 0 {
+		s.finishFront(c)
+	}
+	s.queued -= int64(c.out.Bytes())
+	c.out.Reset(&s.blocks)
+}
+
+// forget releases what a closed connection still holds.
+func (s *shard) forget(c *conn) {
+	s.queued -= int64(c.out.Bytes())
+	c.out.Reset(&s.blocks)
+	s.giveBack(c)
+	s.partial -= len(c.partial) + c.frames.Buffered()
+	c.frames.Release(&s.frames)
+	if c.secure {
+		c.tls.Wipe(s.tls)
+	}
+	c.dirty = false
+}
+
+// relieve brings partial input back under its budget by closing those who hold
+// the most of it, down to seven eighths: hoarders pay, and one walk frees room
+// for many that follow.
+func (s *shard) relieve() {
+	var holders []*conn
+	s.conns.each(func(c *conn) {
+		if c.held() > 0 && c.phase < phaseClosing {
+			holders = append(holders, c)
+		}
+	})
+	slices.SortFunc(holders, func(a, b *conn) int {
+		if d := cmp.Compare(b.held(), a.held()); d != 0 {
+			return d
+		}
+		return cmp.Compare(a.recordBy, b.recordBy)
+	})
+	for _, c := range holders {
+		if s.partial <= s.perShard.partial/8*7 {
+			return
+		}
+		freed := c.held()
+		s.abort(c, labelPartialBudget)
+		s.partial -= freed
+		c.partial = nil
+		c.frames.Release(&s.frames)
+	}
+}
+
+// held is how many bytes of input that is not whole the connection keeps.
+func (c *conn) held() int { return len(c.partial) + c.frames.Buffered() }

@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/engine/broker"
+	"weir/engine/clientproto"
+	"weir/engine/hub"
+	"weir/engine/session"
+	"weir/engine/stats"
+	"weir/engine/ws"
+	"weir/security/token"
+)
+
+// lines handles the commands of one message, in order. A command that is with
+// the workers holds back those behind it: connect is finished before the next.
+func (s *shard) lines(c *conn, message []byte) {
+	for len(message) > 0 && c.phase == phaseOpen {
+		if c.busy {
+			c.waitings().lines = append([]byte(nil), message...)
+			return
+		}
+		var line []byte
+		line, message = clientproto.NextLine(message)
+		s.line(c, line)
+	}
+}
+
+func (s *shard) line(c *conn, line []byte) {
+	// Each line is charged, not each frame: a frame holds thousands of them.
+	if !take(&c.messages, s.rates.messages, 1, s.now) {
+		s.close(c, clientproto.CloseTooManyRequests)
+		return
+	}
+	cmd := &s.command
+	if v := s.parser.Parse(line, cmd); v != nil {
+		s.stats.Label(stats.ProtocolErrors, v.Label)
+		if v.Close != nil {
+			s.close(c, v.Close)
+			return
+		}
+		s.stats.Code(stats.CommandErrors, v.Error.Code)
+		s.send(c, clientproto.AppendError(s.replies[:0], cmd.ID, v.Error))
+		return
+	}
+	s.stats.Label(stats.Commands, cmd.Method.String())
+	if cmd.Method == clientproto.Pong {
+		s.pong(c)
+		return
+	}
+	if cmd.Method == clientproto.Subscribe && !take(&c.subscribes, s.rates.subscribes, 1, s.now) {
+		s.fail(c, cmd.ID, clientproto.ErrTooManyRequests)
+		return
+	}
+	reply, step := c.session.Command(s.replies[:0], cmd, s.rules)
+	if step.Close != nil {
+		s.close(c, step.Close)
+		return
+	}
+	if step.Error != nil {
+		s.stats.Code(stats.CommandErrors, step.Error.Code)
+	}
+	s.send(c, reply)
+	s.carryOut(c, &step)
+}
+
+// carryOut does what a command needs beyond the session's own state.
+func (s *shard) carryOut(c *conn, step *session.Step) {
+	switch step.Kind {
+	case session.Authenticate:
+		s.authenticate(c, step)
+	case session.Refresh:
+		s.queue(c, step.ID, &authJob{use: authRefresh, id: step.ID, token: append([]byte(nil), step.Token...)})
+	case session.Subscribe:
+		s.subscribe(c, step)
+	case session.Unsubscribe:
+		s.leave(c, step.Sub)
+		s.send(c, clientproto.AppendEmpty(s.replies[:0], step.ID, clientproto.Unsubscribe))
+	case session.Publish:
+		s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, message: broker.Message{
+			Data: append([]byte(nil), step.Data...), Info: c.session.PublishInfo(),
+		}})
+	}
+}
+
+// authenticate has the token checked, unless the handshake brought one: that
+// one counts then.
+func (s *shard) authenticate(c *conn, step *session.Step) {
+	switch {
+	case c.waiting != nil && c.waiting.claims != nil:
+		s.welcome(c, step.ID, c.waiting.claims)
+	case len(step.Token) > 0:
+		s.queue(c, step.ID, &authJob{use: authConnect, id: step.ID, token: append([]byte(nil), step.Token...)})
+	default:
+		s.welcome(c, step.ID, nil)
+	}
+}
+
+// welcome makes the session's server-side subscriptions and answers connect.
+func (s *shard) welcome(c *conn, id uint32, claims *token.Claims) {
+	if c.waiting != nil {
+		c.waiting.claims = nil
+	}
+	var subs []clientproto.ServerSub
+	for _, channel := range c.session.Authenticated(claims) {
+		if e := s.rules.Known(channel); e != nil {
+			continue // a token may name channels of namespaces that are gone
+		}
+		pos, e := s.join(c, channel)
+		if e != nil {
+			c.session.Rejected(nil, id, e)
+			s.close(c, clientproto.CloseServerError)
+			return
+		}
+		subs = append(subs, clientproto.ServerSub{Channel: channel,
+			SubscribeResult: clientproto.SubscribeResult{Positioned: true, Offset: pos.Offset, Epoch: pos.Epoch}})
+	}
+	s.stats.Move(stats.Sessions, 1)
+	c.phaseBy = 0
+	if s.limits.PingInterval > 0 {
+		c.pingAt = s.now + s.spread(int64(s.limits.PingInterval))
+	}
+	s.expiry(c)
+	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, time.Now()))
+}
+
+// newClientID returns a random UUID (version 4, RFC 9562 §5.4).
+func newClientID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+func (s *shard) subscribe(c *conn, step *session.Step) {
+	pos, e := s.join(c, step.Channel)
+	if e != nil {
+		s.fail(c, step.ID, e)
+		return
+	}
+	s.send(c, clientproto.AppendSubscribe(s.replies[:0], step.ID, &clientproto.SubscribeResult{
+		Positioned: s.command.Subscribe.Positioned, Offset: pos.Offset, Epoch: pos.Epoch,
+	}))
+}
+
+// join subscribes the session to a channel, live from the position returned.
+// The memory broker answers from this process; one that has to ask another
+// would do so from a worker.
+func (s *shard) join(c *conn, channel string) (broker.Position, *clientproto.Error) {
+	ch := s.hub.Join(s.id, channel)
+	pos, err := s.broker.Attach(context.Background(), channel)
+	if err != nil {
+		s.hub.Leave(s.id, ch)
+		return pos, errorOf(err)
+	}
+	members := ch.Members(s.id)
+	i := c.session.Add(session.Sub{Channel: ch})
+	c.session.Sub(i).Member = members.Add(hub.Member{Slot: c.Slot, Sub: uint32(i), From: pos.Offset})
+	s.stats.Move(stats.Subscriptions, 1)
+	return pos, nil
+}
+
+// leave ends subscription i. Publications of it that still wait are taken
+// out, so none follows the reply.
+func (s *shard) leave(c *conn, i int) {
+	sub := *c.session.Sub(i)
+	if moved, ok := sub.Channel.Members(s.id).Remove(sub.Member); ok {
+		s.conns.at(moved.Slot).session.Sub(int(moved.Sub)).Member = sub.Member
+	}
+	if c.session.Drop(i) {
+		other := c.session.Sub(i)
+		other.Channel.Members(s.id).SetSub(other.Member, uint32(i))
+	}
+	s.hub.Leave(s.id, sub.Channel)
+	s.broker.Detach(sub.Channel.Name)
+	s.stats.Move(stats.Subscriptions, -1)
+	s.takeOut(c, sub.Channel.ID)
+}
+
+// errorOf is what a client is told of a broker's error.
+func errorOf(err error) *clientproto.Error {
+	if errors.Is(err, broker.ErrFull) {
+		return clientproto.ErrTooManyRequests
+	}
+	return clientproto.ErrInternal
+}
+
+// fail answers a command with an error.
+func (s *shard) fail(c *conn, id uint32, e *clientproto.Error) {
+	s.stats.Code(stats.CommandErrors, e.Code)
+	s.send(c, clientproto.AppendError(s.replies[:0], id, e))
+}
+
+// send queues one text message of replies; none if b is empty. b may be the
+// shard's reply scratch.
+func (s *shard) send(c *conn, b []byte) {
+	s.replies = b[:0]
+	if len(b) > 0 {
+		s.reply(c, ws.OpText, b)
+	}
+}

@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"net/netip"
+
+	"weir/engine/outbox"
+	"weir/engine/poll"
+	"weir/engine/session"
+	"weir/engine/tlsconn"
+	"weir/engine/ws"
+	"weir/security/limit"
+	"weir/security/token"
+)
+
+// phase is how far a connection has come. It only grows.
+type phase uint8
+
+const (
+	phaseHello     phase = iota // collecting the ClientHello
+	phaseHandshake              // crypto/tls is at work off the loop
+	phaseHead                   // collecting the request head
+	phaseUpgrade                // the head's credential is with the workers
+	phaseOpen                   // WebSocket
+	phaseClosing                // our last bytes are queued; input is not looked at
+	phaseFinished               // handed to poll to be finished
+	phaseGone                   // closed; the slot waits for its next connection
+)
+
+// kind is what a WebSocket is for.
+type kind uint8
+
+const (
+	kindProtocol kind = iota
+	kindEcho
+	kinds
+)
+
+// conn is one connection. Everything in it is owned by its shard's loop. It
+// lives in the shard's slab and is found by slot; a handle (slot and
+// generation) is what others may keep.
+type conn struct {
+	poll.Conn
+
+	generation uint32
+	phase      phase
+	kind       kind
+	busy       bool // a command or credential is with the workers: input waits
+	dirty      bool // stands in shard.dirty
+	awaitPong  bool
+	compress   bool // permessage-deflate was negotiated
+	exempt     bool // from per-IP limits
+	secure     bool // TLS is up: what we say is sealed
+
+	peer      netip.Addr
+	tls       tlsconn.Conn
+	handshake *tlsconn.Handshake // phaseHandshake
+	frames    ws.Reader
+	session   *session.Session // from the 101 on; nil on /echo
+	waiting   *waiting         // nil but while something is held
+
+	// What waits to be written: replies and control frames as bytes, sent first;
+	// publications as references.
+	control     []byte
+	controlFrom int // sealed of control
+	out         outbox.Queue
+	frontFrom   int   // sealed of the outbox's first frame
+	unsentMark  int32 // Unsent when writeBy was set
+
+	// partial is input that is not whole yet: of a hello or a record.
+	partial []byte
+
+	// Deadlines in nanoseconds of the server's clock, 0: none.
+	phaseBy   int64 // the phase must be over
+	recordBy  int64 // a record that has begun must be whole
+	messageBy int64 // a message that has begun must be whole
+	writeBy   int64 // the kernel must have taken something
+	pingAt    int64 // next ping; with awaitPong: the pong must be here
+	expireBy  int64 // the token is over
+	endAt     int64 // session-max
+	armed     int64 // what the wheel knows
+
+	messages, bytes, subscribes, pings limit.Bucket
+}
+
+// waiting is input that is already opened and not yet handled, because it is
+// not whole or because the command before it is with the workers. It comes
+// before conn.partial.
+type waiting struct {
+	head    []byte        // of the request, while it is collected
+	lines   []byte        // rest of a message
+	plain   []byte        // rest of a record
+	claims  *token.Claims // of the handshake's credential, until connect
+	upgrade upgradePlan   // what the request asked for, while its credential is checked
+}
+
+// idle reports whether nothing is held.
+func (w *waiting) idle() bool {
+	return len(w.head) == 0 && len(w.lines) == 0 && len(w.plain) == 0 && w.claims == nil
+}
+
+// handle names one life of a slot.
+type handle uint64
+
+func (c *conn) handle() handle { return handle(uint64(c.generation)<<32 | uint64(c.Slot)) }
+
+// slab holds a shard's connections in chunks that never move.
+type slab struct {
+	chunks []*[slabChunk]conn
+	free   []uint32
+	used   int
+}
+
+const slabChunk = 64
+
+func (s *slab) at(slot uint32) *conn { return &s.chunks[slot/slabChunk][slot%slabChunk] }
+
+// take returns a slot ready for a new connection.
+func (s *slab) take() *conn {
+	if len(s.free) == 0 {
+		base := uint32(len(s.chunks) * slabChunk)
+		s.chunks = append(s.chunks, new([slabChunk]conn))
+		for i := range uint32(slabChunk) {
+			s.free = append(s.free, base+slabChunk-1-i)
+			s.at(base + i).phase = phaseGone
+		}
+	}
+	slot := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	s.used++
+	c := s.at(slot)
+	*c = conn{generation: c.generation + 1}
+	c.Slot = slot
+	return c
+}
+
+// give takes back a slot whose connection is closed.
+func (s *slab) give(c *conn) {
+	slot := c.Slot
+	*c = conn{generation: c.generation, phase: phaseGone}
+	s.free = append(s.free, slot)
+	s.used--
+}
+
+// find returns the connection that h names, or nil when it is gone.
+func (s *slab) find(h handle) *conn {
+	slot := uint32(h)
+	if int(slot/slabChunk) >= len(s.chunks) {
+		return nil
+	}
+	if c := s.at(slot); c.phase != phaseGone && c.generation == uint32(h>>32) {
+		return c
+	}
+	return nil
+}
+
+// each calls f for every live connection; f may close it.
+func (s *slab) each(f func(*conn)) {
+	for _, chunk := range s.chunks {
+		for i := range chunk {
+			if chunk[i].phase != phaseGone {
+				f(&chunk[i])
+			}
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"weir/engine/clientproto"
+	"weir/engine/hub"
+	"weir/engine/stats"
+)
+
+// fanout is the part of the inbox that a shard has taken and not yet spread.
+type fanout struct {
+	taken hub.Taken
+	next  int // first of taken.Deliveries that is not spread
+}
+
+// deliver appends publications to the outboxes of their subscribers, as many
+// as one turn may. The rest waits for the next turn, in order.
+func (s *shard) deliver() {
+	for budget := sweepDeliveries; budget > 0; {
+		if s.fanout.next == len(s.fanout.taken.Deliveries) && !s.refill() {
+			break
+		}
+		if s.fanout.next < len(s.fanout.taken.Deliveries) {
+			d := &s.fanout.taken.Deliveries[s.fanout.next]
+			s.fanout.next++
+			budget -= s.spreadOut(d)
+		}
+	}
+	if s.fanout.next < len(s.fanout.taken.Deliveries) {
+		s.loop.Wake()
+	}
+	s.closeSlow()
+	s.stats.Set(stats.OutboxBytes, s.queued)
+	s.stats.Set(stats.PartialBytes, int64(s.partial))
+}
+
+// refill answers for the gaps behind what was spread and takes what has come
+// since; false if nothing has.
+func (s *shard) refill() bool {
+	for ch := range s.fanout.taken.Behind {
+		s.gap(ch)
+	}
+	s.fanout.taken = s.inbox.Take(s.fanout.taken.Deliveries)
+	s.fanout.next = 0
+	if lost := s.fanout.taken.Lost; lost > 0 {
+		s.stats.Inc(stats.MailboxBehind)
+		s.stats.LabelN(stats.OutboxDrops, labelInboxFull, lost)
+	}
+	return len(s.fanout.taken.Deliveries) > 0 || len(s.fanout.taken.Behind) > 0
+}
+
+// spreadOut is the loop over subscribers: no encoding, allocation, lock,
+// look-up by name or interface call. It returns its cost.
+func (s *shard) spreadOut(d *hub.Delivery) int {
+	members := d.Channel.Members(s.id).All()
+	size := int64(len(d.Frame.Plain))
+	delivered := 0
+	for i := range members {
+		m := &members[i]
+		if d.Offset <= m.From {
+			continue
+		}
+		c := s.conns.at(m.Slot)
+		if !c.out.Push(&s.blocks, d.Frame, s.limits.MaxOutboxBytes) || s.overBudget(c) {
+			s.slow = append(s.slow, m.Slot)
+			continue
+		}
+		s.queued += size
+		delivered++
+		if !c.dirty {
+			c.dirty = true
+			s.dirty = append(s.dirty, m.Slot)
+		}
+	}
+	s.stats.Add(stats.Deliveries, uint64(delivered))
+	return 1 + len(members)
+}
+
+// overBudget tells whether the node holds too much for its slow readers and c
+// is one of them: only who has a backlog is asked to pay.
+func (s *shard) overBudget(c *conn) bool {
+	return s.queued > int64(s.perShard.outbox) && c.Unsent() > 0
+}
+
+// closeSlow ends the connections that were over their bound. It comes after
+// the sweep, whose lists it changes.
+func (s *shard) closeSlow() {
+	for _, slot := range s.slow {
+		c := s.conns.at(slot)
+		if c.phase == phaseOpen {
+			s.stats.Label(stats.SlowConsumers, labelDisconnect)
+			s.close(c, clientproto.CloseSlow)
+			s.settle(c)
+		}
+	}
+	s.slow = s.slow[:0]
+}
+
+// gap tells the subscribers of a channel that publications were lost to them:
+// they subscribe again, and know that they missed something.
+func (s *shard) gap(ch *hub.Channel) {
+	for members := ch.Members(s.id); len(members.All()) > 0; {
+		m := members.All()[len(members.All())-1]
+		c := s.conns.at(m.Slot)
+		s.leave(c, int(m.Sub))
+		s.send(c, clientproto.AppendUnsubscribePush(s.replies[:0], ch.Name, clientproto.UnsubscribeInsufficient, "insufficient state"))
+		s.settle(c)
+	}
+}
+
+// sweep flushes connections that deliveries made dirty, each once, in slices:
+// between them the loop reads.
+func (s *shard) sweep() {
+	n := min(len(s.dirty), sweepConnections)
+	for _, slot := range s.dirty[:n] {
+		c := s.conns.at(slot)
+		if !c.dirty {
+			continue // closed since
+		}
+		c.dirty = false
+		s.flush(c)
+		s.arm(c)
+	}
+	s.dirty = s.dirty[:copy(s.dirty, s.dirty[n:])]
+	if len(s.dirty) > 0 {
+		s.loop.Wake()
+	}
+}

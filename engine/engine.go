@@ -1,0 +1,378 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/engine/api"
+	"weir/engine/broker/memory"
+	"weir/engine/clientproto"
+	"weir/engine/hub"
+	"weir/engine/poll"
+	"weir/engine/session"
+	"weir/engine/stats"
+	"weir/engine/tlsconn"
+	"weir/engine/upgrade"
+	"weir/engine/wheel"
+	"weir/engine/work"
+	"weir/engine/ws"
+	"weir/security/limit"
+)
+
+// Server is one node. New binds its listeners, Run serves until its context
+// ends and then drains.
+type Server struct {
+	shared *shared // immutable
+	shards []*shard
+	log    *slog.Logger
+	uid    string
+
+	listeners []*poll.Listener
+	internal  []*internalListener
+	memory    *memory.Broker
+	stats     *stats.Set
+	apiStats  *stats.Shard // the set's last shard: what is not a loop's
+
+	serving, draining atomic.Bool
+	stopped           chan struct{} // closed when Run ends
+}
+
+// New checks cfg and binds the listeners. Errors name the option and the mend.
+// Nothing is served before Run; a Server that is not run must be closed.
+func New(cfg Config) (*Server, error) {
+	cfg.Pollers = cmp.Or(cfg.Pollers, runtime.GOMAXPROCS(0))
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		log: cfg.Log, uid: rand.Text(), stopped: make(chan struct{}),
+		stats: stats.New(cfg.Pollers+1, labels()),
+	}
+	s.apiStats = s.stats.Shard(cfg.Pollers)
+	if err := s.build(&cfg); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// build makes the parts in the order of their dependence.
+func (s *Server) build(cfg *Config) error {
+	s.shared = newShared(cfg, s.nodeName())
+	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
+		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
+		StaleAfter: handshakeStaleAfter, Exempt: s.shared.gate.Exempt,
+	})
+	if err != nil {
+		return err
+	}
+	s.shared.pool = pool
+	s.shared.work = work.New(workersPerCore*runtime.GOMAXPROCS(0), workQueue)
+	s.shared.work.Panic = s.panicked
+	inboxes := make([]*hub.Inbox, cfg.Pollers)
+	wakers := make([]*bells, cfg.Pollers)
+	for i := range inboxes {
+		wakers[i] = &bells{}
+		inboxes[i] = hub.NewInbox(inboxEntries, inboxBytes, wakers[i].ring)
+	}
+	s.shared.hub = hub.New(inboxes)
+	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle})
+	s.shared.broker = s.memory
+	for i := range inboxes {
+		sh, err := s.newShard(i, inboxes[i])
+		if err != nil {
+			return err
+		}
+		wakers[i].shard = sh
+		s.shards = append(s.shards, sh)
+	}
+	if err := s.listen(cfg); err != nil {
+		return err
+	}
+	return s.listenInternal(cfg)
+}
+
+func (s *Server) nodeName() string {
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return "weir"
+}
+
+func newShared(cfg *Config, name string) *shared {
+	l := cfg.Limits
+	sh := &shared{
+		limits: l, start: time.Now(), log: cfg.Log,
+		tokens: cfg.Tokens, origins: cfg.Origins,
+		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
+		compression: cfg.Compression, echo: cfg.EnableEcho,
+		rates: rates{
+			messages: rate(l.MessageRate), bytes: rate(l.ByteRate),
+			subscribes: rate(l.SubscribeRate), pings: rate(l.PingRate),
+		},
+		gate: limit.NewGate(limit.GateConfig{
+			ConnectRate: limit.Rate{PerSecond: l.IPConnectRate, Burst: l.IPConnectBurst},
+			Connections: l.IPConnections, Exempt: l.Exempt, Entries: limiterEntries,
+		}),
+		rules: &session.Rules{
+			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession,
+			PingSeconds: uint32(l.PingInterval / time.Second),
+			Node:        name, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
+		},
+		perShard: perShard{partial: l.PartialBytes / cfg.Pollers, outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
+	}
+	for _, compressed := range []bool{false, true} {
+		sh.wsLimits[kindProtocol][b2i(compressed)] = ws.Limits{Message: l.MessageSize, Fragments: l.MaxFragments, Compression: compressed}
+		sh.wsLimits[kindEcho][b2i(compressed)] = ws.Limits{Message: l.EchoSize, Compression: compressed}
+	}
+	sh.controlLimit[kindProtocol] = l.MaxOutboxBytes + controlFloorBytes
+	sh.controlLimit[kindEcho] = 2*l.EchoSize + controlFloorBytes
+	if cfg.Dev != nil {
+		sh.page = upgrade.AppendPage(nil, "text/html; charset=utf-8", cfg.Dev.Page, cfg.Dev.CSP)
+		sh.controlLimit[kindProtocol] += len(sh.page)
+	}
+	return sh
+}
+
+// rate is a per-connection bucket with a burst of twice its rate; nil for 0.
+func rate(perSecond float64) *limit.Rate {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &limit.Rate{PerSecond: perSecond, Burst: max(int(2*perSecond), 1)}
+}
+
+func namespaces(list []Namespace) map[string]session.Namespace {
+	m := map[string]session.Namespace{"": {}}
+	for _, n := range list {
+		m[n.Name] = session.Namespace{
+			Subscribe: n.AllowSubscribeForClient, Publish: n.AllowPublishForClient,
+			PublishIfSubscribed: n.AllowPublishForSubscriber,
+		}
+	}
+	return m
+}
+
+func (s *Server) newShard(i int, inbox *hub.Inbox) (*shard, error) {
+	sh := &shard{
+		shared: s.shared, id: i, inbox: inbox, stats: s.stats.Shard(i),
+		wheel: wheel.New(s.shared.clock(), tick, wheelBuckets, 0),
+		tls:   tlsconn.NewShared(s.shared.perShard.keys),
+		due:   make([]uint32, 0, 1024),
+	}
+	sh.parser.Limits.Depth, sh.parser.Limits.Members = s.shared.limits.JSONDepth, s.shared.limits.JSONMembers
+	loop, err := poll.NewLoop(poll.LoopConfig{
+		Name: fmt.Sprintf("shard %d", i), ReadBuffer: readBufferBytes, MaxUnsent: maxUnsentBytes,
+		Log: s.log, Panic: s.panicked,
+	}, sh)
+	if err != nil {
+		return nil, err
+	}
+	sh.loop = loop
+	return sh, nil
+}
+
+// panicked is told of a panic that was contained to one connection or job.
+func (s *Server) panicked(v any, stack []byte) {
+	s.apiStats.Inc(stats.Panics)
+	s.log.Error("panic contained", "panic", fmt.Sprint(v), "stack", string(stack))
+}
+
+// listen binds the public listener; with --reuse-port one per shard, so that
+// the kernel spreads the accepting as well.
+func (s *Server) listen(cfg *Config) error {
+	n := 1
+	if cfg.ReusePort {
+		n = cfg.Pollers
+	}
+	addr := cfg.Listen
+	for range n {
+		l, err := poll.Listen(context.Background(), poll.ListenConfig{
+			Addr: addr, ReusePort: cfg.ReusePort, Congestion: cfg.Congestion,
+			NotSentLowat: notSentLowatBytes, UserTimeout: userTimeout, MaxConns: cfg.Limits.Connections,
+			Admit:   func(peer netip.Addr) bool { return s.shared.gate.Admit(peer, time.Now()) },
+			Release: s.shared.gate.Release, Log: s.log,
+		})
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, l)
+		addr = l.Addr().String() // with port 0 the others share the first one's
+	}
+	return nil
+}
+
+// internalListener is one of the plain HTTP listeners.
+type internalListener struct {
+	ln     net.Listener
+	server *http.Server
+}
+
+func (s *Server) listenInternal(cfg *Config) error {
+	handlers := api.New(api.Config{
+		Node: node{s}, APIKey: cfg.APIKey, Metrics: s.gatherer(cfg), Log: s.log,
+		Limits:   api.Limits{Data: cfg.Limits.MessageSize, Depth: cfg.Limits.JSONDepth, Members: cfg.Limits.JSONMembers},
+		Channels: func(name string) *clientproto.Error { return s.shared.rules.Known(name) }, Stats: s.apiStats,
+	})
+	for _, l := range []struct {
+		flag, addr string
+		handler    http.Handler
+	}{
+		{"--api-listen", cfg.APIListen, handlers.API()},
+		{"--health-listen", cfg.HealthListen, handlers.Health()},
+	} {
+		if l.addr == "" {
+			s.internal = append(s.internal, nil)
+			continue
+		}
+		ln, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w (choose a free address)", l.flag, l.addr, err)
+		}
+		s.internal = append(s.internal, &internalListener{ln: ln, server: &http.Server{
+			Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		}})
+	}
+	return nil
+}
+
+// Addr is where the public listener listens.
+func (s *Server) Addr() netip.AddrPort { return s.listeners[0].Addr() }
+
+// APIAddr is where the server API listens; the zero value if it is off.
+func (s *Server) APIAddr() netip.AddrPort { return s.internalAddr(0) }
+
+// HealthAddr is where the health listener listens; the zero value if it is off.
+func (s *Server) HealthAddr() netip.AddrPort { return s.internalAddr(1) }
+
+func (s *Server) internalAddr(i int) netip.AddrPort {
+	if s.internal[i] == nil {
+		return netip.AddrPort{}
+	}
+	return s.internal[i].ln.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// Run serves until ctx is done, then drains and stops. It returns nil after an
+// orderly end. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.Close()
+	loops := make([]*poll.Loop, len(s.shards))
+	for i, sh := range s.shards {
+		loops[i] = sh.loop
+	}
+	var wg sync.WaitGroup
+	failed := make(chan error, len(s.listeners)+len(s.internal))
+	for i, l := range s.listeners {
+		to := loops
+		if len(s.listeners) > 1 {
+			to = loops[i : i+1]
+		}
+		wg.Go(func() {
+			if err := l.Serve(to); err != nil {
+				failed <- err
+			}
+		})
+	}
+	for _, in := range s.internal {
+		if in == nil {
+			continue
+		}
+		wg.Go(func() {
+			if err := in.server.Serve(in.ln); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	stop := make(chan struct{})
+	wg.Go(func() { s.tick(stop) })
+	s.serving.Store(true)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	deadline, cancel := context.WithTimeout(context.Background(), s.shared.limits.DrainPeriod+closeTimeout)
+	defer cancel()
+	if e := s.Drain(deadline); e != nil {
+		s.log.Warn("drain not finished", "connections", s.connections())
+	}
+	close(stop)
+	for _, in := range s.internal {
+		if in != nil {
+			_ = in.server.Shutdown(deadline) // what is left is closed with the process
+			_ = in.server.Close()
+		}
+	}
+	wg.Wait()
+	return err
+}
+
+// tick is the clock of the loops: each call of Wake is a turn with the time in
+// it. It also does what the node has to do now and then.
+func (s *Server) tick(stop <-chan struct{}) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var h housekeeper
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-ticker.C:
+			for _, sh := range s.shards {
+				sh.loop.Wake()
+			}
+			h.tick(s, now)
+		}
+	}
+}
+
+// Close releases everything at once, without draining. Run does it at its end;
+// call it for a Server that was not run. Further calls do nothing.
+func (s *Server) Close() {
+	select {
+	case <-s.stopped:
+		return
+	default:
+		close(s.stopped)
+	}
+	for _, l := range s.listeners {
+		_ = l.Close() // only errs when closed before
+	}
+	for _, in := range s.internal {
+		if in != nil {
+			_ = in.ln.Close()
+		}
+	}
+	for _, sh := range s.shards {
+		sh.loop.Stop()
+	}
+	if s.shared == nil {
+		return
+	}
+	if s.shared.pool != nil {
+		s.shared.pool.Close()
+	}
+	if s.shared.work != nil {
+		s.shared.work.Close()
+	}
+	if s.memory != nil {
+		_ = s.memory.Close() // never errs
+	}
+}

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"weir/engine/clientproto"
+	"weir/engine/outbox"
+	"weir/engine/stats"
+	"weir/engine/tlsconn/record"
+	"weir/engine/ws"
+)
+
+// flush writes everything that the connection has pending: into as few records
+// as possible, and one write a batch. While the kernel holds bytes of an
+// earlier batch nothing is sealed: what waits stays references.
+func (s *shard) flush(c *conn) {
+	for c.secure && c.phase < phaseFinished && c.Unsent() == 0 {
+		buf := s.batch(c)
+		if c.phase == phaseClosing && !c.pending() {
+			buf = c.tls.AppendCloseNotify(s.tls, buf)
+			c.phase = phaseFinished
+		}
+		if len(buf) == 0 {
+			return
+		}
+		s.sealed = buf
+		s.stats.Inc(stats.Flushes)
+		s.write(c, buf)
+		if c.phase == phaseFinished {
+			c.Finish()
+		}
+	}
+}
+
+// pending reports whether anything waits to be sealed.
+func (c *conn) pending() bool { return len(c.control) > 0 || c.out.Len() > 0 }
+
+// batch seals up to batchBytes of what waits.
+func (s *shard) batch(c *conn) []byte {
+	buf := s.sealed[:0]
+	for left := batchBytes; left > 0 && c.pending(); {
+		start := len(buf)
+		buf = append(buf, make([]byte, record.HeaderLen)...)
+		end := len(buf) + record.MaxPlaintext
+		buf = s.fill(c, buf, end)
+		left -= len(buf) - start
+		buf = c.tls.Seal(s.tls, buf, start)
+	}
+	return buf
+}
+
+// fill appends pending plaintext to buf until it is end bytes long or nothing
+// waits. A frame that has begun is finished first; then control bytes, which
+// never wait behind publications; then publications in order.
+func (s *shard) fill(c *conn, buf []byte, end int) []byte {
+	if c.frontFrom > 0 {
+		buf = s.fillFront(c, buf, end)
+	}
+	if n := min(len(c.control)-c.controlFrom, end-len(buf)); n > 0 && c.frontFrom == 0 {
+		buf = append(buf, c.control[c.controlFrom:c.controlFrom+n]...)
+		c.controlFrom += n
+		if c.controlFrom == len(c.control) {
+			s.giveBack(c)
+		}
+	}
+	for c.out.Len() > 0 && len(buf) < end && len(c.control) == 0 {
+		buf = s.fillFront(c, buf, end)
+	}
+	return buf
+}
+
+// fillFront appends what fits of the oldest publication, and takes it out of
+// the outbox when that was all.
+func (s *shard) fillFront(c *conn, buf []byte, end int) []byte {
+	frame := c.wire(c.out.Front())
+	n := min(len(frame)-c.frontFrom, end-len(buf))
+	buf = append(buf, frame[c.frontFrom:c.frontFrom+n]...)
+	c.frontFrom += n
+	if c.frontFrom == len(frame) {
+		c.frontFrom = 0
+		s.queued -= int64(len(c.out.Pop(&s.blocks).Plain))
+	}
+	return buf
+}
+
+// wire is the form of a frame that this connection negotiated.
+func (c *conn) wire(f *outbox.Frame) []byte {
+	if c.compress && f.Deflated != nil {
+		return f.Deflated
+	}
+	return f.Plain
+}
+
+// reply queues one frame of the connection's own.
+func (s *shard) reply(c *conn, op ws.Opcode, payload []byte) {
+	if s.room(c, len(payload)) {
+		c.control = ws.AppendFrame(c.control, op, payload)
+	}
+}
+
+// control queues bytes as they are: the answer to the request head.
+func (s *shard) control(c *conn, b []byte) {
+	if s.room(c, len(b)) {
+		c.control = append(c.control, b...)
+	}
+}
+
+// room makes sure that n more bytes of the connection's own may wait. A peer
+// that asks and does not read the answers is cut off: its socket takes nothing,
+// so no close frame would reach it either.
+func (s *shard) room(c *conn, n int) bool {
+	if len(c.control) == 0 && cap(c.control) == 0 {
+		c.control = s.lend()
+	}
+	if c.controlFrom > 0 && c.controlFrom >= len(c.control)/2 {
+		c.control = c.control[:copy(c.control, c.control[c.controlFrom:])]
+		c.controlFrom = 0
+	}
+	if len(c.control)+n <= s.controlLimit[c.kind] {
+		return true
+	}
+	s.stats.Close(clientproto.CloseSlow.Code)
+	s.stats.Label(stats.SlowConsumers, labelDisconnect)
+	s.abort(c, "")
+	return false
+}
+
+// lend returns an empty buffer for control bytes; giveBack takes it back. An
+// idle connection holds none.
+func (s *shard) lend() []byte {
+	if n := len(s.buffers); n > 0 {
+		b := s.buffers[n-1]
+		s.buffers = s.buffers[:n-1]
+		return b
+	}
+	return make([]byte, 0, controlBufferBytes)
+}
+
+func (s *shard) giveBack(c *conn) {
+	if cap(c.control) == controlBufferBytes && len(s.buffers) < controlBuffersKept {
+		s.buffers = append(s.buffers, c.control[:0])
+	}
+	c.control, c.controlFrom = nil, 0
+}
+
+// takeOut removes the publications of a topic that still wait. One that has
+// begun to go out must be finished: its rest becomes control bytes.
+func (s *shard) takeOut(c *conn, topic uint64) {
+	if c.out.Len() == 0 {
+		return
+	}
+	if f := c.out.Front(); c.frontFrom > 0 && f.Topic == topic {
+		s.finishFront(c)
+	}
+	before := c.out.Bytes()
+	c.out.Remove(&s.blocks, topic)
+	s.queued -= int64(before - c.out.Bytes())
+}
+
+// finishFront turns the rest of a publication that has begun into control
+// bytes, ahead of all others.
+func (s *shard) finishFront(c *conn) {
+	f := c.out.Pop(&s.blocks)
+	s.queued -= int64(len(f.Plain))
+	rest := c.wire(f)[c.frontFrom:]
+	c.control = append(append(make([]byte, 0, len(rest)+len(c.control)), rest...), c.control[c.controlFrom:]...)
+	c.controlFrom, c.frontFrom = 0, 0
+}

@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"weir/engine/session"
+	"weir/engine/stats"
+	"weir/engine/upgrade"
+	"weir/engine/ws"
+	"weir/security/token"
+)
+
+const (
+	pathProtocol = "/connection/websocket"
+	pathEcho     = "/echo"
+	pathDemo     = "/"
+
+	subprotocol = "centrifuge-json"
+)
+
+// upgradePlan is what a request asks for, in owned bytes.
+type upgradePlan struct {
+	kind      kind
+	key       [24]byte // Sec-WebSocket-Key is 24 characters of base64
+	protocol  string
+	extension string
+}
+
+// head collects the request head and answers it: 101, a page or a refusal.
+// Checks stand in the order of their cost.
+func (s *shard) head(c *conn, b []byte) {
+	in := b
+	held := c.waiting != nil && len(c.waiting.head) > 0
+	if held {
+		c.waiting.head = append(c.waiting.head, b...)
+		in = c.waiting.head
+	}
+	req, n, refusal := upgrade.Parse(in, upgrade.Limits{HeadBytes: headBytes, Headers: headFields})
+	switch {
+	case refusal != nil:
+		s.refuse(c, refusal)
+		return
+	case n == 0 && !held:
+		c.waitings().head = append([]byte(nil), b...)
+		return
+	case n == 0:
+		return
+	}
+	// What follows the head is never read as HTTP: it waits for the 101.
+	if rest := in[n:]; len(rest) > 0 {
+		c.waitings().plain = append([]byte(nil), rest...)
+	}
+	s.request(c, &req)
+	if c.waiting != nil {
+		c.waiting.head = nil
+	}
+	s.resume(c)
+}
+
+// request decides about a whole head.
+func (s *shard) request(c *conn, req *upgrade.Request) {
+	plan := upgradePlan{}
+	switch string(req.Path) {
+	case pathProtocol:
+	case pathEcho:
+		if !s.echo {
+			s.refuse(c, upgrade.NotFound)
+			return
+		}
+		plan.kind = kindEcho
+	case pathDemo:
+		s.demo(c)
+		return
+	default:
+		s.refuse(c, upgrade.NotFound)
+		return
+	}
+	if refusal := req.WebSocket(); refusal != nil {
+		s.refuse(c, refusal)
+		return
+	}
+	if plan.kind != kindEcho && !s.originAllowed(req) {
+		s.refuse(c, upgrade.ForbiddenOrigin)
+		return
+	}
+	bearer, refusal := s.negotiate(req, &plan)
+	if refusal != nil {
+		s.refuse(c, refusal)
+		return
+	}
+	if len(bearer) == 0 || plan.kind == kindEcho {
+		s.open(c, &plan)
+		return
+	}
+	s.authenticateHead(c, plan, bearer)
+}
+
+// demo answers with the page of --dev.
+func (s *shard) demo(c *conn) {
+	if s.page == nil {
+		s.refuse(c, upgrade.NotFound)
+		return
+	}
+	s.stats.Upgrade(200)
+	s.control(c, s.page)
+	s.finish(c)
+}
+
+// originAllowed is row H4: exact match, and a missing Origin only where the
+// operator lets native clients in without one.
+func (s *shard) originAllowed(req *upgrade.Request) bool {
+	if !req.HasOrigin {
+		return s.noOrigin
+	}
+	return s.origins.Allows(req.Origin)
+}
+
+// negotiate fills the plan from the request and returns the credential that
+// came with it, if any: Authorization first, then the subprotocol, then the URL.
+func (s *shard) negotiate(req *upgrade.Request, plan *upgradePlan) (bearer []byte, f *upgrade.Refusal) {
+	copy(plan.key[:], req.Key)
+	plan.protocol, bearer, f = upgrade.SelectProtocol(req.Protocols, subprotocol)
+	if f != nil {
+		return nil, f
+	}
+	if s.compression {
+		ext, ok, f := upgrade.NegotiateDeflate(req.Extensions)
+		if f != nil {
+			return nil, f
+		}
+		if ok {
+			plan.extension = ext
+		}
+	}
+	if auth, f := upgrade.Bearer(req.Authorization); f != nil || auth != nil {
+		return auth, f
+	}
+	if bearer != nil {
+		return bearer, nil
+	}
+	return s.tokenOfURL(req)
+}
+
+func (s *shard) tokenOfURL(req *upgrade.Request) ([]byte, *upgrade.Refusal) {
+	if _, has, f := upgrade.QueryValue(req.RawQuery, "ticket", nil); f != nil || has {
+		return nil, upgrade.Unauthorized // no tickets are issued yet
+	}
+	t, has, f := upgrade.QueryValue(req.RawQuery, "token", nil)
+	if f != nil || has && !s.tokenInURL {
+		return nil, upgrade.Unauthorized
+	}
+	return t, nil
+}
+
+// authenticateHead has the credential checked before the 101.
+func (s *shard) authenticateHead(c *conn, plan upgradePlan, bearer []byte) {
+	c.phase = phaseUpgrade
+	c.waitings().upgrade = plan
+	if !s.begin(c, &authJob{use: authHead, token: append([]byte(nil), bearer...)}) {
+		s.refuse(c, upgrade.Overloaded)
+	}
+}
+
+// headAuthenticated goes on where authenticateHead left off.
+func (s *shard) headAuthenticated(c *conn, claims *token.Claims, err error) {
+	if err != nil {
+		s.refuse(c, upgrade.Unauthorized)
+		return
+	}
+	c.waiting.claims = claims
+	s.open(c, &c.waiting.upgrade)
+	c.session.Vouch()
+}
+
+// open answers 101: from here on the connection is a WebSocket.
+func (s *shard) open(c *conn, plan *upgradePlan) {
+	s.stats.Upgrade(101)
+	c.phase = phaseOpen
+	c.kind = plan.kind
+	c.compress = plan.extension != ""
+	if c.compress && c.kind == kindProtocol {
+		s.hub.CompressFor(1)
+	}
+	s.replies = upgrade.AppendSwitching(s.replies[:0], plan.key[:], plan.protocol, plan.extension)
+	s.control(c, s.replies)
+	c.phaseBy = 0
+	if c.kind == kindProtocol {
+		c.session = new(session.Session)
+		c.phaseBy = s.now + int64(s.limits.StaleCloseDelay)
+		return
+	}
+	c.pingAt = s.now + int64(s.limits.IdleTimeout)
+}
+
+// refuse answers a request that gets no 101, and closes.
+func (s *shard) refuse(c *conn, f *upgrade.Refusal) {
+	s.stats.Upgrade(f.Status)
+	s.stats.Label(stats.ProtocolErrors, f.Label)
+	s.replies = upgrade.AppendRefusal(s.replies[:0], f)
+	s.control(c, s.replies)
+	s.finish(c)
+}
+
+// frameLimits are those of the connection's kind.
+func (s *shard) frameLimits(c *conn) *ws.Limits {
+	return &s.wsLimits[c.kind][b2i(c.compress)]
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"weir/engine/poll"
+	"weir/engine/stats"
+)
+
+// housekeeper does what the node has to do now and then. Owned by the ticker's
+// goroutine.
+type housekeeper struct {
+	second     time.Time // of the last round
+	handshakes uint64    // completed or failed at the last round
+	busy       time.Time // when that number last grew
+	garbage    uint64    // handshakes since memory was last handed back
+	swept      time.Time
+}
+
+// releaseHandshakes is how many handshakes leave enough garbage (20 KB each)
+// to be worth a collection of its own.
+const releaseHandshakes = 500
+
+func (h *housekeeper) tick(s *Server, now time.Time) {
+	if now.Sub(h.second) < time.Second {
+		return
+	}
+	h.second = now
+	for _, sh := range s.shards {
+		sh.post(post{order: func(sh *shard) { sh.tls.Tick(now) }})
+	}
+	h.release(s, now)
+	if now.Sub(h.swept) > time.Minute {
+		h.swept = now
+		s.memory.Sweep(now)
+	}
+}
+
+// release hands the memory of a connect storm back to the system once it is
+// over. The collector would do it too, minutes later.
+func (h *housekeeper) release(s *Server, now time.Time) {
+	n := s.shared.pool.Counters().Started
+	if n != h.handshakes {
+		h.garbage += n - h.handshakes
+		h.handshakes, h.busy = n, now
+		return
+	}
+	if h.garbage >= releaseHandshakes && now.Sub(h.busy) >= releaseAfter {
+		h.garbage = 0
+		debug.FreeOSMemory()
+	}
+}
+
+// gatherer is everything that /metrics shows.
+func (s *Server) gatherer(cfg *Config) prometheus.Gatherer {
+	r := prometheus.NewRegistry()
+	r.MustRegister(s.stats.Collector(s.sources(cfg)...),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// sources are the figures that parts other than the loops hold.
+func (s *Server) sources(cfg *Config) []stats.Source {
+	sh := s.shared
+	refused := func(reason string, n func() uint64) stats.Source {
+		return stats.Source{Name: "weir_admission_refused_total", Help: "Connections refused before TLS.",
+			Kind: stats.SourceCounter, Label: [2]string{"reason", reason}, Read: func() float64 { return float64(n()) }}
+	}
+	listeners := func(of func(poll.ListenCounters) uint64) func() uint64 {
+		return func() (sum uint64) {
+			for _, l := range s.listeners {
+				sum += of(l.Counters())
+			}
+			return sum
+		}
+	}
+	list := []stats.Source{
+		refused("rate", func() uint64 { return sh.gate.Counters().OverRate }),
+		refused("connections", func() uint64 { return sh.gate.Counters().OverCount }),
+		refused("full", listeners(func(c poll.ListenCounters) uint64 { return c.Full })),
+		refused("descriptors", listeners(func(c poll.ListenCounters) uint64 { return c.Exhausted })),
+		{Name: "weir_handshakes_in_flight", Help: "TLS handshakes computing, queued or waiting for the client.",
+			Read: func() float64 { return float64(sh.pool.Counters().InFlight) }},
+		{Name: "weir_channels_subscribed", Help: "Channels with a subscriber on this node.",
+			Read: func() float64 { return float64(sh.hub.Channels()) }},
+		{Name: "weir_streams", Help: "Channels that the memory broker keeps a position for.",
+			Read: func() float64 { return float64(s.memory.Streams()) }},
+		{Name: "weir_work_queued", Help: "Commands waiting for a worker.",
+			Read: func() float64 { return float64(sh.work.Queued()) }},
+	}
+	if cfg.CertNotAfter != nil {
+		notAfter := cfg.CertNotAfter
+		list = append(list, stats.Source{Name: "weir_cert_expiry_seconds", Help: "Seconds until the certificate expires.",
+			Read: func() float64 { return time.Until(notAfter()).Seconds() }})
+	}
+	return list
+}

@@ -1,0 +1,198 @@
+package engine
+
+import (
+	"weir/engine/clientproto"
+	"weir/engine/stats"
+	"weir/engine/ws"
+)
+
+// records opens what has arrived, record by record and in place, and hands the
+// plaintext on. While the connection is busy its input stays sealed.
+func (s *shard) records(c *conn, b []byte) {
+	if c.busy {
+		if len(c.partial)+len(b) > heldBytes {
+			s.close(c, clientproto.CloseTooManyRequests)
+			return
+		}
+		s.hold(c, b)
+		return
+	}
+	in, held := b, len(c.partial) > 0
+	if held {
+		s.hold(c, b)
+		in = c.partial
+	}
+	for len(in) > 0 && c.phase < phaseClosing && !c.busy {
+		r := c.tls.Open(s.tls, in, s.sealed[:0])
+		if len(r.Out) > 0 {
+			s.write(c, r.Out)
+		}
+		switch {
+		case r.Violation != nil:
+			s.stats.Label(stats.ProtocolErrors, labelRecord)
+			c.secure = false // after the alert in r.Out nothing may follow
+			s.finish(c)
+			return
+		case r.CloseNotify:
+			s.hangUp(c)
+			return
+		case r.N == 0:
+			s.keep(c, in, held)
+			return
+		}
+		in = in[r.N:]
+		c.recordBy = 0 // what follows is another record
+		if len(r.Plain) > 0 {
+			s.plaintext(c, r.Plain)
+		}
+	}
+	if c.phase < phaseClosing {
+		s.keep(c, in, held)
+	}
+}
+
+// keep holds the rest of the input, which stands in c.partial already if held.
+func (s *shard) keep(c *conn, rest []byte, held bool) {
+	switch {
+	case len(rest) == 0:
+		s.unhold(c)
+	case held:
+		s.partial -= len(c.partial) - len(rest)
+		c.partial = c.partial[:copy(c.partial, rest)]
+	default:
+		s.hold(c, rest)
+	}
+}
+
+// plaintext is input of the request or of the WebSocket, by phase.
+func (s *shard) plaintext(c *conn, b []byte) {
+	if c.phase == phaseHead {
+		s.head(c, b)
+		return
+	}
+	s.read(c, b)
+}
+
+// read takes WebSocket frames out of b. Payloads are used in place.
+func (s *shard) read(c *conn, b []byte) {
+	before := c.frames.Buffered()
+	for c.phase == phaseOpen {
+		if c.busy {
+			c.waitings().plain = append([]byte(nil), b...)
+			break
+		}
+		ev, rest, v := c.frames.Next(b, s.frameLimits(c), &s.frames)
+		if v != nil {
+			s.stats.Label(stats.ProtocolErrors, v.Label)
+			s.closeWith(c, v.Code, v.Reason)
+			break
+		}
+		b = rest
+		if ev.Kind == ws.None {
+			break
+		}
+		s.event(c, &ev)
+	}
+	s.partial += c.frames.Buffered() - before
+	switch {
+	case !c.frames.Partial():
+		c.messageBy = 0
+	case c.messageBy == 0:
+		c.messageBy = s.now + int64(s.limits.PartialTimeout)
+	}
+}
+
+// event acts on a whole message or control frame.
+func (s *shard) event(c *conn, ev *ws.Event) {
+	switch ev.Kind {
+	case ws.Text, ws.Binary:
+		c.messageBy = 0 // what follows is another message
+		s.stats.Inc(stats.MessagesIn)
+		s.message(c, ev)
+	case ws.Ping:
+		s.stats.Inc(stats.ControlFramesIn)
+		if !take(&c.pings, s.rates.pings, 1, s.now) && c.kind != kindEcho {
+			s.close(c, clientproto.CloseTooManyRequests)
+			return
+		}
+		s.reply(c, ws.OpPong, ev.Payload)
+	case ws.Pong:
+		s.stats.Inc(stats.ControlFramesIn)
+	case ws.Close:
+		s.stats.Inc(stats.ControlFramesIn)
+		s.answerClose(c, ev.Code)
+	}
+}
+
+func (s *shard) message(c *conn, ev *ws.Event) {
+	if c.kind == kindEcho {
+		c.pingAt = s.now + int64(s.limits.IdleTimeout)
+		op := ws.OpText
+		if ev.Kind == ws.Binary {
+			op = ws.OpBinary
+		}
+		s.reply(c, op, ev.Payload)
+		return
+	}
+	if !take(&c.bytes, s.rates.bytes, len(ev.Payload), s.now) {
+		s.close(c, clientproto.CloseTooManyRequests)
+		return
+	}
+	if ev.Kind == ws.Binary || len(ev.Payload) == 0 {
+		s.close(c, clientproto.CloseBadRequest)
+		return
+	}
+	s.lines(c, ev.Payload)
+}
+
+// hold appends to c.partial, within the shard's budget for partial input. The
+// deadline is absolute: it starts with the first byte of what is not whole,
+// and neither drips nor control frames extend it.
+func (s *shard) hold(c *conn, b []byte) {
+	if c.recordBy == 0 && c.phase >= phaseHead {
+		c.recordBy = s.now + int64(s.limits.PartialTimeout)
+	}
+	c.partial = append(c.partial, b...)
+	s.partial += len(b)
+	if s.partial > s.perShard.partial {
+		s.relieve()
+	}
+}
+
+// unhold drops c.partial.
+func (s *shard) unhold(c *conn) {
+	s.partial -= len(c.partial)
+	c.partial = nil
+	c.recordBy = 0
+}
+
+// waitings returns the connection's held input, made when first needed.
+func (c *conn) waitings() *waiting {
+	if c.waiting == nil {
+		c.waiting = new(waiting)
+	}
+	return c.waiting
+}
+
+// resume goes on with what waited while the connection was busy, in the order
+// in which it came: the rest of the message, of the record, then what is sealed.
+func (s *shard) resume(c *conn) {
+	if w := c.waiting; w != nil && !c.busy && c.phase == phaseOpen {
+		if lines := w.lines; len(lines) > 0 {
+			w.lines = nil
+			s.lines(c, lines)
+		}
+		if plain := w.plain; len(plain) > 0 && !c.busy {
+			w.plain = nil
+			s.read(c, plain)
+		}
+		if w.idle() {
+			c.waiting = nil
+		}
+	}
+	if !c.busy && c.phase < phaseClosing && len(c.partial) > 0 {
+		sealed := c.partial
+		s.unhold(c)
+		s.records(c, sealed)
+	}
+}

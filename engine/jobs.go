@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"weir/engine/broker"
+	"weir/engine/clientproto"
+	"weir/engine/stats"
+	"weir/engine/work"
+	"weir/security/token"
+)
+
+// job is a command's part that may take long: it runs on a worker, then
+// finishes on the loop of its connection. A connection has one at a time.
+type job interface {
+	work.Job
+	of() handle
+	bind(*shard, handle)
+	finish(*shard, *conn)
+}
+
+// ticket says whose job it is.
+type ticket struct {
+	shard *shard
+	conn  handle
+}
+
+func (t *ticket) of() handle              { return t.conn }
+func (t *ticket) bind(s *shard, h handle) { t.shard, t.conn = s, h }
+
+// begin hands a job to the workers; false if they have too much to do.
+func (s *shard) begin(c *conn, j job) bool {
+	j.bind(s, c.handle())
+	if !s.work.Try(j) {
+		s.stats.Inc(stats.WorkRefused)
+		return false
+	}
+	c.busy = true
+	return true
+}
+
+// queue is begin for a command: a full pool is answered with 111.
+func (s *shard) queue(c *conn, id uint32, j job) {
+	if s.begin(c, j) {
+		return
+	}
+	s.stats.Code(stats.CommandErrors, clientproto.ErrTooManyRequests.Code)
+	s.send(c, c.session.Rejected(s.replies[:0], id, clientproto.ErrTooManyRequests))
+}
+
+type authUse uint8
+
+const (
+	authHead authUse = iota
+	authConnect
+	authRefresh
+)
+
+// authJob checks a connection token.
+type authJob struct {
+	ticket
+	use    authUse
+	id     uint32
+	token  []byte
+	claims *token.Claims
+	err    error
+}
+
+// Run implements work.Job.
+func (j *authJob) Run() {
+	// A panic in the verifier must not leave the connection busy for ever.
+	j.err = errors.New("engine: token check did not finish")
+	defer j.shard.post(post{job: j})
+	if j.shard.tokens == nil {
+		j.err = token.ErrInvalid
+		return
+	}
+	j.claims, j.err = j.shard.tokens.Connection(j.token, time.Now())
+}
+
+func (j *authJob) finish(s *shard, c *conn) {
+	if j.use == authHead {
+		s.headAuthenticated(c, j.claims, j.err)
+		return
+	}
+	switch {
+	case errors.Is(j.err, token.ErrExpired) && j.use == authConnect:
+		s.stats.Code(stats.CommandErrors, clientproto.ErrTokenExpired.Code)
+		s.send(c, c.session.Rejected(s.replies[:0], j.id, clientproto.ErrTokenExpired))
+	case errors.Is(j.err, token.ErrExpired):
+		s.close(c, clientproto.CloseExpired)
+	case j.err != nil:
+		s.close(c, clientproto.CloseInvalidToken)
+	case j.use == authConnect:
+		s.welcome(c, j.id, j.claims)
+	default:
+		s.refreshed(c, j)
+	}
+}
+
+func (s *shard) refreshed(c *conn, j *authJob) {
+	reply, end := c.session.Refreshed(s.replies[:0], j.id, j.claims, s.rules, time.Now())
+	if end != nil {
+		s.close(c, end)
+		return
+	}
+	s.expiry(c)
+	s.send(c, reply)
+}
+
+// publishJob hands a client's publication to the broker.
+type publishJob struct {
+	ticket
+	id      uint32
+	channel string
+	message broker.Message
+	err     error
+}
+
+// Run implements work.Job.
+func (j *publishJob) Run() {
+	j.err = errors.New("engine: publish did not finish")
+	defer j.shard.post(post{job: j})
+	_, j.err = j.shard.broker.Publish(context.Background(), j.channel, j.message)
+}
+
+func (j *publishJob) finish(s *shard, c *conn) {
+	if j.err != nil {
+		s.fail(c, j.id, errorOf(j.err))
+		return
+	}
+	s.stats.Inc(stats.Publications)
+	s.send(c, clientproto.AppendEmpty(s.replies[:0], j.id, clientproto.Publish))
+}

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"weir/engine/api"
+	"weir/engine/clientproto"
+	"weir/engine/stats"
+	"weir/engine/tlsconn"
+	"weir/engine/upgrade"
+	"weir/engine/ws"
+)
+
+// Metric labels of the engine's own; those of its parts come with their errors.
+const (
+	labelNotTLS           = "not_tls"
+	labelRecord           = "tls_record"
+	labelHandshakeFlood   = "handshake_flood"
+	labelHandshakeTimeout = "handshake_timeout"
+	labelHeadTimeout      = "head_timeout"
+	labelRecordTimeout    = "record_timeout"
+	labelMessageTimeout   = "message_timeout"
+	labelPartialBudget    = "partial_budget"
+
+	labelDisconnect   = "disconnect"
+	labelWriteTimeout = "write_timeout"
+	labelInboxFull    = "inbox_full"
+)
+
+// labels are the closed lists that the counters are split by.
+func labels() stats.Labels {
+	kinds := []string{labelNotTLS, labelRecord, labelHandshakeFlood, labelHandshakeTimeout,
+		labelHeadTimeout, labelRecordTimeout, labelMessageTimeout, labelPartialBudget}
+	for _, v := range ws.Violations() {
+		kinds = append(kinds, v.Label)
+	}
+	kinds = append(kinds, clientproto.Labels()...)
+	for _, f := range upgrade.Refusals() {
+		kinds = append(kinds, f.Label)
+	}
+	var methods []string
+	for m := clientproto.Pong; m <= clientproto.Send; m++ {
+		methods = append(methods, m.String())
+	}
+	return stats.Labels{
+		stats.ProtocolErrors:   distinct(kinds),
+		stats.HandshakesFailed: handshakeReasons(),
+		stats.Commands:         methods,
+		stats.SlowConsumers:    {labelDisconnect, labelWriteTimeout},
+		stats.OutboxDrops:      {labelInboxFull},
+		stats.APIRequests:      api.MethodNames(),
+	}
+}
+
+func distinct(list []string) []string {
+	seen := make(map[string]bool, len(list))
+	var out []string
+	for _, x := range list {
+		if !seen[x] {
+			seen[x] = true
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func handshakeReasons() (list []string) {
+	for _, f := range []*tlsconn.Failure{
+		tlsconn.ErrStale, tlsconn.ErrFull, tlsconn.ErrEvicted, tlsconn.ErrAborted, tlsconn.ErrClosed, tlsconn.ErrVersion,
+		tlsconn.ErrCipher, tlsconn.ErrALPN, tlsconn.ErrPeer, tlsconn.ErrProtocol, tlsconn.ErrServer,
+	} {
+		list = append(list, f.Label)
+	}
+	return list
+}

@@ -1,0 +1,137 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"weir/engine/api"
+	"weir/engine/broker"
+	"weir/engine/clientproto"
+	"weir/engine/hub"
+	"weir/engine/stats"
+)
+
+// node is the server as its API sees it.
+type node struct{ *Server }
+
+var _ api.Node = node{}
+
+// Publish implements api.Node.
+func (n node) Publish(ctx context.Context, channel string, data []byte, o api.PublishOptions) (api.Position, *clientproto.Error) {
+	pos, err := n.shared.broker.Publish(ctx, channel, broker.Message{Data: data, Tags: o.Tags})
+	if err != nil {
+		return api.Position{}, errorOf(err)
+	}
+	n.apiStats.Inc(stats.Publications)
+	return api.Position{Offset: pos.Offset, Epoch: pos.Epoch}, nil
+}
+
+// Disconnect implements api.Node. It walks the shards: a rare order is not
+// worth an index that every connection pays for.
+func (n node) Disconnect(ctx context.Context, d api.DisconnectRequest) *clientproto.Error {
+	why := &clientproto.Close{Code: d.Code, Reason: d.Reason}
+	return n.everyShard(ctx, func(s *shard) {
+		s.conns.each(func(c *conn) {
+			if c.phase != phaseOpen || c.session == nil || !c.session.Connected() {
+				return
+			}
+			if d.User != "" && c.session.User() != d.User || d.Client != "" && c.session.Client() != d.Client {
+				return
+			}
+			if slices.Contains(d.Whitelist, c.session.Client()) {
+				return
+			}
+			s.close(c, why)
+			s.settle(c)
+		})
+	})
+}
+
+// everyShard has each shard carry out an order and waits for them.
+func (n node) everyShard(ctx context.Context, order func(*shard)) *clientproto.Error {
+	done := make(chan struct{}, len(n.shards))
+	for _, s := range n.shards {
+		s.post(post{order: func(s *shard) {
+			order(s)
+			done <- struct{}{}
+		}})
+	}
+	for range n.shards {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return clientproto.ErrInternal
+		case <-n.stopped:
+			return clientproto.ErrInternal
+		}
+	}
+	return nil
+}
+
+// Info implements api.Node.
+func (n node) Info(ctx context.Context) []api.NodeInfo {
+	info := api.NodeInfo{
+		UID: n.uid, Name: n.shared.rules.Node, Version: n.shared.rules.Version,
+		NumClients:  clampUint32(n.stats.Level(stats.Sessions)),
+		NumSubs:     clampUint32(n.stats.Level(stats.Subscriptions)),
+		NumChannels: clampUint32(int64(n.shared.hub.Channels())),
+		Uptime:      clampUint32(int64(time.Since(n.shared.start) / time.Second)),
+	}
+	lists := make(chan []string, len(n.shards))
+	if e := n.everyShard(ctx, func(s *shard) {
+		var users []string
+		s.conns.each(func(c *conn) {
+			if c.session != nil && c.session.Connected() && c.session.User() != "" {
+				users = append(users, c.session.User())
+			}
+		})
+		lists <- users
+	}); e == nil {
+		users := make(map[string]struct{})
+		for range n.shards {
+			for _, u := range <-lists {
+				users[u] = struct{}{}
+			}
+		}
+		info.NumUsers = clampUint32(int64(len(users)))
+	}
+	return []api.NodeInfo{info}
+}
+
+func clampUint32(n int64) uint32 { return uint32(min(max(n, 0), 1<<32-1)) }
+
+// Ready implements api.Node.
+func (n node) Ready() (ok bool, reason string) {
+	switch {
+	case n.draining.Load():
+		return false, "draining"
+	case !n.serving.Load():
+		return false, "starting"
+	default:
+		return true, ""
+	}
+}
+
+// Publish gives data, valid JSON, to the channel's subscribers and returns its
+// place. It is what the server API does, for callers in this process.
+func (s *Server) Publish(ctx context.Context, channel string, data []byte) (offset uint64, epoch string, err error) {
+	if e := s.shared.rules.Known(channel); e != nil {
+		return 0, "", fmt.Errorf("engine: channel %q: %s", channel, e.Message)
+	}
+	pos, e := node{s}.Publish(ctx, channel, data, api.PublishOptions{})
+	if e != nil {
+		return 0, "", errors.New("engine: " + e.Message)
+	}
+	return pos.Offset, pos.Epoch, nil
+}
+
+// bells wakes a shard when its inbox has something. The inbox is made before
+// the loop that it wakes.
+type bells struct{ shard *shard }
+
+func (b *bells) ring() { b.shard.loop.Wake() }
+
+var _ broker.Sink = (*hub.Hub)(nil)

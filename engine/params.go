@@ -1,0 +1,100 @@
+package engine
+
+import "time"
+
+// Every limit of the engine that is not the operator's (those are Limits):
+// unit, reason, and the attack that it bounds. checkLimits verifies how they
+// relate to the operator's at start.
+const (
+	// readBufferBytes is a loop's one read buffer: four full TLS records, so a
+	// bulk sender costs few system calls. Memory: one per shard.
+	readBufferBytes = 64 << 10
+
+	// batchBytes is the most plaintext that one flush hands to a socket. With
+	// TCP_NOTSENT_LOWAT the kernel holds little more; the rest waits as
+	// references. Bounds what a reader that stops can make us copy.
+	batchBytes = 64 << 10
+
+	// maxUnsentBytes bounds the copy that the poller keeps of a batch: the batch
+	// sealed, with answers of the record layer (alerts, key updates) behind it.
+	maxUnsentBytes = 2 * batchBytes
+
+	// notSentLowatBytes keeps waiting data in the outbox, where it is shared and
+	// can be dropped, instead of 4 MB of kernel memory per slow reader.
+	notSentLowatBytes = 16 << 10
+
+	// frameRoomBytes is what a publication's envelope adds to its data: frame
+	// header, channel name, offset.
+	frameRoomBytes = 1 << 10
+
+	// tlsRecordBytes is the longest record, which must be whole to be opened.
+	tlsRecordBytes = 17 << 10
+
+	// heldBytes is the input kept for a connection whose command is with the
+	// workers. Attack: pipelining behind a slow command. Over it: 3013.
+	heldBytes = 256 << 10
+
+	// controlFloorBytes is room for replies and control frames beside a full
+	// outbox, so that a slow reader can still be told why it is closed.
+	controlFloorBytes = 64 << 10
+
+	// controlBufferBytes is the buffer that replies wait in, lent by the shard
+	// while there are any; controlBuffersKept is how many free ones it keeps.
+	controlBufferBytes = 512
+	controlBuffersKept = 4096
+
+	// headBytes and headFields bound a request head (SECURITY.md H1). Attack:
+	// header floods.
+	headBytes  = 8 << 10
+	headFields = 64
+
+	// closeTimeout is how long a peer may take to answer our close with its FIN
+	// (SECURITY.md I5). Attack: sockets held half closed.
+	closeTimeout = 5 * time.Second
+
+	// sweepConnections is how many connections one turn of the loop flushes
+	// before it reads again: a long fan-out must not starve handshakes.
+	sweepConnections = 256
+
+	// sweepDeliveries is how many references one turn appends to outboxes, for
+	// the same reason: about half a millisecond.
+	sweepDeliveries = 16 << 10
+
+	// inboxEntries and inboxBytes bound the publications waiting for a shard.
+	// Attack: a publisher faster than the fan-out. Over it: the channel is
+	// marked behind and its subscribers are told.
+	inboxEntries = 16 << 10
+	inboxBytes   = 64 << 20
+
+	// workersPerCore and workQueue bound signature checks and broker calls.
+	// Attack: connect commands with bad tokens. A full queue answers 111.
+	workersPerCore = 2
+	workQueue      = 4096
+
+	// tick is the resolution of every deadline.
+	tick = 50 * time.Millisecond
+
+	// wheelBuckets: one turn of the wheel is a minute at tick.
+	wheelBuckets = 1200
+
+	// handshakeStaleAfter drops a whole hello that waited this long for a free
+	// core: its client has most likely given up (SECURITY.md F4).
+	handshakeStaleAfter = 2 * time.Second
+
+	// limiterEntries sizes the fixed tables of per-address buckets: 8 bytes each.
+	limiterEntries = 1 << 16
+
+	// streams bounds the channels that the memory broker keeps a position for,
+	// streamIdle is when it forgets one that nobody uses. Attack: publishing to
+	// or subscribing to ever new names.
+	streams    = 1 << 18
+	streamIdle = time.Hour
+
+	// userTimeout is TCP_USER_TIMEOUT: data in flight that a vanished peer does
+	// not acknowledge.
+	userTimeout = 30 * time.Second
+
+	// releaseAfter is how long after the last handshake the memory that
+	// handshakes needed is handed back to the system.
+	releaseAfter = 2 * time.Second
+)

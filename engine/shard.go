@@ -1,0 +1,242 @@
+package engine
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"weir/engine/broker"
+	"weir/engine/clientproto"
+	"weir/engine/hub"
+	"weir/engine/outbox"
+	"weir/engine/poll"
+	"weir/engine/session"
+	"weir/engine/stats"
+	"weir/engine/tlsconn"
+	"weir/engine/wheel"
+	"weir/engine/work"
+	"weir/engine/ws"
+	"weir/security/limit"
+	"weir/security/origin"
+	"weir/security/token"
+)
+
+// shared is what all shards of a server read: immutable, or safe for
+// concurrent use by itself.
+type shared struct {
+	limits  Limits
+	rates   rates
+	rules   *session.Rules
+	start   time.Time // of the server's clock
+	log     *slog.Logger
+	tokens  *token.Verifier
+	origins *origin.List
+	gate    *limit.Gate
+	pool    *tlsconn.Pool
+	work    *work.Pool
+	hub     *hub.Hub
+	broker  broker.Broker
+
+	anonymous, noOrigin, tokenInURL, compression, echo bool
+	page                                               []byte // whole response for "/"; nil outside --dev
+
+	wsLimits     [kinds][2]ws.Limits // by kind, without and with compression
+	controlLimit [kinds]int          // bytes of replies and control frames that may wait
+	perShard     perShard
+}
+
+// rates are the per-connection buckets' settings; nil is no limit.
+type rates struct{ messages, bytes, subscribes, pings *limit.Rate }
+
+// perShard is a shard's part of the node's budgets, in bytes.
+type perShard struct{ partial, outbox, keys int }
+
+// clock is nanoseconds since the server's start: monotonic, never 0.
+func (sh *shared) clock() int64 { return int64(time.Since(sh.start)) + 1 }
+
+// shard is one loop and all that it owns. It implements poll.Handler and
+// tlsconn.Sink; other goroutines reach it only through post, its inbox and
+// its stats.
+type shard struct {
+	*shared
+	id    int
+	loop  *poll.Loop
+	inbox *hub.Inbox
+	stats *stats.Shard
+
+	// Owned by the loop.
+	conns   slab
+	wheel   *wheel.Wheel
+	tls     *tlsconn.Shared
+	frames  ws.Scratch
+	parser  clientproto.Parser
+	command clientproto.Command
+	blocks  outbox.Pool
+	sealed  []byte   // scratch of flush
+	replies []byte   // scratch of commands
+	buffers [][]byte // empty ones for control bytes
+	due     []uint32
+	dirty   []uint32 // connections with something to flush
+	slow    []uint32 // connections over their bound, found during a sweep
+	fanout  fanout
+	drain   drain
+	partial int   // bytes held of what is not whole
+	queued  int64 // bytes referenced by outboxes
+	now     int64 // clock of this turn
+
+	mu    sync.Mutex
+	posts []post // guarded by mu; bounded by what its producers have in flight
+	spare []post // owned by the loop
+}
+
+// post is a message from another goroutine to the loop. One field is set,
+// flight with handshake.
+type post struct {
+	handshake *tlsconn.Handshake
+	flight    []byte // to be written for handshake; nil: it is done
+	job       job
+	order     func(*shard)
+}
+
+// post leaves p for the loop. It never blocks. The queue needs no bound of its
+// own: handshakes, jobs and API calls in flight are bounded where they start.
+func (s *shard) post(p post) {
+	s.mu.Lock()
+	s.posts = append(s.posts, p)
+	s.mu.Unlock()
+	s.loop.Wake()
+}
+
+// Open implements poll.Handler.
+func (s *shard) Open(peer, _ netip.AddrPort) *poll.Conn {
+	s.now = s.clock()
+	c := s.conns.take()
+	c.peer = peer.Addr().Unmap()
+	c.exempt = s.gate.Exempt(c.peer)
+	c.phaseBy = s.now + int64(s.limits.HandshakeTimeout)
+	if s.limits.SessionMax > 0 {
+		c.endAt = s.now + int64(s.limits.SessionMax)
+	}
+	s.arm(c)
+	s.stats.Inc(stats.ConnectionsAccepted)
+	s.stats.Move(stats.Connections, 1)
+	return &c.Conn
+}
+
+// Data implements poll.Handler: where a frame's way in begins.
+func (s *shard) Data(pc *poll.Conn, b []byte) {
+	c := s.conns.at(pc.Slot)
+	s.now = s.clock()
+	s.stats.Add(stats.BytesIn, uint64(len(b)))
+	switch c.phase {
+	case phaseHello:
+		s.hello(c, b)
+	case phaseHandshake:
+		if !c.handshake.Feed(b) {
+			s.abort(c, labelHandshakeFlood)
+		}
+	case phaseHead, phaseUpgrade, phaseOpen:
+		s.records(c, b)
+	}
+	s.settle(c)
+}
+
+// Writable implements poll.Handler.
+func (s *shard) Writable(pc *poll.Conn) {
+	c := s.conns.at(pc.Slot)
+	s.now = s.clock()
+	c.writeBy = 0
+	s.settle(c)
+}
+
+// Closed implements poll.Handler: the last that is heard of a connection.
+func (s *shard) Closed(pc *poll.Conn) {
+	c := s.conns.at(pc.Slot)
+	if c.handshake != nil {
+		c.handshake.Abort()
+	}
+	s.detach(c)
+	s.forget(c)
+	s.wheel.Cancel(c.Slot)
+	s.gate.Release(c.peer)
+	s.stats.Move(stats.Connections, -1)
+	s.conns.give(c)
+}
+
+// Wake implements poll.Handler: everything that others left for the loop, then
+// the timers, then one flush for each connection that has something to send.
+func (s *shard) Wake(time.Time) {
+	s.now = s.clock()
+	s.mu.Lock()
+	posts := s.posts
+	s.posts = s.spare[:0]
+	s.mu.Unlock()
+	for i := range posts {
+		s.accept(&posts[i])
+	}
+	clear(posts)
+	s.spare = posts
+	s.expire()
+	s.drainSome()
+	s.deliver()
+	s.sweep()
+}
+
+func (s *shard) accept(p *post) {
+	switch {
+	case p.order != nil:
+		p.order(s)
+	case p.job != nil:
+		if c := s.conns.find(p.job.of()); c != nil && c.busy {
+			c.busy = false
+			if c.phase < phaseClosing {
+				p.job.finish(s, c)
+				s.resume(c)
+			}
+			s.settle(c)
+		}
+	case p.flight != nil:
+		if c := s.conns.find(handle(p.handshake.Tag())); c != nil && c.phase == phaseHandshake {
+			s.write(c, p.flight)
+		}
+	default:
+		if c := s.conns.find(handle(p.handshake.Tag())); c != nil && c.phase == phaseHandshake {
+			s.handshaken(c)
+			s.settle(c)
+		}
+	}
+}
+
+// settle ends a turn of one connection: what it has to send goes out in one
+// write, and the wheel learns its next deadline.
+func (s *shard) settle(c *conn) {
+	if c.phase == phaseGone {
+		return
+	}
+	if !c.dirty {
+		s.flush(c)
+	}
+	s.arm(c)
+}
+
+// write hands raw bytes (handshake flights, sealed records) to the socket.
+func (s *shard) write(c *conn, b []byte) {
+	if err := c.Write(b); err != nil {
+		return // poll closes it, Closed follows
+	}
+	s.stats.Add(stats.BytesOut, uint64(len(b)))
+	if c.Unsent() > 0 && c.writeBy == 0 {
+		c.writeBy, c.unsentMark = s.now+int64(s.limits.WriteTimeout), int32(c.Unsent())
+	}
+}
+
+var (
+	_ poll.Handler = (*shard)(nil)
+	_ tlsconn.Sink = (*shard)(nil)
+)
+
+// take charges a bucket; nil is no limit.
+func take(b *limit.Bucket, r *limit.Rate, cost int, now int64) bool {
+	return r == nil || b.Take(r, int64(cost), now)
+}

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"weir/engine/clientproto"
+	"weir/engine/stats"
+	"weir/engine/ws"
+)
+
+// arm tells the wheel the connection's next deadline. A deadline that moves
+// away is noticed when the old one fires: most do, and cost nothing then.
+func (s *shard) arm(c *conn) {
+	if c.phase == phaseGone {
+		return
+	}
+	next := int64(0)
+	for _, at := range [...]int64{c.phaseBy, c.recordBy, c.messageBy, c.writeBy, c.pingAt, c.expireBy, c.endAt} {
+		if at != 0 && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	if next != 0 && (c.armed == 0 || next < c.armed) {
+		c.armed = next
+		s.wheel.Set(c.Slot, next)
+	}
+}
+
+// expire acts on the deadlines that have come.
+func (s *shard) expire() {
+	for {
+		s.due = s.wheel.Due(s.now, s.due[:0])
+		for _, slot := range s.due {
+			c := s.conns.at(slot)
+			c.armed = 0
+			s.overdue(c)
+			s.settle(c)
+		}
+		if len(s.due) < cap(s.due) {
+			return
+		}
+	}
+}
+
+// overdue acts on the first deadline of a connection that has come, if any.
+func (s *shard) overdue(c *conn) {
+	past := func(at int64) bool { return at != 0 && at <= s.now }
+	switch {
+	case c.phase == phaseGone:
+	case past(c.phaseBy):
+		s.phaseOver(c)
+	case past(c.endAt):
+		s.close(c, clientproto.CloseForceReconnect)
+	case past(c.recordBy):
+		s.abort(c, labelRecordTimeout)
+	case past(c.messageBy):
+		s.stats.Label(stats.ProtocolErrors, labelMessageTimeout)
+		s.closeWith(c, closePolicyViolation, "message timeout")
+	case past(c.writeBy):
+		s.stalled(c)
+	case past(c.expireBy):
+		s.expired(c)
+	case past(c.pingAt):
+		s.ping(c)
+	}
+}
+
+// phaseOver ends a connection that took too long to get on.
+func (s *shard) phaseOver(c *conn) {
+	switch c.phase {
+	case phaseHello, phaseHandshake:
+		s.abort(c, labelHandshakeTimeout)
+	case phaseHead, phaseUpgrade:
+		s.abort(c, labelHeadTimeout)
+	case phaseOpen:
+		s.close(c, clientproto.CloseStale)
+	default:
+		s.abort(c, "")
+	}
+}
+
+// stalled closes a reader of which the kernel has taken no byte for the write
+// timeout; one that took some gets another.
+func (s *shard) stalled(c *conn) {
+	if c.Unsent() == 0 {
+		c.writeBy = 0
+		return
+	}
+	if left := int32(c.Unsent()); left < c.unsentMark {
+		c.unsentMark = left
+		c.writeBy = s.now + int64(s.limits.WriteTimeout)
+		return
+	}
+	s.stats.Label(stats.SlowConsumers, labelWriteTimeout)
+	s.close(c, clientproto.CloseSlow)
+}
+
+// expired ends a session whose token is over, by the clock on the wall: it may
+// have been set back, or the token refreshed.
+func (s *shard) expired(c *conn) {
+	if s.expiry(c); c.expireBy > s.now {
+		return
+	}
+	c.expireBy = 0
+	s.close(c, clientproto.CloseExpired)
+}
+
+// expiry sets expireBy from the session's token.
+func (s *shard) expiry(c *conn) {
+	c.expireBy = 0
+	if at := c.session.Expires(); at > 0 {
+		left := time.Until(time.Unix(at, 0)) + s.limits.ExpiredCloseDelay
+		c.expireBy = max(s.now+int64(left), 1)
+	}
+}
+
+// ping sends the protocol's ping, or closes who did not answer the last. On
+// /echo, which has none, it closes the idle.
+func (s *shard) ping(c *conn) {
+	switch {
+	case c.kind == kindEcho:
+		s.closeWith(c, closeGoingAway, "idle")
+	case c.awaitPong:
+		s.close(c, clientproto.CloseNoPong)
+	default:
+		s.reply(c, ws.OpText, []byte(clientproto.Ping))
+		if s.limits.PongTimeout > 0 {
+			c.awaitPong = true
+			c.pingAt = s.now + int64(s.limits.PongTimeout)
+			return
+		}
+		c.pingAt = s.now + int64(s.limits.PingInterval)
+	}
+}
+
+// pong is the client's answer. One that nobody asked for changes nothing.
+func (s *shard) pong(c *conn) {
+	if c.awaitPong {
+		c.awaitPong = false
+		c.pingAt = s.now + int64(s.limits.PingInterval)
+	}
+}
+
+// spread returns a random time within d, so that the pings of clients that
+// came together do not stay together.
+func (s *shard) spread(d int64) int64 { return 1 + rand.Int64N(d) }
