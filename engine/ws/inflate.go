@@ -346,7 +346,6 @@ func (h *huffman) build(length []uint8) bool {
 		h.count[n]++
 		longest = max(longest, n)
 	}
-	h.count[0] = 0
 	room := 1
 	var index, code [maxCodeBits + 2]uint16
 	for n := 1; n <= maxCodeBits; n++ {

@@ -42,11 +42,9 @@ func TestInflateRefuses(t *testing.T) {
 		{"distance before the beginning", "f2 48 cd c9 c9 07 11 00"},
 		{"match without a byte before", "02 13 00 00"},
 		{"ends amid a fixed block", "f2 48 cd c9"},
-		{"dynamic block with 287 literals", "f4 1f"},
-		{"dynamic block with 31 distances", "04 1e"},
 		{"dynamic block cut short", "04 80"},
 	} {
-		if got, v := z.inflate(nil, unhex(t, c.payload), 1000); v != ErrDeflate {
+		if got, v := z.inflate([]byte("before it"), unhex(t, c.payload), 1000); v != ErrDeflate {
 			t.Errorf("%s: %q, %s", c.name, got, label(v))
 		}
 	}
@@ -141,6 +139,60 @@ func inflateStdWith(payload, final []byte) ([]byte, bool) {
 	}
 }
 
+// agree compares with the standard library: the same text, or a refusal by both.
+func agree(t *testing.T, z *inflater, payload []byte) (ok bool) {
+	t.Helper()
+	got, v := z.inflate(nil, payload, 1<<20-1)
+	if v == ErrTooBig {
+		if len(got) > 1<<20-1 {
+			t.Fatalf("%d bytes beyond the limit", len(got))
+		}
+		return false
+	}
+	want, ok := inflateStd(payload)
+	if ok != (v == nil) || ok && !bytes.Equal(got, want) {
+		t.Fatalf("%x: %d bytes, %s; compress/flate: %d bytes, %v", payload, len(got), label(v), len(want), ok)
+	}
+	return ok
+}
+
+// Compressed texts with a few bits turned or cut off, and blocks that begin as dynamic ones do.
+func TestInflateDamaged(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 4))
+	z := newInflater()
+	var whole [][]byte
+	for _, size := range []int{20, 100, 700, 40000} {
+		for _, text := range samples(size) {
+			whole = append(whole, deflateStd(t, text, -2), deflateStd(t, text, 9), deflateStd(t, text, 0))
+		}
+	}
+	whole = append(whole, emptyDynamicBlocks(1), emptyDynamicBlocks(2), unhex(t, "f348cdc9c90700f248cdc9c90700"))
+	good := 0
+	for range 12000 {
+		payload := bytes.Clone(whole[rng.IntN(len(whole))])
+		switch rng.IntN(4) {
+		case 0:
+			payload = payload[:rng.IntN(len(payload)+1)]
+		case 1:
+			payload = make([]byte, 1+rng.IntN(60))
+			for i := range payload {
+				payload[i] = byte(rng.Uint32() & rng.Uint32())
+			}
+			payload[0] = payload[0]&^7 | byte(2+rng.IntN(4)) // fixed or dynamic, final or not
+		default:
+			for range 1 + rng.IntN(2) {
+				payload[rng.IntN(min(len(payload), 60))] ^= 1 << rng.IntN(8)
+			}
+		}
+		if agree(t, z, payload) {
+			good++
+		}
+	}
+	if good < 1000 || good > 11000 {
+		t.Fatalf("%d of 12000 are good: this tests little", good)
+	}
+}
+
 func FuzzInflate(f *testing.F) {
 	for _, payload := range []string{"f248cdc9c90700", "00050 0faff48656c6c6f00", "f348cdc9c9070000", "f24805000000ffffcac9c90700", "00"} {
 		f.Add(unhex(f, payload))
@@ -154,19 +206,9 @@ func FuzzInflate(f *testing.F) {
 	z := newInflater()
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		before := bytes.Clone(payload)
-		got, v := z.inflate(nil, payload, 1<<20-1)
+		agree(t, z, payload)
 		if !bytes.Equal(before, payload) {
 			t.Fatal("the payload was changed")
-		}
-		if v == ErrTooBig {
-			if len(got) > 1<<20-1 {
-				t.Fatalf("%d bytes beyond the limit", len(got))
-			}
-			return
-		}
-		want, ok := inflateStd(payload)
-		if ok != (v == nil) || ok && !bytes.Equal(got, want) {
-			t.Fatalf("%x: %d bytes, %s; compress/flate: %d bytes, %v", payload, len(got), label(v), len(want), ok)
 		}
 	})
 }
@@ -189,7 +231,11 @@ func (w *bitWriter) put(value uint64, n int) {
 
 // emptyDynamicBlocks makes the input that costs most per byte: blocks that describe codes just long
 // enough to fill the tables, and then decode to nothing.
-func emptyDynamicBlocks(blocks int) []byte {
+func emptyDynamicBlocks(blocks int) []byte { return dynamicBlocks(blocks, 257, 10) }
+
+// dynamicBlocks makes the same with more literals and distances than needed, either as many as needed or
+// at least 11 more, none of which has a code.
+func dynamicBlocks(blocks, literals, distances int) []byte {
 	w := new(bitWriter)
 	size := map[uint8]int{1: 3, 2: 3, 3: 3, 4: 3, 5: 3, 6: 3, 7: 4, 8: 4, 9: 4, 18: 4}
 	code := map[uint8]uint64{1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 7: 12, 8: 13, 9: 14, 18: 15}
@@ -198,28 +244,48 @@ func emptyDynamicBlocks(blocks int) []byte {
 			w.put(code[sym]>>i, 1)
 		}
 	}
+	none := func(n int) {
+		if n > 0 {
+			length(18)
+			w.put(uint64(n-11), 7)
+		}
+	}
 	for range blocks {
-		w.put(2<<1, 3)           // dynamic, not final
-		w.put(0|9<<5|14<<10, 14) // 257 literals, 10 distances, 18 code lengths
+		w.put(2<<1, 3)                                          // dynamic, not final
+		w.put(uint64(literals-257|(distances-1)<<5|14<<10), 14) // and 18 code lengths
 		for _, sym := range codeOrder[:18] {
 			w.put(uint64(size[sym]), 3)
 		}
 		for n := range uint8(9) { // literals 0 to 8
 			length(n + 1)
 		}
-		length(18)
-		w.put(138-11, 7)
-		length(18)
-		w.put(109-11, 7)
-		length(9)                 // the end of block
+		none(138)
+		none(109)
+		length(9) // the end of block
+		none(literals - 257)
 		for n := range uint8(9) { // distances
 			length(n + 1)
 		}
 		length(9)
+		none(distances - 10)
 		w.put(0x1FF, 9) // the end of block: the last of its length
 	}
 	w.put(0, 3)
 	return w.b
+}
+
+// RFC 1951 §3.2.7: there are at most 286 literals, and 30 distances.
+func TestInflateCountsCodes(t *testing.T) {
+	z := newInflater()
+	for _, c := range []struct {
+		literals, distances int
+		ok                  bool
+	}{{257, 10, true}, {286, 10, true}, {257, 30, true}, {286, 30, true},
+		{287, 10, false}, {288, 10, false}, {257, 31, false}, {257, 32, false}, {288, 32, false}} {
+		if ok := agree(t, z, dynamicBlocks(2, c.literals, c.distances)); ok != c.ok {
+			t.Errorf("%d literals, %d distances: accepted %v", c.literals, c.distances, ok)
+		}
+	}
 }
 
 // A message within the usual limit must not hold the loop up, however it is made.

@@ -44,7 +44,7 @@ type Reader struct {
 }
 
 // Next takes the next event off in. It returns what is left of in, to be given to the next call; with
-// None nothing is left. Payloads are unmasked in place, so in must be writable, and is the caller's again
+// None and with a violation nothing is left. Payloads are unmasked in place, so in must be writable, and is the caller's again
 // when Next returns, except for the payload on loan. After a Close or a violation the connection has
 // ended for this Reader, and further input is discarded (RFC 6455 §1.4, §7.1.7).
 //
@@ -135,10 +135,6 @@ func (r *Reader) header(in []byte, s *Scratch) (h Header, n int, v *Violation) {
 		return h, 0, v
 	}
 	p.headLen = 0
-	if p.idle() {
-		s.giveBack(p)
-		r.p = nil
-	}
 	return h, n - had, nil
 }
 
@@ -250,7 +246,6 @@ func (r *Reader) deliver(op Opcode, compressed bool, payload, rest []byte, lim *
 	}
 	if op == OpClose {
 		r.ended = true
-		rest = nil
 	}
 	if p := r.p; p != nil && (r.ended || p.idle()) { // ev.Payload may lie in its control buffer
 		r.p, s.lent = nil, p

@@ -79,7 +79,7 @@ func tell(kind Kind, code uint16, payload []byte) string {
 	return fmt.Sprintf("%s:%s", name, payload)
 }
 
-var hello = "\xf2\x48\xcd\xc9\xc9\x07\x00" // RFC 7692 §7.2.3.1
+const hello = "\xf2\x48\xcd\xc9\xc9\x07\x00" // RFC 7692 §7.2.3.1
 
 // The sections of RFC 6455 §5 to §8 and RFC 7692, in the manner of the Autobahn test suite.
 var conversations = []struct {
@@ -165,6 +165,9 @@ func TestConversations(t *testing.T) {
 				if got != c.want {
 					t.Fatalf("%s, to client %v, %s: got %q, want %q", c.name, toClient, how, got, c.want)
 				}
+				if want := !r.ended && partialAt(stream); r.Partial() != want {
+					t.Fatalf("%s, to client %v, %s: Partial %v at the end", c.name, toClient, how, r.Partial())
+				}
 				r.Release(s)
 			}
 			check("at once")
@@ -235,6 +238,10 @@ func TestReaderSide(t *testing.T) {
 func TestLimits(t *testing.T) {
 	s := new(Scratch)
 	ten := &Limits{Message: 10, Fragments: 3, Compression: true}
+	noise := string(deflateStd(t, []byte("\x00\x91\xf3\x7c\x05\xb8\xdd\x21\xfe\x6a"), 9))
+	if len(noise) <= 10 {
+		t.Fatalf("noise went into %d bytes", len(noise))
+	}
 	deflated := func(n int) string { return string(deflateStd(t, bytes.Repeat([]byte("a"), n), 9)) }
 	for _, c := range []struct {
 		name   string
@@ -248,6 +255,7 @@ func TestLimits(t *testing.T) {
 		{"two messages at the limit", []string{"F1:0123456789", "M1:01234", "F0:56789"}, "text:0123456789 | text:0123456789"},
 		{"a ping is no part of a message", []string{"F9:0123456789abcdef", "M1:0", "F9:0123456789abcdef", "F0:1"}, "ping:0123456789abcdef | ping:0123456789abcdef | text:01"},
 		{"inflated at the limit", []string{"C1:" + deflated(10)}, "text:aaaaaaaaaa"},
+		{"noise at the limit, longer when compressed", []string{"C2:" + noise}, "binary:\x00\x91\xf3\x7c\x05\xb8\xdd\x21\xfe\x6a"},
 		{"inflated over it", []string{"C1:" + deflated(11)}, "!1009"},
 		{"inflated over it in fragments", []string{"D1:" + deflated(11)[:2], "F0:" + deflated(11)[2:]}, "!1009"},
 		{"compressed payload over all sense", []string{"C1:" + strings.Repeat("\x00", 100)}, "!1009"},
@@ -261,6 +269,11 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%s, split at %d: %q, want %q", c.name, cut, got, c.want)
 			}
 		}
+	}
+	r := new(Reader)
+	read(r, s, ten, side{}.spell("M1:01234"))
+	if got := read(r, s, &Limits{Message: 4}, side{}.spell("F0:5")); !slices.Equal(got, []string{"!1009"}) {
+		t.Errorf("a limit lowered amid a message: %q", got)
 	}
 	if got := read(new(Reader), s, &Limits{}, side{}.spell("F1:", "F1:a")); !slices.Equal(got, []string{"text:", "!1009"}) {
 		t.Errorf("no limits given: %q", got)
@@ -464,6 +477,17 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
+// A payload that lies in the input ends there: appending to it must not write over what follows.
+func TestPayloadEndsWhereItEnds(t *testing.T) {
+	stream := side{}.spell("F1:one", "F1:two")
+	r, s := new(Reader), new(Scratch)
+	ev, rest, _ := r.Next(stream, &generous, s)
+	_ = append(ev.Payload, "xxxxxxxxx"...)
+	if got := read(r, s, &generous, rest); !slices.Equal(got, []string{"text:two"}) {
+		t.Fatalf("after an append to the payload before: %q", got)
+	}
+}
+
 func TestIdleReaderIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(Reader{}); size > 16 {
 		t.Fatalf("a Reader costs %d bytes", size)
@@ -487,6 +511,12 @@ func TestScratchIsBounded(t *testing.T) {
 	big := side{}.spell("M2:"+strings.Repeat("x", 2<<20), "F0:", "C2:"+string(deflateStd(t, make([]byte, 2<<20), 1)))
 	read(new(Reader), s, lim, big)
 	s.reclaim()
+	fresh := new(Scratch)
+	read(new(Reader), fresh, lim, side{}.spell("M2:"+strings.Repeat("x", keepBuffer+1), "F0:"))
+	fresh.reclaim()
+	if fresh.freeBytes != 0 {
+		t.Fatalf("a buffer of %d bytes is kept", fresh.freeBytes)
+	}
 	held := cap(s.inflated)
 	for _, p := range s.free {
 		held += cap(p.msg)
