@@ -1,0 +1,68 @@
+package demo
+
+import (
+	"crypto/sha256"
+	_ "embed" // the page's parts
+	"encoding/base64"
+	"html"
+	"strings"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+//go:embed centrifuge-5.8.0.js
+var sdkJS string
+
+//go:embed centrifuge-LICENSE
+var sdkLicence string
+
+const (
+	// Channel is where the sample feed is published and what the page subscribes to.
+	Channel = "feeds:prices"
+
+	sdkName      = "centrifuge 5.8.0"
+	sourceMapKey = "//# sourceMappingURL="
+)
+
+// Page returns the demo page, which connects with the given token, and the value of the Content-Security-Policy header that it
+// is to be sent with. The policy is the same for every token.
+func Page(token string) (page []byte, csp string) {
+	sdk := sdkScript()
+	page = []byte(strings.NewReplacer(
+		"{{token}}", html.EscapeString(token),
+		"{{style}}", pageCSS,
+		"{{sdk}}", sdk,
+		"{{script}}", pageJS,
+	).Replace(pageHTML))
+	csp = strings.Join([]string{
+		"default-src 'none'",
+		"script-src " + source(sdk) + " " + source(pageJS),
+		"style-src " + source(pageCSS),
+		"connect-src 'self'",
+		"img-src data:",
+		"base-uri 'none'",
+		"form-action 'none'",
+		"frame-ancestors 'none'",
+		"require-trusted-types-for 'script'",
+	}, "; ")
+	return page, csp
+}
+
+// sdkScript is the SDK with its licence, without the comment by which developer tools would ask for a source map.
+func sdkScript() string {
+	code, _, _ := strings.Cut(sdkJS, sourceMapKey)
+	return "/*! " + sdkName + "\n" + sdkLicence + "*/\n" + code
+}
+
+// source is the expression that admits one inline text: CSP Level 3, section 2.3.1.
+func source(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
