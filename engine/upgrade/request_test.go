@@ -233,7 +233,11 @@ func TestParsedSlicesHaveNoRoomBehind(t *testing.T) {
 	if f != nil {
 		t.Fatal(f.Reason)
 	}
-	for i, b := range [][]byte{r.Path, r.RawQuery, r.Host, r.Origin, r.Key, r.Version, r.Protocols, r.Extensions, r.Authorization, r.UserAgent} {
+	plain, _, f := Parse([]byte(head("GET /a HTTP/1.1", "Host: a")), DefaultLimits())
+	if f != nil {
+		t.Fatal(f.Reason)
+	}
+	for i, b := range [][]byte{plain.Path, r.Path, r.RawQuery, r.Host, r.Origin, r.Key, r.Version, r.Protocols, r.Extensions, r.Authorization, r.UserAgent} {
 		if len(b) == 0 || cap(b) != len(b) {
 			t.Errorf("slice %d: %q has room for %d", i, b, cap(b))
 		}
