@@ -46,7 +46,7 @@ func Parse(list []string) (*List, error) {
 
 // Allows tells whether the value of an Origin header is one of the list. It allocates nothing.
 func (l *List) Allows(origin []byte) bool {
-	if l == nil || len(l.allowed) == 0 {
+	if l == nil {
 		return false
 	}
 	var buf [maxOrigin]byte
@@ -120,7 +120,7 @@ func hostEnd(origin []byte, start int) int {
 	if i < len(origin) && origin[i] == '[' {
 		for i++; i < len(origin) && (isHex(origin[i]) || origin[i] == ':' || origin[i] == '.'); i++ {
 		}
-		if i == start+1 || i == len(origin) || origin[i] != ']' {
+		if i == len(origin) || origin[i] != ']' {
 			return start
 		}
 		return i + 1

@@ -232,6 +232,8 @@ func TestParseErrors(t *testing.T) {
 		{"https://[2001:db8:0:0::1]", "write [2001:db8::1]"},
 		{"https://[::ffff:192.0.2.7]", "write [::ffff:c000:207]"},
 		{"https://", "as in https://"},
+		{"://a.example", "as in https://"},
+		{"https://" + strings.Repeat("a", maxOrigin), "as in https://"},
 		{"https://:8443", "as in https://"},
 		{"https://a.example:", "as in https://"},
 		{"https://a.example:0", "as in https://"},
@@ -250,6 +252,22 @@ func TestParseErrors(t *testing.T) {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q: the message %q does not name %s", c.word, err, want)
 			}
+		}
+	}
+}
+
+// The room for one origin is used to its last byte and no further.
+func TestLongest(t *testing.T) {
+	for size := maxOrigin - 10; size <= maxOrigin+10; size++ {
+		for _, end := range []string{"", ":8443"} {
+			long := "https://" + strings.Repeat("a", size-len("https://")-len(end)) + end
+			l, err := Parse([]string{long})
+			if (err == nil) != (size <= maxOrigin) || err == nil && !l.Allows([]byte(long)) {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+		}
+		if l, err := Parse([]string{"https://a"}); err != nil || l.Allows([]byte(strings.Repeat("a", size)+"://a")) {
+			t.Errorf("scheme of %d bytes: %v", size, err)
 		}
 	}
 }
