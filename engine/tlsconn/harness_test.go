@@ -310,6 +310,7 @@ func within(t testing.TB, ch <-chan struct{}, what string) {
 // authority is a CA and what it has signed.
 type authority struct {
 	pool  *x509.CertPool
+	root  []byte // DER
 	ecdsa tls.Certificate
 	rsa   tls.Certificate
 }
@@ -340,7 +341,7 @@ var testAuthority = sync.OnceValue(func() authority {
 		must(err)
 		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	}
-	a := authority{pool: x509.NewCertPool()}
+	a := authority{pool: x509.NewCertPool(), root: caDER}
 	a.pool.AddCert(root)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err)

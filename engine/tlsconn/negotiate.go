@@ -2,6 +2,7 @@ package tlsconn
 
 import (
 	"bytes"
+	"crypto/aes"
 	"crypto/rand"
 	"crypto/sha512"
 	"crypto/tls"
@@ -66,9 +67,9 @@ func negotiate(h *Handshake, template, base *tls.Config) (*established, *Failure
 	config.KeyLogWriter = &log
 	tickets := uint64(0)
 	config.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
+		tickets++
 		ticket, err := base.EncryptTicket(cs, ss)
-		tickets += ticketRecords(len(ticket))
-		return ticket, err
+		return ticket[:ticketLen(len(ticket))], err
 	}
 	config.UnwrapSession = base.DecryptTicket
 
@@ -94,11 +95,17 @@ func negotiate(h *Handshake, template, base *tls.Config) (*established, *Failure
 	return est, nil
 }
 
-// ticketRecords is how many records a NewSessionTicket with a ticket of n bytes takes (RFC 8446 §4.6.1, crypto/tls
-// sends no nonce and no extensions): the server's write sequence goes on behind them.
-func ticketRecords(n int) uint64 {
-	const around = messageHeaderLen + 4 + 4 + 1 + 2 + 2
-	return uint64((around + n + record.MaxPlaintext - 1) / record.MaxPlaintext)
+// maxTicket bounds a session ticket, in bytes: it must come back within MaxHello, and go out in one record. One with
+// the certificates of mutual TLS may be longer.
+const maxTicket = 8 << 10
+
+// ticketLen is how much of a ticket of n bytes is sent: all, or of one that is too long its random first bytes, which
+// open nothing, so the client makes a whole handshake next time. crypto/tls has no way to send none.
+func ticketLen(n int) int {
+	if n > maxTicket {
+		return aes.BlockSize
+	}
+	return n
 }
 
 // keyLog takes the application traffic secrets of one handshake out of crypto/tls.
@@ -129,7 +136,7 @@ func (l *keyLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// keys derives both directions into est; tickets is the number of records the server has sent under its key.
+// keys derives both directions into est; tickets is the number of session tickets sent, each one record under the server's key.
 func (l *keyLog) keys(est *established, tickets uint64) (err error) {
 	if est.in, err = l.client.key(est.info.Suite, 0); err != nil {
 		return err

@@ -1,0 +1,163 @@
+package tlsconn
+
+import (
+	"crypto/cipher"
+	"crypto/tls"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// many are server ends with one Shared.
+func many(t testing.TB, n, cacheBytes int) ([]*Conn, *Shared) {
+	t.Helper()
+	s := NewShared(cacheBytes)
+	conns := make([]*Conn, n)
+	for i := range conns {
+		e, _ := pair(t, tls.TLS_AES_128_GCM_SHA256, 0)
+		conns[i] = &e.Conn
+	}
+	return conns, s
+}
+
+func use(c *Conn, s *Shared) { c.Seal(s, make([]byte, 10, 100), 0) }
+
+func TestCipherOfAnIdleConnectionIsNotKept(t *testing.T) {
+	conns, s := many(t, 1, 1<<20)
+	now := time.Unix(1e9, 0)
+	for range 10 { // now and then: every two seconds
+		s.Tick(now)
+		use(conns[0], s)
+		if s.Held() != 0 {
+			t.Fatal("kept")
+		}
+		now = now.Add(2 * time.Second)
+	}
+}
+
+func TestCipherInUseIsKeptThenDropped(t *testing.T) {
+	conns, s := many(t, 1, 1<<20)
+	now := time.Unix(1e9, 0)
+	s.Tick(now)
+	use(conns[0], s)
+	s.Tick(now.Add(time.Second))
+	use(conns[0], s)
+	if s.Held() == 0 {
+		t.Fatal("used in two seconds that follow: not kept")
+	}
+	for i := range 10 {
+		s.Tick(now.Add(time.Duration(i+1) * time.Second))
+		use(conns[0], s)
+		if s.Held() == 0 {
+			t.Fatal("dropped while in use")
+		}
+	}
+	for i := range keptFor + 1 {
+		s.Tick(now.Add(time.Duration(i+11) * time.Second))
+	}
+	if s.Held() != 0 || len(s.kept) != 0 {
+		t.Error("kept without use")
+	}
+	use(conns[0], s)
+}
+
+// TestCipherCacheBound: never over the limit; those idle give way, those in use do not.
+func TestCipherCacheBound(t *testing.T) {
+	const places = 10
+	cost := cipherBytes(tls.TLS_AES_128_GCM_SHA256)
+	conns, s := many(t, 3*places, places*cost+cost-1)
+	now := time.Unix(1e9, 0)
+	s.Tick(now)
+	for range 3 {
+		for _, c := range conns {
+			use(c, s)
+			if s.Held() > s.limit {
+				t.Fatalf("%d bytes kept, limit %d", s.Held(), s.limit)
+			}
+		}
+	}
+	if s.Held() != places*cost {
+		t.Fatalf("%d bytes kept, want %d", s.Held(), places*cost)
+	}
+	for i, c := range conns {
+		if (c.out.aead != nil) != (i < places) {
+			t.Fatalf("connection %d: one in use gave way", i)
+		}
+	}
+	now = now.Add(2 * time.Second)
+	s.clock = uint32(now.Unix()) // without the sweep of Tick
+	for range 2 {
+		for _, c := range conns[places:] {
+			use(c, s)
+		}
+	}
+	kept := 0
+	for _, c := range conns[places:] {
+		if c.out.aead != nil {
+			kept++
+		}
+	}
+	if kept != places || s.Held() != places*cost {
+		t.Errorf("%d of the new ones kept, %d bytes", kept, s.Held())
+	}
+	for _, c := range conns {
+		c.Wipe(s)
+	}
+	if s.Held() != 0 || len(s.kept) != 0 {
+		t.Errorf("after Wipe: %d bytes, %d listed", s.Held(), len(s.kept))
+	}
+}
+
+func TestCipherCacheOfNothing(t *testing.T) {
+	conns, s := many(t, 1, 0)
+	for range 10 {
+		use(conns[0], s)
+	}
+	if s.Held() != 0 || conns[0].out.aead != nil {
+		t.Error("kept")
+	}
+}
+
+// TestClockStepsBack: a wall clock set back must neither keep ciphers for ever nor break anything.
+func TestClockStepsBack(t *testing.T) {
+	conns, s := many(t, 1, 1<<20)
+	now := time.Unix(1e9, 0)
+	s.Tick(now)
+	use(conns[0], s)
+	use(conns[0], s)
+	now = now.Add(-time.Hour)
+	s.Tick(now)
+	if s.Held() != 0 {
+		t.Error("kept by a clock that was set back")
+	}
+	use(conns[0], s)
+	use(conns[0], s)
+	if s.Held() == 0 {
+		t.Error("not kept after the step")
+	}
+}
+
+// TestCipherBytes: the figure that the bound is counted with is the heap's.
+func TestCipherBytes(t *testing.T) {
+	if raceDetector {
+		t.Skip("skipped: heap sizes mean nothing under the race detector")
+	}
+	const n = 2000
+	for _, suite := range suites13() {
+		e, _ := pair(t, suite, 0)
+		kept := make([]cipher.AEAD, n)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range kept {
+			kept[i] = e.out.key.AEAD()
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		each := int(after.HeapAlloc-before.HeapAlloc) / n
+		if want := cipherBytes(suite); each > want || each < want/2 {
+			t.Errorf("%s: a cipher takes %d bytes, counted as %d", tls.CipherSuiteName(suite), each, want)
+		}
+		runtime.KeepAlive(kept)
+	}
+}
