@@ -25,6 +25,7 @@ type GateConfig struct {
 // Gate admits connections before anything is spent on them. Any goroutine.
 type Gate struct {
 	policy atomic.Pointer[policy]
+	epoch  atomic.Pointer[time.Time] // the first time that Admit was given
 	rates  *Table
 	counts *counts
 
@@ -91,7 +92,7 @@ func (g *Gate) Admit(peer netip.Addr, now time.Time) bool {
 	limit := p.max
 	if p.passes(peer) {
 		limit = math.MaxUint32
-	} else if k.kind == none || !g.rates.Take(k, p.rate, 1, now.UnixNano()) {
+	} else if k.kind == none || !g.rates.Take(k, p.rate, 1, g.nanoseconds(now)) {
 		g.overRate.Add(1)
 		return false
 	}
@@ -101,6 +102,18 @@ func (g *Gate) Admit(peer netip.Addr, now time.Time) bool {
 	}
 	g.admitted.Add(1)
 	return true
+}
+
+// nanoseconds is the time since an hour before the first call, by the monotonic clock where now has
+// it: steps of the wall clock are then not seen.
+func (g *Gate) nanoseconds(now time.Time) int64 {
+	epoch := g.epoch.Load()
+	if epoch == nil {
+		first := now.Add(-time.Hour)
+		g.epoch.CompareAndSwap(nil, &first)
+		epoch = g.epoch.Load()
+	}
+	return int64(now.Sub(*epoch))
 }
 
 // Release ends a connection that Admit has admitted, once.

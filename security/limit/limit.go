@@ -12,8 +12,9 @@
 //	Table   any goroutine, one bucket a peer in fixed memory (addresses, users)
 //	Gate    admission of connections: a Table for the rate and counts of what is open
 //
-// Time is an argument in nanoseconds of any clock that all callers share. A clock that steps back
-// costs at most one burst of waiting, see [slack].
+// Time is an argument in nanoseconds of any clock that all callers share, best one that only runs
+// forward. A clock that steps back by more than a minute costs one burst of waiting, see [slack]; by
+// less, the waiting is as long as the step.
 package limit
 
 import "math"
@@ -32,19 +33,20 @@ const (
 	// never overflow.
 	maxSpan = 1 << 60
 
-	// slack is how far the clocks that callers have read may lie apart, in nanoseconds. A bucket that
-	// is more than its burst and this ahead of the clock was filled by a clock that has since stepped
-	// back (or by a larger rate): it counts as just emptied, instead of refusing until the clock is
-	// where it was.
-	slack = second
+	// slack is how far the clocks that callers have read may lie apart, in nanoseconds: longer than
+	// any goroutine is kept from running. A bucket that is more than its burst and this ahead of the
+	// clock was filled by a clock that has since stepped back (or by a slower rate): it counts as just
+	// emptied, instead of refusing until the clock is where it was.
+	slack = 60 * second
 )
 
-// span is the time that n tokens take, in nanoseconds. It never rounds down: slow rates have a whole
-// interval a token, so that a burst is exactly as many takes of one; above a million a second (bytes)
-// each take is rounded by itself. A rate is met to 1 % as long as a take lasts 100 ns or more.
+// span is the time that n tokens take, in nanoseconds. It never rounds down. Up to ten million a second
+// a token has a whole number of nanoseconds, so that a burst is exactly as many takes of one, and the
+// rate is met to 1 %; above that (bytes) each take is rounded by itself, and the rate is met to 1 % as
+// long as a take is worth 100 ns.
 func (r Rate) span(n int64) int64 {
 	interval := second / r.PerSecond
-	if interval >= 1000 {
+	if interval >= 100 {
 		return int64(min(float64(n)*math.Ceil(interval), maxSpan))
 	}
 	return int64(min(math.Ceil(float64(n)*interval), maxSpan))

@@ -1,0 +1,206 @@
+package limit
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+)
+
+func timeAt(seconds int64) time.Time { return time.Unix(1_800_000_000+seconds, 0) }
+
+func TestGateCountsConnections(t *testing.T) {
+	g := NewGate(GateConfig{Connections: 2})
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:192.0.2.1")
+	other := netip.MustParseAddr("192.0.2.2")
+	steps := []struct {
+		peer netip.Addr
+		open bool
+		want bool
+	}{
+		{a, true, true}, {b, true, true}, {a, true, false}, {b, true, false}, {other, true, true},
+		{b, false, true}, {a, true, true}, {a, true, false}, {a, false, true}, {a, false, true}, {a, true, true}, {a, true, true}, {a, true, false},
+	}
+	for i, s := range steps {
+		if !s.open {
+			g.Release(s.peer)
+		} else if got := g.Admit(s.peer, timeAt(0)); got != s.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	if c := g.Counters(); c.Admitted != 6 || c.OverCount != 4 || c.OverRate != 0 || c.Unmatched != 0 {
+		t.Errorf("counters %+v", c)
+	}
+	g.Release(netip.MustParseAddr("192.0.2.77"))
+	if g.Counters().Unmatched != 1 {
+		t.Error("a release of nobody is not noticed")
+	}
+}
+
+func TestGateRate(t *testing.T) {
+	g := NewGate(GateConfig{ConnectRate: Rate{PerSecond: 10, Burst: 3}})
+	home := netip.MustParseAddr("2001:db8::1")
+	for i, want := range []bool{true, true, true, false} {
+		peer := home
+		if i%2 == 1 {
+			peer = netip.MustParseAddr("2001:db8::2") // the same /64
+		}
+		if got := g.Admit(peer, timeAt(0)); got != want {
+			t.Errorf("connect %d: %v", i, got)
+		}
+	}
+	if !g.Admit(netip.MustParseAddr("2001:db8:0:1::1"), timeAt(0)) {
+		t.Error("another /64 is refused")
+	}
+	if !g.Admit(home, timeAt(0).Add(100*time.Millisecond)) || g.Admit(home, timeAt(0).Add(100*time.Millisecond)) {
+		t.Error("not one more after a tenth of a second")
+	}
+	if g.Admit(netip.Addr{}, timeAt(0)) {
+		t.Error("a peer without address is admitted")
+	}
+	if c := g.Counters(); c.OverRate != 3 || c.Admitted != 5 {
+		t.Errorf("counters %+v", c)
+	}
+}
+
+// A wall clock that steps a day back under a monotonic one is not noticed, nor one that goes on without.
+func TestGateClockSteps(t *testing.T) {
+	g := NewGate(GateConfig{ConnectRate: Rate{PerSecond: 10, Burst: 2}})
+	peer, start := netip.MustParseAddr("192.0.2.1"), time.Now()
+	wall := start.Round(0) // without the monotonic reading
+	for i, step := range []struct {
+		now  time.Time
+		want bool
+	}{
+		{start, true}, {start, true}, {start, false}, {start.Add(100 * time.Millisecond), true}, {start.Add(100 * time.Millisecond), false},
+		{wall.Add(-24 * time.Hour), false}, {wall.Add(-24*time.Hour + 200*time.Millisecond), true}, {wall.Add(24 * time.Hour), true},
+	} {
+		if got := g.Admit(peer, step.now); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}
+
+func TestGateExempt(t *testing.T) {
+	prefixes := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("::ffff:198.51.100.0/120"), netip.MustParsePrefix("2001:db8::/32")}
+	g := NewGate(GateConfig{ConnectRate: Rate{PerSecond: 1, Burst: 1}, Connections: 1, Exempt: prefixes})
+	for peer, want := range map[string]bool{
+		"127.0.0.1": true, "::ffff:127.9.9.9": true, "198.51.100.7": true, "198.51.101.7": false, "2001:db8:ffff::1": true,
+		"2001:db9::1": false, "192.0.2.1": false, "::1": false, "1::": false, "2001:db8::1%eth0": true,
+	} {
+		a := netip.MustParseAddr(peer)
+		if got := g.Exempt(a); got != want {
+			t.Errorf("Exempt(%s) = %v", peer, got)
+		}
+		for i := range 5 {
+			if got := g.Admit(a, timeAt(0)); got != (want || i == 0) {
+				t.Errorf("%s: connect %d is %v", peer, i, got)
+			}
+		}
+	}
+	if g.Exempt(netip.Addr{}) || NewGate(GateConfig{}).Exempt(netip.MustParseAddr("127.0.0.1")) {
+		t.Error("nobody, or anybody, is exempt")
+	}
+}
+
+// What is open while the limits are replaced is counted back, whoever was exempt at its start.
+func TestGateReplace(t *testing.T) {
+	a := netip.MustParseAddr("192.0.2.1")
+	exempt := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	g := NewGate(GateConfig{Connections: 1, Exempt: exempt})
+	for range 3 {
+		if !g.Admit(a, timeAt(0)) {
+			t.Fatal("exempt peer refused")
+		}
+	}
+	g.Replace(GateConfig{Connections: 3, ConnectRate: Rate{PerSecond: 1, Burst: 100}})
+	if g.Admit(a, timeAt(0)) {
+		t.Error("a fourth is admitted where three are open")
+	}
+	g.Release(a)
+	if !g.Admit(a, timeAt(0)) || g.Admit(a, timeAt(0)) {
+		t.Error("not exactly one more after a release")
+	}
+	g.Replace(GateConfig{Exempt: exempt})
+	for range 3 {
+		g.Release(a)
+	}
+	if c := g.Counters(); c.Unmatched != 0 {
+		t.Errorf("counters %+v", c)
+	}
+	g.Release(a)
+	if c := g.Counters(); c.Unmatched != 1 {
+		t.Errorf("counters %+v", c)
+	}
+}
+
+// Connections of more prefixes than the table holds: whatever way they were counted, all are counted
+// back, and then the table is empty.
+func TestGateCountsBackWhenCrowded(t *testing.T) {
+	g := NewGate(GateConfig{Connections: 50, Entries: 16, Seed: 11})
+	rng := rand.New(rand.NewPCG(3, 3))
+	var open []netip.Addr
+	for range 20_000 {
+		if len(open) > 0 && rng.IntN(2) == 0 {
+			i := rng.IntN(len(open))
+			g.Release(open[i])
+			open[i] = open[len(open)-1]
+			open = open[:len(open)-1]
+			continue
+		}
+		text := fmt.Sprintf("192.0.2.%d", rng.IntN(256))
+		if rng.IntN(2) == 0 {
+			text = fmt.Sprintf("2001:db8:%x:%x::1", rng.IntN(3), rng.IntN(1000))
+		}
+		if a := netip.MustParseAddr(text); g.Admit(a, timeAt(0)) {
+			open = append(open, a)
+		}
+	}
+	for _, a := range open {
+		g.Release(a)
+	}
+	if c := g.Counters(); c.Unmatched != 0 || c.OverCount == 0 {
+		t.Errorf("counters %+v", c)
+	}
+	for i := range g.counts.sets {
+		if g.counts.sets[i].open != [ways]uint32{} {
+			t.Errorf("set %d still counts %v", i, g.counts.sets[i].open)
+		}
+	}
+	if g.counts.rest.open != 0 {
+		t.Errorf("%d left in the count of all", g.counts.rest.open)
+	}
+}
+
+func TestGateAtOnce(t *testing.T) {
+	g := NewGate(GateConfig{Connections: 10, Entries: 8})
+	peers := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
+	var open [2]int
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for c := range 16 {
+		wg.Go(func() {
+			for i := range 2000 {
+				at := (c + i) % 2
+				if !g.Admit(peers[at], timeAt(0)) {
+					continue
+				}
+				mu.Lock()
+				if open[at]++; open[at] > 10 {
+					t.Errorf("%d open of 10", open[at])
+				}
+				mu.Unlock()
+				mu.Lock()
+				open[at]--
+				mu.Unlock()
+				g.Release(peers[at])
+			}
+		})
+	}
+	wg.Wait()
+	if c := g.Counters(); c.Unmatched != 0 {
+		t.Errorf("counters %+v", c)
+	}
+}
