@@ -1,0 +1,236 @@
+package realclient
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a program of another, in a process group of its own that is
+// killed when the test ends.
+type process struct {
+	t     testing.TB
+	stdin io.WriteCloser
+	out   *output // standard output and standard error
+	ended chan struct{}
+}
+
+// output collects what a process writes and wakes who waits for more.
+type output struct {
+	mu      sync.Mutex
+	b       bytes.Buffer  // guarded by mu
+	changed chan struct{} // guarded by mu; closed at the next write
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.changed)
+	o.changed = make(chan struct{})
+	return o.b.Write(b)
+}
+
+func (o *output) read() ([]byte, <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Clone(o.b.Bytes()), o.changed
+}
+
+// run starts a program. stdout takes its standard output; nil is p.out.
+func run(t testing.TB, stdout io.Writer, name string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, out: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stdout, cmd.Stderr = stdout, p.out
+	if stdout == nil {
+		cmd.Stdout = p.out
+	}
+	cmd.WaitDelay = time.Second // a grandchild may hold the pipes
+	var err error
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = cmd.Wait() // that it was killed, or what the test reads in its output
+	}()
+	t.Cleanup(func() {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("killing %s: %v", name, err)
+		}
+		<-p.ended
+	})
+	return p
+}
+
+func (p *process) write(b []byte) {
+	p.t.Helper()
+	if _, err := p.stdin.Write(b); err != nil {
+		text, _ := p.out.read()
+		p.t.Fatalf("writing to the client: %v; it said: %s", err, text)
+	}
+}
+
+// await returns the output once every word has come.
+func (p *process) await(words ...string) string {
+	p.t.Helper()
+	timeout := time.After(longest)
+	for {
+		text, changed := p.out.read()
+		if holds(text, words) {
+			return string(text)
+		}
+		select {
+		case <-changed:
+		case <-p.ended:
+			if text, _ = p.out.read(); !holds(text, words) {
+				p.t.Fatalf("the client ended without saying %q: %s", words, text)
+			}
+			return string(text)
+		case <-timeout:
+			p.t.Fatalf("the client did not say %q in %v, but: %q", words, longest, text)
+		}
+	}
+}
+
+func holds(text []byte, words []string) bool {
+	for _, w := range words {
+		if !bytes.Contains(text, []byte(w)) {
+			return false
+		}
+	}
+	return true
+}
+
+// exit returns the whole output once the process has ended by itself.
+func (p *process) exit() string {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(longest):
+		text, _ := p.out.read()
+		p.t.Fatalf("the client did not end in %v; it said: %s", longest, text)
+	}
+	text, _ := p.out.read()
+	return string(text)
+}
+
+// script is one of testdata's scripts in Node.js.
+type script struct {
+	*process
+	events chan event
+}
+
+// event is what a script tells; the fields are those of the kind in Event.
+type event struct {
+	Event, Channel, Reason, Text, Protocol, Extensions, SHA256 string
+	Code, Status, Length, Received                             int
+	Offset                                                     uint64
+	Binary                                                     bool
+	Lines                                                      []string
+	Data, Info                                                 json.RawMessage
+	Headers                                                    map[string]any
+}
+
+// order is a line for a script, or its first line.
+type order map[string]any
+
+// node starts a script with the place of the server, and more in where.
+func (s *server) node(t testing.TB, name string, where order) *script {
+	t.Helper()
+	program, err := exec.LookPath("node")
+	if err != nil {
+		missing(t, "node", "install Node.js 20 or later")
+	}
+	if !installed("ws") || !installed("centrifuge") {
+		missing(t, "node_modules", "npm ci --prefix engine/realclient")
+	}
+	stdout, in := io.Pipe()
+	n := &script{process: run(t, in, program, filepath.Join("testdata", name)), events: make(chan event, 64)}
+	done := make(chan struct{})
+	go func() {
+		<-n.ended
+		_ = in.Close() // never errs
+	}()
+	go n.listen(stdout, done)
+	t.Cleanup(func() {
+		close(done)
+		_ = stdout.Close() // never errs
+	})
+	first := order{"url": s.url(""), "ca": s.pem, "origin": ourOrigin}
+	for k, v := range where {
+		first[k] = v
+	}
+	n.do(first)
+	n.next("ready")
+	return n
+}
+
+func installed(module string) bool {
+	_, err := os.Stat(filepath.Join("node_modules", module, "package.json"))
+	return err == nil
+}
+
+// listen reads events until the script or the test ends.
+func (n *script) listen(stdout io.Reader, done <-chan struct{}) {
+	defer close(n.events)
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var e event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			e = event{Event: "garbage", Text: lines.Text()}
+		}
+		select {
+		case n.events <- e:
+		case <-done:
+			return
+		}
+	}
+}
+
+func (n *script) do(o order) {
+	n.t.Helper()
+	line, err := json.Marshal(o)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.write(append(line, '\n'))
+}
+
+// next returns the next event of the kind. Those before it must be of the
+// kinds in between; without any, nothing may come before it.
+func (n *script) next(kind string, between ...string) event {
+	n.t.Helper()
+	timeout := time.After(longest)
+	for {
+		select {
+		case e, ok := <-n.events:
+			if !ok {
+				n.t.Fatalf("the script ended where %q was due: %s", kind, n.exit())
+			}
+			if e.Event == kind {
+				return e
+			}
+			if !slices.Contains(between, e.Event) {
+				n.t.Fatalf("the script tells %+v where %q was due", e, kind)
+			}
+		case <-timeout:
+			n.t.Fatalf("no %q in %v", kind, longest)
+		}
+	}
+}

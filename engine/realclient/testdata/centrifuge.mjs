@@ -1,0 +1,56 @@
+// The centrifuge SDK, unmodified, over `ws`.
+import { Centrifuge } from "centrifuge";
+import WebSocket from "ws";
+import { drive, tell, tls } from "./lines.mjs";
+
+drive((where) => {
+  // Socket is `ws` with the options that the SDK has no place for. It also tells what the SDK sends.
+  class Socket extends WebSocket {
+    constructor(url, protocols) {
+      super(url, protocols, { ...tls(where), perMessageDeflate: where.compression === true });
+      this.on("open", () => tell("open", { protocol: this.protocol, extensions: this.extensions }));
+    }
+    send(data) {
+      if (data === "{}") {
+        tell("pong");
+        if (where.mute) return; // swallows pongs
+      } else {
+        tell("sent", { lines: data.split("\n").map((line) => Object.keys(JSON.parse(line)).find((k) => k !== "id")) });
+      }
+      super.send(data);
+    }
+  }
+
+  const options = { websocket: Socket, name: "realclient", minReconnectDelay: 20, maxReconnectDelay: 200, ...where.options };
+  if (where.token) options.token = where.token;
+  const tokens = []; // who waits for a token
+  if (where.askForToken) {
+    options.getToken = () => new Promise((resolve) => { tell("token wanted"); tokens.push(resolve); });
+  }
+  const client = new Centrifuge(where.url, options);
+  for (const state of ["connecting", "disconnected"]) client.on(state, (c) => tell(state, { code: c.code, reason: c.reason }));
+  client.on("connected", (c) => tell("connected", { client: c.client, transport: c.transport, data: c.data }));
+  client.on("error", (e) => tell("error", { code: e.error?.code, text: e.error?.message, type: e.type }));
+  client.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset }));
+  client.on("subscribed", (s) => tell("server subscribed", { channel: s.channel }));
+  const subscriptions = new Map();
+
+  return {
+    connect: () => client.connect(),
+    disconnect: () => client.disconnect(),
+    "give token": (o) => tokens.shift()(o.token),
+    subscribe: (o) => {
+      const sub = client.newSubscription(o.channel, o.options);
+      subscriptions.set(o.channel, sub);
+      sub.on("subscribed", (s) => tell("subscribed", { channel: s.channel, position: s.streamPosition }));
+      sub.on("subscribing", (s) => tell("subscribing", { channel: s.channel, code: s.code }));
+      sub.on("unsubscribed", (s) => tell("unsubscribed", { channel: s.channel, code: s.code, reason: s.reason }));
+      sub.on("error", (e) => tell("subscription error", { channel: o.channel, code: e.error.code, text: e.error.message }));
+      sub.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset, info: p.info }));
+      sub.subscribe();
+    },
+    unsubscribe: (o) => subscriptions.get(o.channel).unsubscribe(),
+    publish: (o) => client.publish(o.channel, o.data).then(
+      () => tell("published", { channel: o.channel }), (e) => tell("publish error", { channel: o.channel, code: e.code, text: e.message })),
+  };
+});
