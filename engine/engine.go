@@ -131,7 +131,7 @@ func newShared(cfg *Config, name string) *shared {
 		}),
 		rules: &session.Rules{
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession,
-			PingSeconds: uint32(l.PingInterval / time.Second),
+			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
 			Node:        name, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
 		},
 		perShard: perShard{partial: l.PartialBytes / cfg.Pollers, outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
