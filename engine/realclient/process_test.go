@@ -143,7 +143,7 @@ type event struct {
 	Binary                                                     bool
 	Lines                                                      []string
 	Data, Info                                                 json.RawMessage
-	Headers                                                    map[string]any
+	Headers                                                    map[string]string
 }
 
 // order is a line for a script, or its first line.

@@ -23,7 +23,7 @@ drive((where) => {
         ...tls(where), perMessageDeflate: o.compression ? { threshold: 0, ...o.compression } : false, ...o.options,
       });
       socket.on("open", () => {
-        socket._socket.on("data", (b) => { received += b.length; });
+        socket._socket.prependListener("data", (b) => { received += b.length; });
         tell("open", { protocol: socket.protocol, extensions: socket.extensions });
       });
       socket.on("message", (data, binary) => {
@@ -32,7 +32,7 @@ drive((where) => {
       socket.on("ping", () => tell("ping"));
       socket.on("pong", (data) => tell("pong", { text: data.toString() }));
       socket.on("close", (code, reason) => tell("close", { code, reason: reason.toString() }));
-      socket.on("error", (e) => tell("error", { code: e.code, text: e.message }));
+      socket.on("error", (e) => tell("error", { text: e.message }));
       socket.on("unexpected-response", (request, response) => {
         let body = "";
         response.on("data", (b) => { body += b; });
@@ -44,14 +44,14 @@ drive((where) => {
       tell("sending", { length: Buffer.byteLength(data), sha256: digest(data) });
       socket.send(data, { binary: o.binary ?? o.text === undefined, compress: o.compress });
     },
-    // fragments sends one message in pieces, with a ping between the second and the third.
+    // fragments sends one message in pieces, with a ping between the first two.
     fragments: (o) => {
       const data = Buffer.from(content(o));
       const size = Math.ceil(data.length / o.pieces);
       tell("sending", { length: data.length, sha256: digest(data) });
       for (let i = 0; i < o.pieces; i++) {
         socket.send(data.subarray(i * size, (i + 1) * size), { binary: o.text === undefined, fin: i === o.pieces - 1 });
-        if (i === 1) socket.ping("between");
+        if (i === 0) socket.ping("between");
       }
     },
     ping: (o) => socket.ping(o.text),

@@ -1,0 +1,62 @@
+# Everything a contributor runs. CI runs lint, test, race, floods and fuzz (.ci/run).
+
+GO          ?= go
+FUZZTIME    ?= 10s
+STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CLIENTS     := engine/realclient
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race floods fuzz lint bench soak million tools clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## bin/weir
+	$(GO) build -trimpath -o bin/weir ./cmd/weir
+
+run: build ## build and start a development server with a demo page
+	bin/weir serve --dev
+
+test: tools $(CLIENTS)/node_modules ## every test; says what it skips for want of a tool
+	$(GO) test -timeout 10m ./...
+	@.ci/tools after
+
+race: $(CLIENTS)/node_modules ## every test under the race detector, the event loop once more with its pragmas stripped
+	$(GO) test -race -timeout 20m ./...
+	.ci/race-stripped
+
+floods: ## the flood tests that exist so far: those in the packages
+	@echo "floods: the tests named Flood in the packages; holding each flood for 60 s beside honest subscribers is not available yet"
+	$(GO) test -v -timeout 10m -run Flood $$(git ls-files -co --exclude-standard '*_test.go' | \
+		xargs grep -l '^func Test[A-Za-z0-9_]*Flood' | xargs -n1 dirname | sort -u | sed 's|^|./|')
+
+fuzz: ## every fuzz target, each for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+lint: ## gofmt, vet (also for darwin), staticcheck, go.mod
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+bench: ## the benchmarks beside the code
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+soak:
+	@echo "soak: not available yet"; exit 1
+
+million:
+	@echo "million: not available yet"; exit 1
+
+tools: ## what the tests need beside Go, and whether it is here
+	@.ci/tools
+
+$(CLIENTS)/node_modules: $(CLIENTS)/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --prefix $(CLIENTS) && touch $@; \
+	else echo "skipped: the real JavaScript clients (no npm)"; [ "$$CI" != true ]; fi
+
+clean: ## what was built and installed
+	rm -rf bin $(CLIENTS)/node_modules

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+
+	"weir/engine"
+	"weir/engine/poll"
+)
+
+// check validates a configuration as serve does and prints what it amounts to.
+func check(p *process, c *command) error {
+	s, err := newSetup(p, c.Check.serverOptions, c.namespaces)
+	if err != nil {
+		return err
+	}
+	connections := s.config.Limits.Connections
+	if connections == 0 {
+		if connections, err = poll.Capacity(); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(p.stdout, "The configuration is good.\n\n")
+	fmt.Fprintf(p.stdout, "public      %s, TLS %s and later, certificate until %s\n",
+		s.config.Listen, c.Check.TLSMin, s.certs.NotAfter().UTC().Format("2006-01-02"))
+	for _, l := range []struct{ name, addr string }{{"API", s.config.APIListen}, {"health", s.config.HealthListen}} {
+		if l.addr != "" {
+			fmt.Fprintf(p.stdout, "%-11s %s\n", l.name, l.addr)
+		}
+	}
+	fmt.Fprintf(p.stdout, "namespaces  %s\n\n", namespaceNames(s.config.Namespaces))
+	return printMemory(p.stdout, memorySum(&s.config.Limits, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0))))
+}
+
+// namespaceNames lists the namespaces; "" always exists.
+func namespaceNames(all []engine.Namespace) string {
+	names := []string{`""`}
+	for _, n := range all {
+		if n.Name != "" {
+			names = append(names, n.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// The figures of the memory sum that are no option.
+const (
+	connectionBytes = 2560     // of RSS: an idle TLS 1.3 connection, authenticated and subscribed
+	handshakeBytes  = 20 << 10 // a handshake that waits for its client
+	mailboxBytes    = 64 << 20 // publications that wait for one event loop
+	queuedCommands  = 4096     // with the workers
+	channelCount    = 1 << 18  // channels with a position
+	channelBytes    = 256      // of each
+	baseBytes       = 32 << 20 // program, limiter, buffers of the loops
+)
+
+// memoryItem is one line of the memory sum.
+type memoryItem struct {
+	name  string
+	how   string
+	bytes int
+}
+
+// memorySum adds up what a node with these limits, connections and event loops
+// can take at most.
+func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
+	return []memoryItem{
+		{"connections", fmt.Sprintf("%d × %d B (with TLS 1.2 three to six times that)", connections, connectionBytes), connections * connectionBytes},
+		{"handshakes in flight", fmt.Sprintf("%d × %v", l.HandshakesMax, size(handshakeBytes)), l.HandshakesMax * handshakeBytes},
+		{"partial input", "--partial-bytes", l.PartialBytes},
+		{"waiting output", "--outbox-budget", min(l.OutboxBudget, connections*l.MaxOutboxBytes)},
+		{"ready ciphers", "--tls-key-cache", l.TLSKeyCache},
+		{"mailboxes", fmt.Sprintf("%d × %v", loops, size(mailboxBytes)), loops * mailboxBytes},
+		{"queued commands", fmt.Sprintf("%d × --message-size-limit", queuedCommands), queuedCommands * l.MessageSize},
+		{"channels", fmt.Sprintf("%d × %d B", channelCount, channelBytes), channelCount * channelBytes},
+		{"the rest", "program, limiter, buffers", baseBytes},
+	}
+}
+
+func printMemory(out io.Writer, items []memoryItem) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "Memory, at most:\t\t")
+	total := 0
+	for _, item := range items {
+		total += item.bytes
+		fmt.Fprintf(w, "%s\t%s\t %s\n", item.name, mebibytes(item.bytes), item.how)
+	}
+	fmt.Fprintf(w, "sum\t%s\t\n", mebibytes(total))
+	return w.Flush()
+}
+
+func mebibytes(n int) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// invocation runs one command line in this process.
+type invocation struct {
+	args    []string
+	env     []string
+	signals chan os.Signal // what notify delivers; nil delivers nothing
+
+	stdout, stderr safeBuffer
+}
+
+func (i *invocation) process() *process {
+	return &process{
+		program: "weir", args: i.args, env: i.env, stdout: &i.stdout, stderr: &i.stderr,
+		notify: func(...os.Signal) (<-chan os.Signal, func()) { return i.signals, func() {} },
+	}
+}
+
+// weir runs a command line without environment and returns what it printed.
+func weir(args ...string) (status int, stdout, stderr string) {
+	return weirEnv(nil, args...)
+}
+
+func weirEnv(env []string, args ...string) (status int, stdout, stderr string) {
+	i := &invocation{args: args, env: env}
+	status = run(i.process())
+	return status, i.stdout.String(), i.stderr.String()
+}
+
+// safeBuffer is a buffer that a test may read, and wait for, while a command writes.
+type safeBuffer struct {
+	mu      sync.Mutex
+	b       bytes.Buffer  // guarded by mu
+	changed chan struct{} // guarded by mu; closed at the next write
+}
+
+func (s *safeBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+	return s.b.Write(b)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// await returns the text once it holds all the words; it fails the test if
+// that does not happen before the test's deadline.
+func (s *safeBuffer) await(t *testing.T, words ...string) string {
+	t.Helper()
+	deadline := time.After(awaitTime)
+	for {
+		s.mu.Lock()
+		text := s.b.String()
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		missing := slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
+		if !missing {
+			return text
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("never printed %q; printed: %s", words, text)
+		}
+	}
+}
+
+// awaitTime is how long a test waits for what must come.
+const awaitTime = 20 * time.Second
+
+// writeFile puts a file into a new folder and returns its path.
+func writeFile(t *testing.T, name, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// wantRefusal checks that a command line is refused as the operator's mistake,
+// with a message that holds every one of the words.
+func wantRefusal(t *testing.T, env, args []string, words ...string) {
+	t.Helper()
+	status, stdout, stderr := weirEnv(env, args...)
+	if status != statusMistake {
+		t.Errorf("weir %s: status %d, want %d", strings.Join(args, " "), status, statusMistake)
+	}
+	if stdout != "" {
+		t.Errorf("weir %s: a refusal on stdout: %s", strings.Join(args, " "), stdout)
+	}
+	for _, w := range words {
+		if !strings.Contains(stderr, w) {
+			t.Errorf("weir %s: the message does not say %q: %s", strings.Join(args, " "), w, stderr)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+)
+
+// Exit statuses.
+const (
+	statusFailed  = 1 // something went wrong while running
+	statusMistake = 2 // the operator must change something; the message says what
+)
+
+// process is what a command has of the world.
+type process struct {
+	program        string   // as it was called
+	args           []string // without the program's name
+	env            []string
+	stdout, stderr io.Writer
+
+	// notify delivers the given signals until stop is called.
+	notify func(...os.Signal) (received <-chan os.Signal, stop func())
+}
+
+func main() {
+	os.Exit(run(&process{
+		program: os.Args[0],
+		args:    os.Args[1:],
+		env:     os.Environ(),
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+		notify:  notifySignals,
+	}))
+}
+
+func notifySignals(signals ...os.Signal) (<-chan os.Signal, func()) {
+	received := make(chan os.Signal, 4)
+	signal.Notify(received, signals...)
+	return received, func() { signal.Stop(received) }
+}
+
+// run executes one command line and returns its exit status.
+func run(p *process) int {
+	cmd, err := parse(p)
+	if err != nil {
+		return p.fail("weir", err)
+	}
+	if cmd == nil {
+		return 0
+	}
+	if err := cmd.execute(p); err != nil {
+		return p.fail("weir "+cmd.name, err)
+	}
+	return 0
+}
+
+func (c *command) execute(p *process) error {
+	switch c.name {
+	case "serve":
+		return serve(p, c)
+	case "check":
+		return check(p, c)
+	case "token":
+		return printToken(p, &c.Token)
+	case "pub":
+		return publish(p, &c.Pub)
+	case "sub":
+		return subscribe(p, &c.Sub)
+	case "version":
+		return printVersion(p, &c.Version)
+	}
+	return mistake("%s is not available yet", c.name)
+}
+
+// lookup returns an environment variable, "" if it is not set.
+func (p *process) lookup(name string) string {
+	for _, entry := range p.env {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// fail prints every line of an error and returns its exit status.
+func (p *process) fail(who string, err error) int {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(p.stderr, "%s: %s\n", who, line)
+	}
+	var c *configError
+	if errors.As(err, &c) {
+		return statusMistake
+	}
+	return statusFailed
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// namespaceOptions are the options of the channels "name:…"; each field's key
+// is its name in the YAML file. A field with the tag later is refused when set.
+type namespaceOptions struct {
+	Name                       text `key:"name" help:"What stands before the colon; \"\" is for channels without one."`
+	AllowSubscribeForClient    bool `key:"allow_subscribe_for_client" help:"Any client may subscribe, whatever its token grants."`
+	AllowPublishForClient      bool `key:"allow_publish_for_client" help:"Any client may publish."`
+	AllowPublishForSubscriber  bool `key:"allow_publish_for_subscriber" help:"Who is subscribed to a channel may publish to it."`
+	MaxOutboxBytes             size `key:"max_outbox_bytes" help:"What may wait for one connection from this namespace, inside the connection's own limit; 0 is that limit."`
+	HistorySize                text `key:"history_size" later:"history" help:"Publications kept for each channel."`
+	HistoryTTL                 text `key:"history_ttl" later:"history" help:"How long they are kept."`
+	ForceRecovery              text `key:"force_recovery" later:"recovery" help:"Every subscription recovers what it missed."`
+	ForceRecoveryMode          text `key:"force_recovery_mode" later:"recovery" help:"stream or cache."`
+	ForcePositioning           text `key:"force_positioning" later:"recovery" help:"Every subscription is checked for gaps."`
+	Presence                   text `key:"presence" later:"presence" help:"Keep who is subscribed."`
+	JoinLeave                  text `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
+	AllowHistoryForSubscriber  text `key:"allow_history_for_subscriber" later:"history" help:"Who is subscribed may read the history."`
+	AllowPresenceForSubscriber text `key:"allow_presence_for_subscriber" later:"presence" help:"Who is subscribed may read the presence."`
+	AllowedDeltaTypes          list `key:"allowed_delta_types" later:"delta" help:"fossil."`
+	DeltaPublish               text `key:"delta_publish" later:"delta" help:"Use deltas for every publication."`
+	Schema                     path `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`
+	Sanitize                   text `key:"sanitize" later:"schemas" help:"none or html."`
+	SlowConsumer               text `key:"slow_consumer" later:"slow consumer policies" help:"disconnect, drop_oldest, drop_newest or conflate."`
+	ConflateKey                text `key:"conflate_key" later:"slow consumer policies" help:"JSON pointer to the key of which only the newest is kept."`
+	AllowedOrigins             list `key:"allowed_origins" later:"origins per namespace" help:"Origins that may subscribe, of those that may connect."`
+}
+
+// readNamespaces reads the list under the key namespaces.
+func readNamespaces(n *yaml.Node) ([]namespaceOptions, error) {
+	if n.Kind != yaml.SequenceNode {
+		return nil, errors.New("namespaces needs a list; write - name: feeds under it")
+	}
+	var all []namespaceOptions
+	names := map[text]bool{}
+	for _, item := range n.Content {
+		ns, err := readNamespace(item)
+		if err != nil {
+			return nil, err
+		}
+		if names[ns.Name] {
+			return nil, fmt.Errorf("line %d: the namespace %q stands there twice", item.Line, ns.Name)
+		}
+		names[ns.Name] = true
+		all = append(all, ns)
+	}
+	return all, nil
+}
+
+func readNamespace(n *yaml.Node) (namespaceOptions, error) {
+	var ns namespaceOptions
+	if n.Kind != yaml.MappingNode {
+		return ns, fmt.Errorf("line %d: a namespace needs keys, as in name: feeds", n.Line)
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if seen[key.Value] {
+			return ns, fmt.Errorf("line %d: %s stands there twice", key.Line, key.Value)
+		}
+		seen[key.Value] = true
+		if err := ns.set(key.Value, n.Content[i+1]); err != nil {
+			return ns, fmt.Errorf("line %d: %w", key.Line, err)
+		}
+	}
+	if !seen["name"] {
+		return ns, fmt.Errorf("line %d: the namespace has no name; write name: \"\" for channels without one", n.Line)
+	}
+	return ns, ns.checkName()
+}
+
+// set gives the option key its value.
+func (ns *namespaceOptions) set(key string, value *yaml.Node) error {
+	v, err := scalarText(value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	known := map[string]bool{}
+	fields := reflect.TypeFor[namespaceOptions]()
+	for i := range fields.NumField() {
+		tag := fields.Field(i).Tag
+		known[tag.Get("key")] = true
+		if tag.Get("key") != key {
+			continue
+		}
+		if v == "" && key != "name" {
+			return nil
+		}
+		if later := tag.Get("later"); later != "" {
+			return fmt.Errorf("%s: not available yet (%s); leave it out", key, later)
+		}
+		if err := decodeText(reflect.ValueOf(ns).Elem().Field(i), v); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		return nil
+	}
+	if near := nearest(key, known); near != "" {
+		return fmt.Errorf("%s is not an option of a namespace; did you mean %s?", key, near)
+	}
+	return fmt.Errorf("%s is not an option of a namespace", key)
+}
+
+func (ns *namespaceOptions) checkName() error {
+	for _, r := range ns.Name {
+		if r <= ' ' || r > '~' || r == ':' || r == '*' || r == '#' || r == '$' {
+			return fmt.Errorf("the namespace name %q may hold only printable ASCII without : * # $ and spaces", ns.Name)
+		}
+	}
+	if len(ns.Name) > 200 {
+		return errors.New("a namespace name may have 200 bytes at most")
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package main
+
+// cli is the whole command line: the commands and, under each, its options.
+type cli struct {
+	Config path `name:"config" placeholder:"FILE" help:"YAML file with any of these options, the names written with underscores, and the namespaces."`
+
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Check   checkCommand   `cmd:"" help:"Check a configuration as serve would, print what memory it can take, start nothing."`
+	Token   tokenCommand   `cmd:"" help:"Print a signed token for a client."`
+	Pub     pubCommand     `cmd:"" help:"Publish one JSON value to a channel through the server API."`
+	Sub     subCommand     `cmd:"" help:"Subscribe to channels, print each publication as one line of JSON."`
+	Audit   auditCommand   `cmd:"" help:"Verify and search audit files. Not available yet."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+type serveCommand struct {
+	serverOptions
+}
+
+type checkCommand struct {
+	serverOptions
+}
+
+type auditCommand struct {
+	Args []string `arg:"" optional:"" help:"verify, query or replay."`
+}
+
+type versionCommand struct {
+	JSON bool `name:"json" help:"Print module versions, Go version and commit as JSON."`
+}
+
+// serverOptions are the options of serve and check. A field with the tag
+// later is known and documented, but refused if it is set to anything but its
+// default; the tag names what it belongs to.
+type serverOptions struct {
+	Dev bool `name:"dev" group:"Development" help:"Serve on loopback only, with a certificate, keys and a sample feed made for it, and a demo page at /."`
+
+	Listen       address `name:"listen" group:"Listeners" default:":8443" placeholder:"HOST:PORT" help:"Public listener, TLS only (default ${default}; with --dev 127.0.0.1 and [::1])."`
+	APIListen    address `name:"api-listen" group:"Listeners" default:"127.0.0.1:9000" placeholder:"HOST:PORT" help:"Listener of the server API, health and metrics; loopback only (default ${default})."`
+	HealthListen address `name:"health-listen" group:"Listeners" placeholder:"HOST:PORT" help:"Listener with only /health, /ready and /metrics, no key asked (default off)."`
+	ProxyListen  address `name:"proxy-listen" group:"Listeners" placeholder:"HOST:PORT" later:"trusted proxies" help:"Plain listener for a trusted proxy (default off)."`
+	Pollers      count   `name:"pollers" group:"Listeners" default:"0" placeholder:"N" help:"Event loops; 0 is one per core (default ${default})."`
+	ReusePort    bool    `name:"reuse-port" group:"Listeners" help:"Set SO_REUSEPORT, so that several processes share the address."`
+	Congestion   text    `name:"tcp-congestion" group:"Listeners" placeholder:"NAME" help:"TCP congestion control, as in cubic or bbr (default the system's)."`
+
+	TLSCert         path `name:"tls-cert" group:"TLS" placeholder:"FILE" help:"Certificate chain, PEM, the server's own first. Reread when it changes and on SIGHUP."`
+	TLSKey          path `name:"tls-key" group:"TLS" placeholder:"FILE" help:"Private key of the certificate, PEM, not readable by others."`
+	TLSMin          text `name:"tls-min" group:"TLS" default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Oldest TLS version to accept, 1.2 or 1.3 (default ${default}). A TLS 1.2 connection takes several times the memory."`
+	TLSCurves       list `name:"tls-curves" group:"TLS" placeholder:"NAME,…" help:"Key exchanges in order of preference, of X25519MLKEM768, X25519, P256, P384, P521 (default Go's: post-quantum first)."`
+	TLSKeyCache     size `name:"tls-key-cache" group:"TLS" default:"64MiB" placeholder:"SIZE" help:"Memory for ready ciphers of busy connections; idle ones keep only keys (default ${default})."`
+	AllowSelfSigned bool `name:"allow-self-signed" group:"TLS" help:"Accept a self-signed certificate in --tls-cert."`
+	TicketKeyFile   path `name:"ticket-key-file" group:"TLS" placeholder:"FILE" later:"ticket keys shared by processes" help:"Session ticket keys, 32 bytes each, newest first (default: made at start and rotated)."`
+
+	apiKeyOptions
+	secretOptions
+	TokenKeyFile path `name:"token-key-file" group:"Keys" placeholder:"FILE" help:"Public keys of ES256, RS256, PS256 and EdDSA tokens, PEM or a JSON Web Key Set."`
+	JWKSURL      text `name:"jwks-url" group:"Keys" placeholder:"URL" later:"key sets fetched by URL" help:"Where to fetch the public keys."`
+
+	AllowedOrigins  list `name:"allowed-origins" group:"Who may connect" placeholder:"ORIGIN,…" help:"Origins of the pages that may connect, exact, as in https://app.example.com."`
+	AllowNoOrigin   bool `name:"allow-no-origin" group:"Who may connect" help:"Accept clients that send no Origin, as native ones do."`
+	AllowAnonymous  bool `name:"allow-anonymous" group:"Who may connect" help:"Accept connections without a token, as user \"\" with what the namespaces allow to clients."`
+	AllowTokenInURL bool `name:"allow-token-in-url" group:"Who may connect" help:"Accept a token in the URL; it then stands in the logs of every proxy on the way."`
+
+	Connections      count    `name:"connections" group:"Limits of the node" default:"0" placeholder:"N" help:"Connections open at once; 0 is as many as descriptors allow (default ${default})."`
+	HandshakesMax    count    `name:"handshakes-max" group:"Limits of the node" default:"4096" placeholder:"N" help:"TLS handshakes that wait for their client (default ${default})."`
+	PartialBytes     size     `name:"partial-bytes" group:"Limits of the node" default:"32MiB" placeholder:"SIZE" help:"Memory for half records, frames and messages of all connections (default ${default})."`
+	OutboxBudget     share    `name:"outbox-budget" group:"Limits of the node" default:"25%" placeholder:"SIZE" help:"Memory for what waits to be sent to all connections, a size or a part of memory (default ${default})."`
+	MemoryLimit      share    `name:"memory-limit" group:"Limits of the node" default:"80%" placeholder:"SIZE" later:"limits derived from memory" help:"Memory of the process, a size or a part of the cgroup's (default ${default})."`
+	IPConnectRate    rate     `name:"ip-connect-rate" group:"Limits per address" default:"50/s" placeholder:"RATE" help:"Connects of one IPv4 address or IPv6 /64; 0 is no limit (default ${default})."`
+	IPConnectBurst   count    `name:"ip-connect-burst" group:"Limits per address" default:"200" placeholder:"N" help:"Connects at once before the rate counts (default ${default})."`
+	IPConnections    count    `name:"ip-connections" group:"Limits per address" default:"1000" placeholder:"N" help:"Connections open at once; 0 is no limit (default ${default})."`
+	IPHandshakes     count    `name:"ip-handshakes" group:"Limits per address" default:"64" placeholder:"N" help:"Handshakes in flight; 0 is no limit (default ${default})."`
+	UserConnections  count    `name:"user-connections" group:"Limits per address" default:"0" placeholder:"N" later:"limits per user" help:"Connections of one user; 0 is no limit (default ${default})."`
+	LimitExempt      networks `name:"limit-exempt" group:"Limits per address" placeholder:"CIDR,…" help:"Networks that limits per address and user pass over: load tests, health checkers."`
+	MessageRate      rate     `name:"message-rate" group:"Limits per connection" default:"100/s" placeholder:"RATE" help:"Messages from a client, bursts of twice that; 0 is no limit (default ${default})."`
+	ByteRate         byteRate `name:"byte-rate" group:"Limits per connection" default:"1MiB/s" placeholder:"RATE" help:"Bytes from a client, bursts of twice that; 0 is no limit (default ${default})."`
+	SubscribeRate    rate     `name:"subscribe-rate" group:"Limits per connection" default:"50/s" placeholder:"RATE" help:"Subscribe commands; 0 is no limit (default ${default})."`
+	PingRate         rate     `name:"ping-rate" group:"Limits per connection" default:"2/s" placeholder:"RATE" help:"WebSocket pings from a client; 0 is no limit (default ${default})."`
+	MessageSizeLimit size     `name:"message-size-limit" group:"Limits per connection" default:"65536" placeholder:"SIZE" help:"Size of one message from a client (default ${default})."`
+	MaxFragments     count    `name:"max-fragments" group:"Limits per connection" default:"64" placeholder:"N" help:"Frames of one message; 0 is no limit (default ${default})."`
+	MaxJSONDepth     count    `name:"max-json-depth" group:"Limits per connection" default:"16" placeholder:"N" help:"Nesting of JSON (default ${default})."`
+	MaxJSONMembers   count    `name:"max-json-members" group:"Limits per connection" default:"1024" placeholder:"N" help:"Members of one JSON object (default ${default})."`
+	MaxOutboxBytes   size     `name:"max-outbox-bytes" group:"Limits per connection" default:"1MiB" placeholder:"SIZE" help:"What may wait for one connection before it counts as slow and is closed with 3008 (default ${default})."`
+	RecoveryMax      count    `name:"recovery-max-publication-limit" group:"Limits per connection" default:"300" placeholder:"N" later:"recovery" help:"Missed publications that a subscribe may bring back (default ${default})."`
+
+	HandshakeTimeout  span `name:"handshake-timeout" group:"Times" default:"3s" placeholder:"TIME" help:"From accept to the end of the TLS handshake (default ${default})."`
+	HeadTimeout       span `name:"head-timeout" group:"Times" default:"3s" placeholder:"TIME" help:"From there to a whole request head (default ${default})."`
+	StaleCloseDelay   span `name:"stale-close-delay" group:"Times" default:"10s" placeholder:"TIME" help:"From the upgrade to an accepted connect command (default ${default})."`
+	PartialTimeout    span `name:"partial-timeout" group:"Times" default:"10s" placeholder:"TIME" help:"From the first to the last byte of a record, frame or message (default ${default})."`
+	WriteTimeout      span `name:"write-timeout" group:"Times" default:"30s" placeholder:"TIME" help:"How long data may wait of which the client takes no byte (default ${default})."`
+	IdleTimeout       span `name:"idle-timeout" group:"Times" default:"60s" placeholder:"TIME" help:"How long a client may be silent (default ${default})."`
+	SessionMax        span `name:"session-max" group:"Times" default:"24h" placeholder:"TIME" help:"Longest life of a connection (default ${default})."`
+	PingInterval      span `name:"ping-interval" group:"Times" default:"25s" placeholder:"TIME" help:"Between pings to a client (default ${default})."`
+	PongTimeout       span `name:"pong-timeout" group:"Times" default:"8s" placeholder:"TIME" help:"From a ping to its pong (default ${default})."`
+	ExpiredCloseDelay span `name:"expired-close-delay" group:"Times" default:"25s" placeholder:"TIME" help:"How long a connection outlives its token (default ${default})."`
+	DrainPeriod       span `name:"drain-period" group:"Times" default:"30s" placeholder:"TIME" help:"Over which a stopping server closes its connections (default ${default})."`
+
+	Compression   bool `name:"compression" group:"Features" help:"permessage-deflate for clients that offer it."`
+	EnableEcho    bool `name:"enable-echo" group:"Features" help:"/echo, which sends every message back, for conformance runs; asks for no token."`
+	EchoSizeLimit size `name:"echo-size-limit" group:"Features" default:"16MiB" placeholder:"SIZE" help:"Size of one message on /echo (default ${default})."`
+	Broker        text `name:"broker" group:"Features" default:"memory" enum:"memory,nats" placeholder:"NAME" later:"more than one node" help:"What carries publications between nodes, memory or nats (default ${default})."`
+
+	LogFormat text `name:"log-format" group:"Logs" default:"json" enum:"json,text" placeholder:"FORMAT" help:"json or text (default ${default})."`
+	LogLevel  text `name:"log-level" group:"Logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
+	AuditFile path `name:"audit-file" group:"Logs" default:"stderr" placeholder:"FILE" later:"the audit log" help:"Where the audit log goes (default ${default})."`
+}
+
+// apiKeyOptions is the key that the server asks for and weir pub sends.
+type apiKeyOptions struct {
+	APIKey     text `name:"api-key" group:"Keys" placeholder:"KEY" help:"Key of the server API, sent as X-API-Key."`
+	APIKeyFile path `name:"api-key-file" group:"Keys" placeholder:"FILE" help:"File with the API key, so that it stands in no process list."`
+}
+
+// secretOptions is the secret that weir token signs with and the server verifies with.
+type secretOptions struct {
+	TokenHMACSecret     text `name:"token-hmac-secret" group:"Keys" placeholder:"SECRET" help:"Secret of HS256 tokens, 32 bytes or more."`
+	TokenHMACSecretFile path `name:"token-hmac-secret-file" group:"Keys" placeholder:"FILE" help:"File with that secret."`
+}
+
+// tokenCommand signs a token; the secret is the server's.
+type tokenCommand struct {
+	secretOptions
+	Subject  text `name:"sub" placeholder:"USER" help:"User the token is for; empty is anonymous."`
+	Channels list `name:"channels" placeholder:"PATTERN,…" help:"Channels the token grants; * stands for any run of characters."`
+	Allow    list `name:"allow" default:"sub" placeholder:"VERB,…" help:"What it grants there: sub, pub, hst, prs (default ${default})."`
+	TTL      span `name:"ttl" default:"1h" placeholder:"TIME" help:"How long the token is good for (default ${default})."`
+}
+
+// pubCommand publishes one value.
+type pubCommand struct {
+	Channel string `arg:"" help:"Channel to publish to."`
+	Data    string `arg:"" name:"json" help:"The value, any JSON."`
+	API     text   `name:"api" default:"http://127.0.0.1:9000" placeholder:"URL" help:"Server API (default ${default})."`
+	apiKeyOptions
+	trustOptions
+}
+
+// subCommand follows channels.
+type subCommand struct {
+	Channels  []string `arg:"" name:"channel" help:"Channels to subscribe to."`
+	URL       text     `name:"url" default:"wss://localhost:8443/connection/websocket" placeholder:"URL" help:"Server (default ${default})."`
+	Token     text     `name:"token" placeholder:"TOKEN" help:"Token of the connection, as weir token prints it."`
+	TokenFile path     `name:"token-file" placeholder:"FILE" help:"File with the token; reread on each connect."`
+	Count     count    `name:"count" default:"0" placeholder:"N" help:"Stop after that many publications; 0 goes on (default ${default})."`
+	trustOptions
+}
+
+// trustOptions say whom a client trusts. The chain and the host name are
+// always verified; there is no option to skip that.
+type trustOptions struct {
+	CAFile path `name:"ca-file" placeholder:"FILE" help:"Certificates, PEM, trusted beside the system's."`
+	Pins   list `name:"pin" placeholder:"sha256/…" help:"Public key that must be in the verified chain; several may be given."`
+	Origin text `name:"origin" placeholder:"ORIGIN" help:"Origin to send (default https and the host of the URL)."`
+}

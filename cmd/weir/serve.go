@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"weir/engine"
+)
+
+// certPoll is how often the certificate files are looked at for a change.
+const certPoll = 5 * time.Second
+
+// errImpatient ends a drain that a second signal cut short.
+var errImpatient = errors.New("stopped before every connection was drained")
+
+// serve runs the server until SIGINT or SIGTERM, then drains it. A second
+// signal ends it at once. SIGHUP rereads the certificate.
+func serve(p *process, c *command) error {
+	s, err := newSetup(p, c.Serve.serverOptions, c.namespaces)
+	if err != nil {
+		return err
+	}
+	server, err := engine.New(s.config)
+	if err != nil {
+		return &configError{err}
+	}
+	log := s.config.Log
+	log.Info("serving", "listen", server.Addr().String(), "api", server.APIAddr().String(),
+		"version", s.config.Version, "certificate_until", s.certs.NotAfter().UTC())
+	if s.dev != nil {
+		if err := s.dev.announce(p, server); err != nil {
+			return err
+		}
+	}
+
+	ctx, drain := context.WithCancel(context.Background())
+	defer drain()
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { s.certs.Watch(ctx, certPoll, log) })
+	if s.dev != nil {
+		background.Go(func() { s.dev.feed(ctx, server, log) })
+	}
+	finished := make(chan error, 1)
+	go func() { finished <- server.Run(ctx) }()
+	err = superviseSignals(p, s, finished, drain)
+	drain() // Run may have ended by itself; the feed and the watch end with it
+	return err
+}
+
+// superviseSignals answers signals until the server has finished.
+func superviseSignals(p *process, s *setup, finished <-chan error, drain context.CancelFunc) error {
+	log := s.config.Log
+	received, stop := p.notify(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	draining := false
+	for {
+		select {
+		case err := <-finished:
+			if err == nil {
+				log.Info("stopped")
+			}
+			return err
+		case sig := <-received:
+			switch {
+			case sig == syscall.SIGHUP:
+				reload(s, log)
+			case draining:
+				return errImpatient
+			default:
+				draining = true
+				log.Info("draining", "signal", sig.String(), "period", s.config.Limits.DrainPeriod.String())
+				drain()
+			}
+		}
+	}
+}
+
+// reload rereads the certificate; a bad new one keeps the old.
+func reload(s *setup, log *slog.Logger) {
+	if err := s.certs.Reload(); err != nil {
+		log.Error("certificate not reloaded, the old one stays", "error", err.Error())
+		return
+	}
+	log.Info("certificate reloaded", "certificate_until", s.certs.NotAfter().UTC(),
+		"note", "keys, limits and namespaces need a restart: rereading them is not available yet")
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"weir/engine"
+	"weir/security/certs"
+	"weir/security/origin"
+	"weir/security/token"
+)
+
+// setup is what the options amount to: everything serve needs, and what check
+// reports.
+type setup struct {
+	config engine.Config
+	certs  *certs.Store
+	dev    *devSetup // nil without --dev
+}
+
+// newSetup checks the options against each other and loads what they name.
+// Nothing is bound or started. All mistakes are told at once.
+func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setup, error) {
+	s := &setup{}
+	if o.Dev {
+		dev, err := prepareDev(p, &o)
+		if err != nil {
+			return nil, err
+		}
+		s.dev = dev
+		namespaces = withDevNamespace(namespaces)
+	}
+	if err := errors.Join(append(o.missing(), o.clashes()...)...); err != nil {
+		return nil, &configError{err}
+	}
+	log := newLog(p, &o)
+	s.config = engine.Config{
+		Listen:          string(o.Listen),
+		APIListen:       string(o.APIListen),
+		HealthListen:    string(o.HealthListen),
+		AllowAnonymous:  o.AllowAnonymous,
+		AllowNoOrigin:   o.AllowNoOrigin,
+		AllowTokenInURL: o.AllowTokenInURL,
+		Namespaces:      engineNamespaces(namespaces),
+		Limits:          o.limits(),
+		Log:             log,
+		Version:         readBuild().Version,
+		Pollers:         int(o.Pollers),
+		ReusePort:       o.ReusePort,
+		Congestion:      string(o.Congestion),
+		Compression:     o.Compression,
+		EnableEcho:      o.EnableEcho,
+	}
+	if s.dev != nil {
+		s.config.Dev = s.dev.page()
+	}
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o)); err != nil {
+		return nil, &configError{err}
+	}
+	return s, nil
+}
+
+// missing names what a server does not start without.
+func (o *serverOptions) missing() (errs []error) {
+	if o.TLSCert == "" || o.TLSKey == "" {
+		errs = append(errs, errors.New("--tls-cert and --tls-key: no certificate; every public connection is TLS (for a first look: weir serve --dev)"))
+	}
+	if o.APIKey == "" && o.APIKeyFile == "" {
+		errs = append(errs, errors.New("--api-key: no key for the server API; give --api-key-file, --api-key or WEIR_API_KEY"))
+	}
+	if o.TokenHMACSecret == "" && o.TokenHMACSecretFile == "" && o.TokenKeyFile == "" && !o.AllowAnonymous {
+		errs = append(errs, errors.New("--token-hmac-secret: no key to verify tokens with; give --token-hmac-secret-file or --token-key-file (or --allow-anonymous)"))
+	}
+	if len(o.AllowedOrigins) == 0 && !o.AllowNoOrigin {
+		errs = append(errs, errors.New("--allowed-origins: no page may connect; name the origins of yours, as in https://app.example.com (or --allow-no-origin for native clients only)"))
+	}
+	return errs
+}
+
+// clashes names options that cannot both hold.
+func (o *serverOptions) clashes() (errs []error) {
+	if o.Listen == "" {
+		errs = append(errs, errors.New("--listen: no address; write one, as in :8443"))
+	}
+	if o.APIListen != "" && !o.APIListen.loopback() {
+		errs = append(errs, fmt.Errorf("--api-listen: %s is not loopback, and client certificates for it are not available yet; write 127.0.0.1 or [::1] before the port", o.APIListen))
+	}
+	internal := []struct {
+		flag string
+		addr address
+	}{{"--api-listen", o.APIListen}, {"--health-listen", o.HealthListen}}
+	for public := range strings.SplitSeq(string(o.Listen), ",") {
+		for _, in := range internal {
+			if in.addr.overlaps(address(public)) {
+				errs = append(errs, fmt.Errorf("%s: %s is the address of --listen, which is TLS only; choose another port", in.flag, in.addr))
+			}
+		}
+	}
+	if internal[0].addr.overlaps(internal[1].addr) {
+		errs = append(errs, fmt.Errorf("--health-listen: %s is the address of --api-listen; choose another port", o.HealthListen))
+	}
+	return errs
+}
+
+func (s *setup) loadCertificate(o *serverOptions) error {
+	store, err := certs.Load(string(o.TLSCert), string(o.TLSKey), certs.Options{AllowSelfSigned: o.AllowSelfSigned})
+	if err != nil {
+		return err
+	}
+	cfg, err := certs.ServerConfig(certs.TLSOptions{Store: store, MinVersion: string(o.TLSMin), Curves: o.TLSCurves})
+	if err != nil {
+		return err
+	}
+	s.certs, s.config.TLS, s.config.CertNotAfter = store, cfg, store.NotAfter
+	return nil
+}
+
+func (s *setup) loadKeys(o *serverOptions) error {
+	key, err := o.key()
+	if err != nil {
+		return err
+	}
+	s.config.APIKey = string(key)
+	cfg := token.Config{}
+	hmacSecret, err := o.secret()
+	if err != nil {
+		return err
+	}
+	if len(hmacSecret) > 0 {
+		cfg.HMACSecrets = [][]byte{hmacSecret}
+	}
+	if o.TokenKeyFile != "" {
+		b, err := readBounded(string(o.TokenKeyFile), maxSecretBytes)
+		if err != nil {
+			return fmt.Errorf("--token-key-file: %w", err)
+		}
+		if cfg.Keys, err = token.ParseKeys(b); err != nil {
+			return err
+		}
+	}
+	if len(cfg.HMACSecrets) == 0 && len(cfg.Keys) == 0 {
+		return nil
+	}
+	s.config.Tokens, err = token.New(cfg)
+	return err
+}
+
+func (s *setup) loadOrigins(o *serverOptions) error {
+	if len(o.AllowedOrigins) == 0 {
+		return nil
+	}
+	list, err := origin.Parse(o.AllowedOrigins)
+	s.config.Origins = list
+	return err
+}
+
+// limits are the options that bound something.
+func (o *serverOptions) limits() engine.Limits {
+	d := func(s span) time.Duration { return time.Duration(s) }
+	l := engine.DefaultLimits()
+	l.Connections, l.HandshakesMax = int(o.Connections), int(o.HandshakesMax)
+	l.IPConnectRate, l.IPConnectBurst = float64(o.IPConnectRate), int(o.IPConnectBurst)
+	l.IPConnections, l.IPHandshakes = int(o.IPConnections), int(o.IPHandshakes)
+	l.Exempt = []netip.Prefix(o.LimitExempt)
+	l.MessageRate, l.ByteRate = float64(o.MessageRate), float64(o.ByteRate)
+	l.SubscribeRate, l.PingRate = float64(o.SubscribeRate), float64(o.PingRate)
+	l.MessageSize, l.MaxFragments = int(o.MessageSizeLimit), int(o.MaxFragments)
+	l.JSONDepth, l.JSONMembers = int(o.MaxJSONDepth), int(o.MaxJSONMembers)
+	l.EchoSize = int(o.EchoSizeLimit)
+	l.MaxOutboxBytes, l.PartialBytes, l.TLSKeyCache = int(o.MaxOutboxBytes), int(o.PartialBytes), int(o.TLSKeyCache)
+	if total, known := machineMemory(); known || o.OutboxBudget.bytes > 0 {
+		l.OutboxBudget = o.OutboxBudget.of(total)
+	}
+	l.HandshakeTimeout, l.HeadTimeout, l.StaleCloseDelay = d(o.HandshakeTimeout), d(o.HeadTimeout), d(o.StaleCloseDelay)
+	l.PartialTimeout, l.WriteTimeout, l.IdleTimeout = d(o.PartialTimeout), d(o.WriteTimeout), d(o.IdleTimeout)
+	l.SessionMax, l.PingInterval, l.PongTimeout = d(o.SessionMax), d(o.PingInterval), d(o.PongTimeout)
+	l.DrainPeriod, l.ExpiredCloseDelay = d(o.DrainPeriod), d(o.ExpiredCloseDelay)
+	return l
+}
+
+func engineNamespaces(all []namespaceOptions) []engine.Namespace {
+	out := make([]engine.Namespace, 0, len(all))
+	for _, n := range all {
+		out = append(out, engine.Namespace{
+			Name:                      string(n.Name),
+			AllowSubscribeForClient:   n.AllowSubscribeForClient,
+			AllowPublishForClient:     n.AllowPublishForClient,
+			AllowPublishForSubscriber: n.AllowPublishForSubscriber,
+			MaxOutboxBytes:            int(n.MaxOutboxBytes),
+		})
+	}
+	return out
+}
+
+// newLog writes to standard error in the chosen format and level.
+func newLog(p *process, o *serverOptions) *slog.Logger {
+	level := slog.LevelInfo
+	_ = level.UnmarshalText([]byte(o.LogLevel)) // the parser lets only levels through
+	options := &slog.HandlerOptions{Level: level}
+	if o.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(p.stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(p.stderr, options))
+}
+
+// machineMemory is what this process may take: the cgroup's limit or the
+// machine's memory, whichever is less. It is known on Linux only.
+func machineMemory() (bytes int, known bool) {
+	least := math.MaxInt
+	for _, source := range []struct {
+		file  string
+		parse func(string) (int, bool)
+	}{
+		{"/sys/fs/cgroup/memory.max", parseCgroupLimit},
+		{"/sys/fs/cgroup/memory/memory.limit_in_bytes", parseCgroupLimit},
+		{"/proc/meminfo", parseMemTotal},
+	} {
+		b, err := readBounded(source.file, 64<<10)
+		if err != nil {
+			continue // not every machine has every one of them
+		}
+		if n, ok := source.parse(string(b)); ok {
+			least = min(least, n)
+		}
+	}
+	return least, least < math.MaxInt
+}
+
+func parseCgroupLimit(s string) (int, bool) {
+	var n int
+	_, err := fmt.Sscanf(s, "%d", &n)
+	return n, err == nil && n > 0
+}
+
+func parseMemTotal(s string) (int, bool) {
+	for line := range strings.Lines(s) {
+		var kib int
+		if _, err := fmt.Sscanf(line, "MemTotal: %d kB", &kib); err == nil {
+			return kib << 10, kib > 0
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"weir/security/grant"
+	"weir/security/token"
+)
+
+const testSecret = "0123456789abcdef0123456789abcdef"
+
+func TestTokenIsWhatTheServerAccepts(t *testing.T) {
+	file := writeFile(t, "secret", testSecret+"\n")
+	for _, args := range [][]string{
+		{"token", "--token-hmac-secret", testSecret},
+		{"token", "--token-hmac-secret-file", file},
+	} {
+		status, stdout, stderr := weir(append(args, "--sub=alice", "--channels=feeds:*,bench*,room", "--allow=sub,hst", "--ttl=1h")...)
+		if status != 0 || stderr != "" || strings.Count(stdout, "\n") != 1 {
+			t.Fatalf("status %d, stdout %q, stderr %q", status, stdout, stderr)
+		}
+		verifier, err := token.New(token.Config{HMACSecrets: [][]byte{[]byte(testSecret)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		claims, err := verifier.Connection([]byte(strings.TrimSpace(stdout)), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := time.Unix(claims.ExpiresAt, 0).Sub(now)
+		if claims.Subject != "alice" || len(claims.Channels) != 0 || claims.ID == "" || left < 59*time.Minute || left > 61*time.Minute {
+			t.Errorf("claims %+v, %v left", claims, left)
+		}
+		for _, c := range []struct {
+			verb    grant.Verb
+			channel string
+			want    bool
+		}{
+			{grant.Sub, "feeds:prices", true}, {grant.Hst, "feeds:prices", true}, {grant.Sub, "bench7", true}, {grant.Sub, "room", true},
+			{grant.Pub, "feeds:prices", false}, {grant.Sub, "other", false}, {grant.Sub, "room2", false},
+		} {
+			if got := claims.Grant.Allows(c.verb, c.channel); got != c.want {
+				t.Errorf("verb %v on %s: got %v", c.verb, c.channel, got)
+			}
+		}
+	}
+}
+
+func TestTwoTokensDiffer(t *testing.T) {
+	_, a, _ := weir("token", "--token-hmac-secret", testSecret)
+	_, b, _ := weir("token", "--token-hmac-secret", testSecret)
+	if a == b {
+		t.Error("the same identifier twice")
+	}
+}
+
+func TestTokenMistakes(t *testing.T) {
+	with := func(args ...string) []string {
+		return append([]string{"token", "--token-hmac-secret", testSecret}, args...)
+	}
+	for _, c := range []struct{ args, words []string }{
+		{[]string{"token"}, []string{"--token-hmac-secret", "WEIR_TOKEN_HMAC_SECRET"}},
+		{[]string{"token", "--token-hmac-secret=short"}, []string{"--token-hmac-secret", "32"}},
+		{with("--allow=sub,write"), []string{"--allow", "write", "prs"}},
+		{with("--channels=a\tb"), []string{"--channels"}},
+		{with("--channels=" + strings.Repeat("c", 256)), []string{"--channels"}},
+		{with("--ttl=0s"), []string{"--ttl"}},
+		{with("--token-hmac-secret-file=x"), []string{"both"}},
+	} {
+		wantRefusal(t, nil, c.args, c.words...)
+	}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const maxCAFileBytes = 4 << 20
+
+// errPin means that the chain is good but holds none of the pinned keys.
+var errPin = errors.New("no key of the server's certificate chain is one of --pin")
+
+// tlsConfig returns how a client checks a server: chain and host name always,
+// against the system's roots and --ca-file, then the pins.
+func (o *trustOptions) tlsConfig() (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	if o.CAFile != "" {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		b, err := readBounded(string(o.CAFile), maxCAFileBytes)
+		if err != nil {
+			return nil, mistake("--ca-file: %w", err)
+		}
+		if !roots.AppendCertsFromPEM(b) {
+			return nil, mistake("--ca-file: %s holds no certificate in PEM", o.CAFile)
+		}
+		cfg.RootCAs = roots
+	}
+	pins, err := parsePins(o.Pins)
+	if err != nil {
+		return nil, err
+	}
+	if len(pins) > 0 {
+		cfg.VerifyConnection = func(s tls.ConnectionState) error { return checkPins(pins, s.VerifiedChains) }
+	}
+	return cfg, nil
+}
+
+// parsePins reads pins of the form sha256/ and the base64 of a key's digest.
+func parsePins(items []string) ([][sha256.Size]byte, error) {
+	var pins [][sha256.Size]byte
+	for _, item := range items {
+		encoded, ok := strings.CutPrefix(item, "sha256/")
+		digest, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || err != nil || len(digest) != sha256.Size {
+			return nil, mistake("--pin: %q is not a pin; write sha256/ and the base64 of the SHA-256 digest of the public key (44 characters)", item)
+		}
+		pins = append(pins, [sha256.Size]byte(digest))
+	}
+	return pins, nil
+}
+
+// checkPins accepts a connection one of whose verified chains holds a pinned
+// key. It runs after the chain was verified and never instead of that: without
+// a verified chain there is nothing to compare with.
+func checkPins(pins [][sha256.Size]byte, chains [][]*x509.Certificate) error {
+	for _, chain := range chains {
+		for _, cert := range chain {
+			if slices.Contains(pins, sha256.Sum256(cert.RawSubjectPublicKeyInfo)) {
+				return nil
+			}
+		}
+	}
+	return errPin
+}
+
+// origin returns what to send as Origin.
+func (o *trustOptions) origin(u *url.URL) string {
+	if o.Origin != "" {
+		return string(o.Origin)
+	}
+	return "https://" + u.Host
+}
+
+// parseURL reads the URL of an option, which must have one of the schemes.
+func parseURL(option string, s text, schemes ...string) (*url.URL, error) {
+	u, err := url.Parse(string(s))
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
+		return nil, mistake("--%s: %q is not a URL that starts with %s://", option, s, strings.Join(schemes, ":// or "))
+	}
+	if u.User != nil {
+		return nil, mistake("--%s: the URL holds a user name; leave it out", option)
+	}
+	return u, nil
+}
+
+// loopbackHost tells whether a URL's host is this machine.
+func loopbackHost(u *url.URL) bool {
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// explainTLS puts the mend behind an error of the certificate check.
+func explainTLS(err error) (final bool, explained error) {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown):
+		return true, fmt.Errorf("%w; if it is your own, name its file with --ca-file", err)
+	case errors.As(err, &host), errors.As(err, &invalid), errors.Is(err, errPin):
+		return true, err
+	}
+	return false, err
+}
