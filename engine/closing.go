@@ -31,6 +31,7 @@ func (s *shard) closeWith(c *conn, code uint16, reason string) {
 	}
 	s.stats.Close(code)
 	s.dropOutbox(c)
+	s.borrow(c)
 	c.control = ws.AppendClose(c.control, code, reason)
 	s.finish(c)
 }
@@ -39,6 +40,7 @@ func (s *shard) closeWith(c *conn, code uint16, reason string) {
 func (s *shard) answerClose(c *conn, code uint16) {
 	s.stats.Close(code)
 	s.dropOutbox(c)
+	s.borrow(c)
 	if code == ws.NoStatus {
 		c.control = ws.AppendFrame(c.control, ws.OpClose, nil)
 	} else {
@@ -60,10 +62,7 @@ func (s *shard) finish(c *conn) {
 		return
 	}
 	s.detach(c)
-	s.unhold(c)
-	s.partial -= c.frames.Buffered()
-	c.frames.Release(&s.frames)
-	c.waiting = nil
+	s.dropInput(c)
 	c.recordBy, c.messageBy, c.writeBy, c.pingAt, c.expireBy, c.endAt = 0, 0, 0, 0, 0, 0
 	c.phaseBy = s.now + int64(closeTimeout)
 	c.phase = phaseClosing
@@ -116,8 +115,7 @@ func (s *shard) forget(c *conn) {
 	s.queued -= int64(c.out.Bytes())
 	c.out.Reset(&s.blocks)
 	s.giveBack(c)
-	s.partial -= len(c.partial) + c.frames.Buffered()
-	c.frames.Release(&s.frames)
+	s.dropInput(c)
 	if c.secure {
 		c.tls.Wipe(s.tls)
 	}
@@ -144,13 +142,23 @@ func (s *shard) relieve() {
 		if s.partial <= s.perShard.partial/8*7 {
 			return
 		}
-		freed := c.held()
 		s.abort(c, labelPartialBudget)
-		s.partial -= freed
-		c.partial = nil
-		c.frames.Release(&s.frames)
+		s.dropInput(c)
 	}
 }
 
+// dropInput releases what is held of input that is not whole or waits.
+func (s *shard) dropInput(c *conn) {
+	s.partial -= c.held()
+	c.partial, c.waiting = nil, nil
+	c.frames.Release(&s.frames)
+}
+
 // held is how many bytes of input that is not whole the connection keeps.
-func (c *conn) held() int { return len(c.partial) + c.frames.Buffered() }
+func (c *conn) held() int {
+	n := len(c.partial) + c.frames.Buffered()
+	if c.waiting != nil {
+		n += len(c.waiting.head)
+	}
+	return n
+}

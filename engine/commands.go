@@ -65,7 +65,9 @@ func (s *shard) line(c *conn, line []byte) {
 		s.stats.Code(stats.CommandErrors, step.Error.Code)
 	}
 	s.send(c, reply)
-	s.carryOut(c, &step)
+	if c.phase == phaseOpen { // the reply may have been one too many
+		s.carryOut(c, &step)
+	}
 }
 
 // carryOut does what a command needs beyond the session's own state.

@@ -52,7 +52,7 @@ func (s *shard) refill() bool {
 // look-up by name or interface call. It returns its cost.
 func (s *shard) spreadOut(d *hub.Delivery) int {
 	members := d.Channel.Members(s.id).All()
-	size := int64(len(d.Frame.Plain))
+	size, budget := int64(len(d.Frame.Plain)), int64(s.perShard.outbox)
 	delivered := 0
 	for i := range members {
 		m := &members[i]
@@ -60,12 +60,15 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 			continue
 		}
 		c := s.conns.at(m.Slot)
-		if !c.out.Push(&s.blocks, d.Frame, s.limits.MaxOutboxBytes) || s.overBudget(c) {
+		if !c.out.Push(&s.blocks, d.Frame, s.limits.MaxOutboxBytes) {
 			s.slow = append(s.slow, m.Slot)
 			continue
 		}
 		s.queued += size
 		delivered++
+		if s.queued > budget && c.Unsent() > 0 { // only who has a backlog is asked to pay
+			s.slow = append(s.slow, m.Slot)
+		}
 		if !c.dirty {
 			c.dirty = true
 			s.dirty = append(s.dirty, m.Slot)
@@ -73,12 +76,6 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 	}
 	s.stats.Add(stats.Deliveries, uint64(delivered))
 	return 1 + len(members)
-}
-
-// overBudget tells whether the node holds too much for its slow readers and c
-// is one of them: only who has a backlog is asked to pay.
-func (s *shard) overBudget(c *conn) bool {
-	return s.queued > int64(s.perShard.outbox) && c.Unsent() > 0
 }
 
 // closeSlow ends the connections that were over their bound. It comes after

@@ -107,9 +107,7 @@ func (s *shard) control(c *conn, b []byte) {
 // that asks and does not read the answers is cut off: its socket takes nothing,
 // so no close frame would reach it either.
 func (s *shard) room(c *conn, n int) bool {
-	if len(c.control) == 0 && cap(c.control) == 0 {
-		c.control = s.lend()
-	}
+	s.borrow(c)
 	if c.controlFrom > 0 && c.controlFrom >= len(c.control)/2 {
 		c.control = c.control[:copy(c.control, c.control[c.controlFrom:])]
 		c.controlFrom = 0
@@ -123,15 +121,18 @@ func (s *shard) room(c *conn, n int) bool {
 	return false
 }
 
-// lend returns an empty buffer for control bytes; giveBack takes it back. An
-// idle connection holds none.
-func (s *shard) lend() []byte {
-	if n := len(s.buffers); n > 0 {
-		b := s.buffers[n-1]
-		s.buffers = s.buffers[:n-1]
-		return b
+// borrow makes sure that there is a buffer for control bytes; giveBack takes
+// it back. An idle connection holds none.
+func (s *shard) borrow(c *conn) {
+	if c.control != nil {
+		return
 	}
-	return make([]byte, 0, controlBufferBytes)
+	if n := len(s.buffers); n > 0 {
+		c.control = s.buffers[n-1]
+		s.buffers = s.buffers[:n-1]
+		return
+	}
+	c.control = make([]byte, 0, controlBufferBytes)
 }
 
 func (s *shard) giveBack(c *conn) {

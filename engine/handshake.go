@@ -13,7 +13,9 @@ func (s *shard) hello(c *conn, b []byte) {
 	in := b
 	if len(c.partial) > 0 {
 		s.hold(c, b)
-		in = c.partial
+		if in = c.partial; c.phase != phaseHello {
+			return // held one byte too many
+		}
 	}
 	whole, v := tlsconn.Hello(in)
 	switch {

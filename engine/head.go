@@ -31,6 +31,7 @@ func (s *shard) head(c *conn, b []byte) {
 	held := c.waiting != nil && len(c.waiting.head) > 0
 	if held {
 		c.waiting.head = append(c.waiting.head, b...)
+		s.partial += len(b)
 		in = c.waiting.head
 	}
 	req, n, refusal := upgrade.Parse(in, upgrade.Limits{HeadBytes: headBytes, Headers: headFields})
@@ -40,6 +41,7 @@ func (s *shard) head(c *conn, b []byte) {
 		return
 	case n == 0 && !held:
 		c.waitings().head = append([]byte(nil), b...)
+		s.partial += len(b)
 		return
 	case n == 0:
 		return
@@ -50,6 +52,7 @@ func (s *shard) head(c *conn, b []byte) {
 	}
 	s.request(c, &req)
 	if c.waiting != nil {
+		s.partial -= len(c.waiting.head)
 		c.waiting.head = nil
 	}
 	s.resume(c)

@@ -59,6 +59,9 @@ func (s *shard) keep(c *conn, rest []byte, held bool) {
 	case held:
 		s.partial -= len(c.partial) - len(rest)
 		c.partial = c.partial[:copy(c.partial, rest)]
+		if c.recordBy == 0 {
+			c.recordBy = s.now + int64(s.limits.PartialTimeout)
+		}
 	default:
 		s.hold(c, rest)
 	}
