@@ -17,7 +17,7 @@ import (
 // each part gets the values that it needs and no more. The zero value denies
 // everything and cannot be served: there is no listener without TLS.
 type Config struct {
-	Listen       string // public listener, TLS only
+	Listen       string // public listener, TLS only; several addresses by commas
 	APIListen    string // internal listener: server API, health, metrics
 	HealthListen string // health and metrics only; "" is off
 

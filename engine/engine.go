@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,8 @@ type Server struct {
 	stats     *stats.Set
 	apiStats  *stats.Shard // the set's last shard: what is not a loop's
 
+	reusePort bool // one listener per shard and address
+
 	serving, draining atomic.Bool
 	stopped           chan struct{} // closed when Run ends
 }
@@ -60,7 +63,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		log: cfg.Log, uid: rand.Text(), stopped: make(chan struct{}),
+		log: cfg.Log, uid: rand.Text(), stopped: make(chan struct{}), reusePort: cfg.ReusePort,
 		stats: stats.New(cfg.Pollers+1, labels()),
 	}
 	s.apiStats = s.stats.Shard(cfg.Pollers)
@@ -193,28 +196,40 @@ func (s *Server) panicked(v any, stack []byte) {
 	s.log.Error("panic contained", "panic", fmt.Sprint(v), "stack", string(stack))
 }
 
-// listen binds the public listener; with --reuse-port one per shard, so that
-// the kernel spreads the accepting as well.
+// listen binds the public listener's addresses. With --reuse-port each is
+// bound once per shard, so that the kernel spreads the accepting as well.
 func (s *Server) listen(cfg *Config) error {
-	n := 1
+	times := 1
 	if cfg.ReusePort {
-		n = cfg.Pollers
+		times = cfg.Pollers
 	}
-	addr := cfg.Listen
-	for range n {
-		l, err := poll.Listen(context.Background(), poll.ListenConfig{
-			Addr: addr, ReusePort: cfg.ReusePort, Congestion: cfg.Congestion,
-			NotSentLowat: notSentLowatBytes, UserTimeout: userTimeout, MaxConns: cfg.Limits.Connections,
-			Admit:   func(peer netip.Addr) bool { return s.shared.gate.Admit(peer, time.Now()) },
-			Release: s.shared.gate.Release, Log: s.log,
-		})
-		if err != nil {
-			return err
+	for _, addr := range strings.Split(cfg.Listen, ",") {
+		addr = s.samePort(strings.TrimSpace(addr))
+		for range times {
+			l, err := poll.Listen(context.Background(), poll.ListenConfig{
+				Addr: addr, ReusePort: cfg.ReusePort, Congestion: cfg.Congestion,
+				NotSentLowat: notSentLowatBytes, UserTimeout: userTimeout, MaxConns: cfg.Limits.Connections,
+				Admit:   func(peer netip.Addr) bool { return s.shared.gate.Admit(peer, time.Now()) },
+				Release: s.shared.gate.Release, Log: s.log,
+			})
+			if err != nil {
+				return err
+			}
+			s.listeners = append(s.listeners, l)
+			addr = l.Addr().String() // with port 0 the others share the first one's
 		}
-		s.listeners = append(s.listeners, l)
-		addr = l.Addr().String() // with port 0 the others share the first one's
 	}
 	return nil
+}
+
+// samePort gives an address with port 0 the port that the first one got, so
+// that one URL serves IPv4 and IPv6.
+func (s *Server) samePort(addr string) string {
+	host, found := strings.CutSuffix(addr, ":0")
+	if !found || len(s.listeners) == 0 {
+		return addr
+	}
+	return fmt.Sprintf("%s:%d", host, s.Addr().Port())
 }
 
 // internalListener is one of the plain HTTP listeners.
@@ -281,8 +296,8 @@ func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, len(s.listeners)+len(s.internal))
 	for i, l := range s.listeners {
 		to := loops
-		if len(s.listeners) > 1 {
-			to = loops[i : i+1]
+		if s.reusePort {
+			to = loops[i%len(loops) : i%len(loops)+1]
 		}
 		wg.Go(func() {
 			if err := l.Serve(to); err != nil {
