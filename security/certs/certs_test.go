@@ -3,7 +3,6 @@ package certs
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -11,136 +10,15 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
-
-var now = time.Date(2027, 1, 15, 12, 0, 0, 0, time.UTC)
-
-const day = 24 * time.Hour
-
-// subject is a certificate of the tests with its key.
-type subject struct {
-	cert *x509.Certificate
-	key  crypto.Signer
-}
-
-func ecKey(t testing.TB, curve elliptic.Curve) crypto.Signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(curve, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func rsaKey(t testing.TB, bits int) crypto.Signer {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, bits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-// issue makes a good server certificate for key, changed by change, signed by issuer (nil: by itself).
-func issue(t testing.TB, issuer *subject, key crypto.Signer, change func(*x509.Certificate)) *subject {
-	t.Helper()
-	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "push.example.com"}, DNSNames: []string{"push.example.com"},
-		NotBefore: now.Add(-day), NotAfter: now.Add(60 * day), BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if change != nil {
-		change(template)
-	}
-	parent, signer := template, key
-	if issuer != nil {
-		parent, signer = issuer.cert, issuer.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &subject{cert, key}
-}
-
-// authority is a change that makes a certificate authority of this name.
-func authority(name string) func(*x509.Certificate) {
-	return func(c *x509.Certificate) {
-		c.Subject, c.DNSNames, c.IsCA = pkix.Name{CommonName: name}, nil, true
-		c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageCertSign, nil
-		c.NotAfter = now.Add(1000 * day)
-	}
-}
-
-func certPEM(chain ...*subject) []byte {
-	var b bytes.Buffer
-	for _, s := range chain {
-		_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: s.cert.Raw})
-	}
-	return b.Bytes()
-}
-
-func keyPEM(t testing.TB, s *subject) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
-
-// files writes a pair and returns the names.
-func files(t testing.TB, cert, key []byte) (certFile, keyFile string) {
-	t.Helper()
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	write(t, certFile, cert, 0o644)
-	write(t, keyFile, key, 0o600)
-	return certFile, keyFile
-}
-
-func write(t testing.TB, name string, b []byte, mode os.FileMode) {
-	t.Helper()
-	if err := os.WriteFile(name, b, mode); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(name, mode); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// world is an authority known to the machine, one in between, and a server's certificate.
-type world struct {
-	root, between, leaf *subject
-	options             Options
-}
-
-func newWorld(t testing.TB) *world {
-	w := &world{}
-	w.root = issue(t, nil, ecKey(t, elliptic.P256()), authority("Root"))
-	w.between = issue(t, w.root, ecKey(t, elliptic.P256()), authority("Between"))
-	w.leaf = issue(t, w.between, ecKey(t, elliptic.P256()), nil)
-	pool := x509.NewCertPool()
-	pool.AddCert(w.root.cert)
-	w.options = Options{Now: func() time.Time { return now }, Roots: pool}
-	return w
-}
 
 func TestGoodPairs(t *testing.T) {
 	w := newWorld(t)
@@ -194,92 +72,6 @@ func TestGoodPairs(t *testing.T) {
 		if s.NotAfter() != now.Add(60*day) {
 			t.Errorf("%s: expires %v", c.name, s.NotAfter())
 		}
-	}
-}
-
-// TestBrokenPairs is row T2: each mistake has its own message, which names the flag and the mend.
-func TestBrokenPairs(t *testing.T) {
-	w := newWorld(t)
-	change := func(f func(*x509.Certificate)) *subject { return issue(t, w.between, ecKey(t, elliptic.P256()), f) }
-	private := issue(t, nil, ecKey(t, elliptic.P256()), authority("Private Root"))
-	weakCA := issue(t, w.root, rsaKey(t, 1024), authority("Weak"))
-	oldCA := issue(t, w.root, ecKey(t, elliptic.P256()), func(c *x509.Certificate) {
-		authority("Old")(c)
-		c.NotBefore, c.NotAfter = now.Add(-9*day), now.Add(-3*day)
-	})
-	namesCA := issue(t, w.root, ecKey(t, elliptic.P256()), func(c *x509.Certificate) {
-		authority("Names")(c)
-		c.PermittedDNSDomains = []string{"example.org"}
-	})
-	sha1CA := issue(t, w.root, rsaKey(t, 2048), authority("RSA"))
-	good, goodKey := certPEM(w.leaf, w.between), keyPEM(t, w.leaf)
-	type pairFiles struct{ cert, key []byte }
-	of := func(s *subject, chain ...*subject) pairFiles {
-		return pairFiles{certPEM(append([]*subject{s}, chain...)...), keyPEM(t, s)}
-	}
-	texts := make(map[string]string)
-	for _, c := range []struct {
-		name  string
-		files pairFiles
-		want  []string
-	}{
-		{"certificate missing", pairFiles{nil, goodKey}, []string{"--tls-cert", "no such file"}},
-		{"key missing", pairFiles{good, nil}, []string{"--tls-key", "no such file"}},
-		{"certificate empty", pairFiles{[]byte("\n"), goodKey}, []string{"--tls-cert", "no PEM certificate"}},
-		{"key empty", pairFiles{good, []byte("\n")}, []string{"--tls-key", "no PEM private key"}},
-		{"swapped", pairFiles{goodKey, good}, []string{"--tls-cert", "swapped"}},
-		{"certificate for a key", pairFiles{good, good}, []string{"--tls-key", "holds a certificate and no private key"}},
-		{"certificate cut short", pairFiles{pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.leaf.cert.Raw[:200]}), goodKey}, []string{"--tls-cert", "certificate 1", "does not parse"}},
-		{"key garbage", pairFiles{good, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("garbage")})}, []string{"--tls-key", "does not parse"}},
-		{"key encrypted", pairFiles{good, pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})}, []string{"--tls-key", "encrypted", "openssl pkey"}},
-		{"key of another", pairFiles{good, keyPEM(t, w.between)}, []string{"--tls-key", "does not belong", "--tls-cert"}},
-		{"too large", pairFiles{bytes.Repeat([]byte("x"), maxFileBytes+1), goodKey}, []string{"--tls-cert", "larger than"}},
-		{"RSA of 1024 bits", of(issue(t, w.between, rsaKey(t, 1024), nil), w.between), []string{"the certificate has", "1024 bits", "2048"}},
-		{"curve P-224", of(issue(t, w.between, ecKey(t, elliptic.P224()), nil), w.between), []string{"P-224", "P-256"}},
-		{"SHA-1", of(issue(t, sha1CA, ecKey(t, elliptic.P256()), func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA1WithRSA }), sha1CA), []string{"the certificate is signed with SHA1", "SHA-256"}},
-		{"expired", of(change(func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }), w.between), []string{"the certificate expired at 2027-01-15T11:59:59Z", "renew"}},
-		{"not yet valid", of(change(func(c *x509.Certificate) { c.NotBefore = now.Add(time.Minute) }), w.between), []string{"not valid before 2027-01-15T12:01:00Z", "clock"}},
-		{"no SAN", of(change(func(c *x509.Certificate) { c.DNSNames = nil }), w.between), []string{"subject alternative name", "SAN"}},
-		{"only an e-mail SAN", of(change(func(c *x509.Certificate) { c.DNSNames, c.EmailAddresses = nil, []string{"a@example.com"} }), w.between), []string{"subject alternative name"}},
-		{"for clients only", of(change(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), w.between), []string{"serverAuth"}},
-		{"no digital signature", of(change(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), w.between), []string{"digitalSignature"}},
-		{"self-signed", of(issue(t, nil, ecKey(t, elliptic.P256()), nil)), []string{"self-signed", "--allow-self-signed"}},
-		{"an authority's", of(change(func(c *x509.Certificate) {
-			c.IsCA, c.KeyUsage = true, x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign
-		}), w.between), []string{"is an authority's", "first"}},
-		{"intermediate missing", of(w.leaf), []string{"incomplete", `issuer "CN=Between"`, "append"}},
-		{"root of one's own missing", of(issue(t, private, ecKey(t, elliptic.P256()), nil)), []string{"incomplete", `issuer "CN=Private Root"`}},
-		{"root for intermediate", of(w.leaf, w.root), []string{"certificate 2 of the chain did not sign certificate 1"}},
-		{"out of order", of(w.leaf, w.root, w.between), []string{"out of order", "issuer of certificate 1"}},
-		{"weak authority", of(issue(t, weakCA, ecKey(t, elliptic.P256()), nil), weakCA), []string{"certificate 2 of the chain has", "1024 bits"}},
-		{"expired authority", of(issue(t, oldCA, ecKey(t, elliptic.P256()), nil), oldCA), []string{"certificate 2 of the chain expired"}},
-		{"name not permitted", of(issue(t, namesCA, ecKey(t, elliptic.P256()), nil), namesCA), []string{"does not verify", "issued again"}},
-	} {
-		certFile, keyFile := files(t, c.files.cert, c.files.key)
-		if c.files.cert == nil {
-			os.Remove(certFile)
-		}
-		if c.files.key == nil {
-			os.Remove(keyFile)
-		}
-		s, err := Load(certFile, keyFile, w.options)
-		if err == nil || s != nil {
-			t.Errorf("%s: accepted", c.name)
-			continue
-		}
-		for _, want := range append(c.want, "--tls-") {
-			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: %q lacks %q", c.name, err, want)
-			}
-		}
-		text := strings.NewReplacer(certFile, "F", keyFile, "F").Replace(err.Error())
-		if other, twice := texts[text]; twice && !strings.Contains(c.name, "SAN") {
-			t.Errorf("%s and %s have the same message %q", c.name, other, text)
-		}
-		texts[text] = c.name
-	}
-	if len(texts) < 12 {
-		t.Errorf("only %d different messages", len(texts))
 	}
 }
 

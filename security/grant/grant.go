@@ -29,9 +29,6 @@ const (
 	Prs                  // read the presence
 )
 
-// every holds all verbs that exist.
-const every = Sub | Pub | Hst | Prs
-
 // Bounds of one compilation. A token is at most 4 KiB, so they only bite for policies that come
 // from elsewhere; they keep the walk of one command short.
 const (
@@ -143,13 +140,10 @@ func merge(rules []rule) []rule {
 // (a wildcard subscription): then it is allowed only if the grants of one pattern cover every name
 // that it matches. A nil Set denies. No allocation; any goroutine.
 func (s *Set) Allows(v Verb, channel string) bool {
-	if s == nil || v == 0 || v&^every != 0 || CheckPattern(channel) != nil {
+	if s == nil || v == 0 || CheckPattern(channel) != nil {
 		return false
 	}
-	wildcard := IsPattern(channel)
-	if !wildcard {
-		v &^= s.named(channel)
-	}
+	v &^= s.named(channel)
 	for i := 0; v != 0 && i < len(s.patterns); i++ {
 		if r := &s.patterns[i]; r.verbs&v != 0 && Match(r.pattern, channel) {
 			v &^= r.verbs

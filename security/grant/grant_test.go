@@ -26,7 +26,7 @@ func TestNothingIsAllowedWithoutAGrant(t *testing.T) {
 		"no channels": compile(t, Capability{Allow: []string{"sub", "pub", "hst", "prs"}}),
 	}
 	for name, set := range sets {
-		for _, v := range []Verb{Sub, Pub, Hst, Prs, every} {
+		for _, v := range []Verb{Sub, Pub, Hst, Prs, Sub | Pub | Hst | Prs} {
 			if set.Allows(v, "feeds:prices") {
 				t.Errorf("%s: verb %d is allowed", name, v)
 			}
@@ -62,6 +62,7 @@ func TestAllows(t *testing.T) {
 		{Prs, "feeds:prices", true},
 		{Sub | Hst | Prs, "feeds:prices", true}, // together, from three grants
 		{Sub | Pub, "feeds:prices", false},
+		{Sub | Prs, "feeds:px", false}, // only the second
 		{Pub, "feeds:prices", false},
 		{Sub, "feeds:price", false},
 		{Sub, "feeds:prices2", false},

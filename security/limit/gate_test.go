@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 func timeAt(seconds int64) time.Time { return time.Unix(1_800_000_000+seconds, 0) }
@@ -60,21 +61,36 @@ func TestGateRate(t *testing.T) {
 	if g.Admit(netip.Addr{}, timeAt(0)) {
 		t.Error("a peer without address is admitted")
 	}
+	if NewGate(GateConfig{}).Admit(netip.Addr{}, timeAt(0)) {
+		t.Error("a peer without address is admitted where there are no limits")
+	}
 	if c := g.Counters(); c.OverRate != 3 || c.Admitted != 5 {
 		t.Errorf("counters %+v", c)
 	}
 }
 
-// A wall clock that steps a day back under a monotonic one is not noticed, nor one that goes on without.
+// wallBack returns t with its wall clock set back and its monotonic reading as it was: what time.Now
+// gives after somebody has set the clock. Seconds stand above 30 bits of nanoseconds.
+func wallBack(t time.Time, seconds uint64) time.Time {
+	*(*uint64)(unsafe.Pointer(&t)) -= seconds << 30
+	return t
+}
+
+// Steps of the wall clock are not seen where there is a monotonic one; where there is none, a step of
+// a day costs one burst.
 func TestGateClockSteps(t *testing.T) {
 	g := NewGate(GateConfig{ConnectRate: Rate{PerSecond: 10, Burst: 2}})
 	peer, start := netip.MustParseAddr("192.0.2.1"), time.Now()
+	if back := wallBack(start, 50); !back.Equal(start) || start.Unix()-back.Unix() != 50 {
+		t.Fatalf("%v is no step back from %v", back, start)
+	}
 	wall := start.Round(0) // without the monotonic reading
 	for i, step := range []struct {
 		now  time.Time
 		want bool
 	}{
 		{start, true}, {start, true}, {start, false}, {start.Add(100 * time.Millisecond), true}, {start.Add(100 * time.Millisecond), false},
+		{wallBack(start.Add(200*time.Millisecond), 50), true}, {wallBack(start.Add(200*time.Millisecond), 50), false},
 		{wall.Add(-24 * time.Hour), false}, {wall.Add(-24*time.Hour + 200*time.Millisecond), true}, {wall.Add(24 * time.Hour), true},
 	} {
 		if got := g.Admit(peer, step.now); got != step.want {

@@ -60,6 +60,7 @@ func TestRatesAtTheEdges(t *testing.T) {
 		{"NaN", Rate{PerSecond: math.NaN(), Burst: 10}, 1, false},
 		{"infinite", Rate{PerSecond: math.Inf(1), Burst: 10}, 10, true},
 		{"once in a thousand years", Rate{PerSecond: 1.0 / (1000 * 365 * 86400), Burst: 1}, 1, true},
+		{"two where the burst is one", Rate{PerSecond: 1.0 / (1000 * 365 * 86400), Burst: 1}, 2, false},
 		{"largest burst", Rate{PerSecond: 1, Burst: math.MaxInt}, 1 << 40, true},
 		{"a third a second", Rate{PerSecond: 3, Burst: 1}, 1, true}, // a period is no whole number of nanoseconds
 		{"seven, burst of three", Rate{PerSecond: 7, Burst: 3}, 3, true},
