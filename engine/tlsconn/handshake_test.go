@@ -19,6 +19,9 @@ func finish(t *testing.T, c *tls.Conn, s *server) {
 	if s.result != nil {
 		t.Errorf("violation: %v", s.result.Reason)
 	}
+	if !s.closed {
+		t.Error("close_notify was not seen")
+	}
 }
 
 func TestHandshakeThenEcho(t *testing.T) {

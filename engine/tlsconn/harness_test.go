@@ -156,6 +156,7 @@ type server struct {
 	err    error
 	result *record.Violation
 	ended  bool
+	closed bool // close_notify was received
 
 	handshaken chan struct{} // HandshakeDone was handled, or the hello refused
 	finished   chan struct{} // the connection is over
@@ -225,7 +226,7 @@ func (s *server) records() {
 			s.opened(s, o)
 		}
 		if s.result = o.Violation; o.Violation != nil || o.CloseNotify {
-			if o.CloseNotify {
+			if s.closed = o.CloseNotify; s.closed {
 				s.write(s.conn.AppendCloseNotify(s.shared, nil))
 			}
 			s.end()

@@ -51,9 +51,7 @@ func TestHelloRetryRequest(t *testing.T) {
 
 // seqOf is the write sequence at which the connection was handed over.
 func seqOf(s *server) (seq uint64) {
-	done := make(chan struct{})
-	s.box.post(func() { seq = s.conn.out.key.Seq(); close(done) })
-	<-done
+	onLoop(s, func() { seq = s.conn.out.key.Seq() })
 	return seq
 }
 
@@ -377,6 +375,68 @@ func TestNoGoroutineAfterHandshake(t *testing.T) {
 	finish(t, client, s)
 }
 
+// direct is a Sink that writes at once.
+type direct struct {
+	wire net.Conn
+	done chan struct{}
+}
+
+func (d *direct) HandshakeWrite(_ *Handshake, flight []byte) { _, _ = d.wire.Write(flight) }
+func (d *direct) HandshakeDone(*Handshake)                   { close(d.done); _ = d.wire.Close() }
+
+// TestIdleMemory: an established TLS 1.3 connection holds nothing outside its Conn.
+func TestIdleMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("skipped: heap sizes mean nothing under the race detector")
+	}
+	const n, perConn = 300, 64
+	pool, shared := newPool(t), NewShared(1<<20)
+	conns := make([]Conn, n)
+	connect := func(c *Conn) {
+		near, far := newMemory()
+		ended := make(chan error)
+		go func() { ended <- tls.Client(far, clientConfig()).Handshake() }()
+		d := &direct{wire: near, done: make(chan struct{})}
+		buf := make([]byte, 4096)
+		var h *Handshake
+		for {
+			k, err := near.Read(buf)
+			if h == nil {
+				h = pool.Start(buf[:k], addr(1), 0, d)
+			} else if err == nil {
+				h.Feed(buf[:k])
+			} else {
+				break
+			}
+		}
+		<-d.done
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Take(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // pools of crypto/tls
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	connect(&conns[0])
+	before := heap()
+	for i := range conns[1:] {
+		connect(&conns[1+i])
+	}
+	if grown := int64(heap() - before); grown > n*perConn {
+		t.Errorf("%d bytes for each connection outside of it", grown/n)
+	}
+	for i := range conns {
+		use(&conns[i], shared)
+	}
+}
+
 // clientChain is a client certificate with others behind it, about 1 KB each.
 func clientChain(t *testing.T, more int) tls.Certificate {
 	t.Helper()
@@ -470,6 +530,57 @@ func TestChangedRecord(t *testing.T) {
 		if _, err := client.Read(make([]byte, 1)); !errors.As(err, &op) || !strings.Contains(err.Error(), "bad record MAC") {
 			t.Errorf("%s: client reads %v", tls.VersionName(version), err)
 		}
+	}
+}
+
+// onLoop runs f where the server's state may be touched.
+func onLoop(s *server, f func()) {
+	done := make(chan struct{})
+	s.box.post(func() { defer close(done); f() })
+	<-done
+}
+
+// TestSeal12MakesOneRecord: crypto/tls would cut the first ones small, over the plaintext that it has yet to read.
+func TestSeal12MakesOneRecord(t *testing.T) {
+	pool := newPool(t)
+	s, client := dial(t, pool, onlyVersion(tls.VersionTLS12))
+	echo(t, client, []byte("x"))
+	message := pattern(record.MaxPlaintext)
+	onLoop(s, func() { s.send(message) })
+	got := make([]byte, len(message))
+	if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, message) {
+		t.Fatalf("differs: %v", err)
+	}
+	finish(t, client, s)
+}
+
+// TestRead12Resumes: crypto/tls finds nothing behind an empty record, and goes on with the next.
+func TestRead12Resumes(t *testing.T) {
+	pool := newPool(t)
+	s, client := dial(t, pool, onlyVersion(tls.VersionTLS12))
+	for range 3 {
+		echo(t, client, []byte("x"))
+		onLoop(s, func() {
+			if n, err := s.conn.v12.conn.Read(make([]byte, 10)); n != 0 || !errors.Is(err, errMore) {
+				t.Errorf("read %d, %v", n, err)
+			}
+		})
+	}
+	finish(t, client, s)
+}
+
+// TestPeerAlert12: a fatal alert of the peer ends the connection and is not answered.
+func TestPeerAlert12(t *testing.T) {
+	pool := newPool(t)
+	s, client := dial(t, pool, onlyVersion(tls.VersionTLS12))
+	echo(t, client, []byte("x"))
+	onLoop(s, func() { s.write([]byte{23, 3, 3, 0, 30, 29: 0, 34: 0}) }) // does not open: the client says so
+	if _, err := client.Read(make([]byte, 1)); err == nil {
+		t.Fatal("the client took it")
+	}
+	within(t, s.finished, "connection")
+	if s.result != ErrPeerAlert {
+		t.Errorf("%v", s.result)
 	}
 }
 

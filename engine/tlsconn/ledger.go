@@ -26,9 +26,9 @@ func newLedger(perPrefix int) ledger {
 	return ledger{groups: make(map[netip.Addr]*group), levels: make([]list.List, perPrefix+2)}
 }
 
-// prefixOf is the address that stands for a peer: IPv4 whole (also when mapped into IPv6), IPv6 its /64.
+// prefixOf is the address that stands for a peer: IPv4 whole (also when mapped into IPv6), IPv6 its /64, no zone.
 func prefixOf(peer netip.Addr) netip.Addr {
-	peer = peer.Unmap().WithZone("")
+	peer = peer.Unmap()
 	if !peer.Is6() {
 		return peer
 	}

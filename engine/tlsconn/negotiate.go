@@ -3,7 +3,6 @@ package tlsconn
 import (
 	"bytes"
 	"crypto/aes"
-	"crypto/rand"
 	"crypto/sha512"
 	"crypto/tls"
 	"encoding/hex"
@@ -45,17 +44,6 @@ func handshakeTemplate(base *tls.Config) (*tls.Config, error) {
 	}
 	t.NextProtos = []string{"http/1.1"}
 	t.DynamicRecordSizingDisabled = true // stream12: one Seal, one record
-	if !t.SessionTicketsDisabled {
-		// Tickets are made by base. Without keys of its own each clone would make new ones at each handshake.
-		if _, err := t.DecryptTicket(nil, tls.ConnectionState{}); err != nil {
-			return nil, fmt.Errorf("tlsconn: session tickets: %w", err)
-		}
-		var unused [32]byte
-		if _, err := rand.Read(unused[:]); err != nil {
-			return nil, fmt.Errorf("tlsconn: random bytes: %w", err)
-		}
-		t.SetSessionTicketKeys([][32]byte{unused})
-	}
 	return t, nil
 }
 
