@@ -69,12 +69,12 @@ func (l *Listener) take(tc *net.TCPConn, loops []*Loop) error {
 		return nil
 	}
 	if err := loop.Add(tc); err != nil {
-		l.release(peer)
 		if outOfDescriptors(err) {
 			l.exhausted.Add(1)
 		} else {
 			l.failed.Add(1)
 		}
+		l.release(peer)
 		return err
 	}
 	l.accepted.Add(1)

@@ -54,18 +54,28 @@ func TestDescriptorsRunOut(t *testing.T) {
 	if cpu > wall/4 {
 		t.Errorf("%v of CPU in %v", cpu, wall)
 	}
+	if n := child.ask(t, "eat"); n == 0 {
+		t.Error("there was nothing left to eat")
+	}
+	for range 5 { // now not even an accept is possible
+		if nc := dialEcho(t, child.addr); nc != nil {
+			t.Error("served without a descriptor")
+		}
+	}
 	for _, nc := range kept {
 		if !echoes(nc) {
 			t.Error("a connected client was dropped")
 		}
 	}
-	if n := child.ask(t, "exhausted"); n < turnedAway {
-		t.Errorf("counted %d, turned away %d", n, turnedAway)
+	for end := time.Now().Add(patience); child.ask(t, "exhausted") < turnedAway; { // counted after the close
+		if time.Now().After(end) {
+			t.Fatalf("counted %d, turned away %d", child.ask(t, "exhausted"), turnedAway)
+		}
 	}
 	if lines, most := child.ask(t, "lines"), int(time.Since(child.started).Seconds())+2; lines < 1 || lines > most {
 		t.Errorf("%d log lines, at most %d wanted", lines, most)
 	}
-	for _, nc := range kept[:2] {
+	for _, nc := range kept[:3] { // a connection needs two
 		_ = nc.Close()
 	}
 	for end := time.Now().Add(patience); dialEcho(t, child.addr) == nil; {
@@ -176,7 +186,7 @@ func runExhausted() error {
 	served := make(chan error)
 	go func() { served <- ln.Serve([]*Loop{l}) }()
 	in := bufio.NewScanner(os.Stdin)
-	if err := eatDescriptors(); err != nil {
+	if _, err := eatDescriptors(exhaustRoom); err != nil {
 		return err
 	}
 	fmt.Println(ln.Addr())
@@ -190,6 +200,14 @@ func runExhausted() error {
 			fmt.Println((ru.Utime.Nano() + ru.Stime.Nano()) / 1000)
 		case "exhausted":
 			fmt.Println(ln.Counters().Exhausted)
+		case "eat":
+			ln.spareMu.Lock() // not the one that is spare for the moment
+			n, err := eatDescriptors(0)
+			ln.spareMu.Unlock()
+			if err != nil {
+				return err
+			}
+			fmt.Println(n)
 		case "lines":
 			fmt.Println(lines.Load())
 		}
@@ -201,8 +219,8 @@ func runExhausted() error {
 	return <-served
 }
 
-// eatDescriptors leaves exhaustRoom descriptors.
-func eatDescriptors() error {
+// eatDescriptors leaves room descriptors, and returns how many it took.
+func eatDescriptors(room int) (int, error) {
 	var eaten []int
 	for {
 		fd, err := unix.Open(os.DevNull, unix.O_RDONLY, 0)
@@ -210,14 +228,14 @@ func eatDescriptors() error {
 			break
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 		eaten = append(eaten, fd)
 	}
-	for _, fd := range eaten[len(eaten)-exhaustRoom:] {
+	for _, fd := range eaten[len(eaten)-room:] {
 		_ = unix.Close(fd)
 	}
-	return nil
+	return len(eaten) - room, nil
 }
 
 type exhaustServer struct{}

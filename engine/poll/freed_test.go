@@ -138,6 +138,27 @@ func staleReport(t *testing.T, closeIt func(b *Conn)) {
 	})
 }
 
+// TestStopRefusesWhoIsParked: Stop comes when a newcomer would have to wait.
+func TestStopRefusesWhoIsParked(t *testing.T) {
+	s := &server{}
+	l := s.start(t, LoopConfig{})
+	ours, theirs := pair(t)
+	s.run(func() {
+		if err := l.Add(ours); err != nil {
+			t.Error(err)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.freed.note(l.arrived[0].nb.Hash())
+		l.stopping = true
+	})
+	l.Stop()
+	if l.Len() != 0 || len(l.parked) != 0 {
+		t.Errorf("Len is %d, %d are parked", l.Len(), len(l.parked))
+	}
+	refusedSoon(t, theirs)
+}
+
 // fillBelow takes every free number below fd, so that fd is the next to be given out once it is free.
 func fillBelow(t *testing.T, fd int) {
 	t.Helper()
