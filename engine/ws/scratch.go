@@ -33,15 +33,18 @@ type partial struct {
 // idle tells that nothing has begun.
 func (p *partial) idle() bool { return !p.inFrame && p.headLen == 0 && p.op == OpContinuation }
 
-// grow makes room for n more bytes of payload. The buffer doubles, but not beyond the end of the frame
-// being read: it is at most twice what has arrived, whatever was declared.
+// grow makes room for n more bytes of payload. The buffer doubles, but not beyond the end of the message
+// once it is in sight: it is at most twice what has arrived, whatever was declared.
 func (p *partial) grow(n int) {
 	need := len(p.msg) + n
 	if need <= cap(p.msg) {
 		return
 	}
-	size := max(need, min(2*cap(p.msg), len(p.msg)+p.left))
-	p.msg = append(make([]byte, 0, size), p.msg...)
+	size := 2 * cap(p.msg)
+	if p.frame.Fin {
+		size = min(size, len(p.msg)+p.left)
+	}
+	p.msg = append(make([]byte, 0, max(need, size)), p.msg...)
 }
 
 // Scratch is the working memory that the connections of one loop share: buffers for reuse, and the
