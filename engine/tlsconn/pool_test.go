@@ -519,7 +519,7 @@ func TestFeedIsBounded(t *testing.T) {
 	chunk := append([]byte{23, 3, 3, 0x40, 0}, make([]byte, 1000)...)
 	fed := 0
 	for h.Feed(chunk) {
-		if fed += len(chunk); fed > maxBuffered+2*len(chunk) {
+		if fed += len(chunk); fed > 2*maxBuffered { // a record of it may have been read
 			t.Fatal("no end")
 		}
 	}
