@@ -31,6 +31,12 @@
 // is remembered for two turns, and a newcomer that was given it waits unregistered
 // until then; see freed.
 //
+// # How a connection ends
+//
+// A peer that closes, also only its sending half, is gone: what is still queued for it is
+// dropped, and Closed follows. An answer to its last bytes has to be written inside Data.
+// We end it with Finish, which loses nothing, or with Abort.
+//
 // # What is bounded
 //
 // One read takes at most ReadBuffer bytes, one report at most three reads. One
