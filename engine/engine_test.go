@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weir/engine/clientproto"
+	"weir/engine/stats"
 	"weir/security/certs"
 	"weir/security/grant"
 	"weir/security/origin"
@@ -34,12 +35,22 @@ var testSecret = []byte("0123456789abcdef0123456789abcdef")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// testLog shows the server's log beside the test that it belongs to.
+type testLog struct{ t testing.TB }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Logf("server: %s", b)
+	return len(b), nil
+}
+
 // testServer is a whole Server on ports of the system's choice.
 type testServer struct {
 	*Server
 	t     testing.TB
 	roots *x509.CertPool
 	stop  func() error // drains; the first call returns what Run returned
+
+	mayPanic bool // panics are the test's subject
 }
 
 // start runs a server whose configuration change may adjust.
@@ -65,6 +76,7 @@ func start(t testing.TB, change func(*Config)) *testServer {
 		Listen: "127.0.0.1:0", APIListen: "127.0.0.1:0", HealthListen: "127.0.0.1:0",
 		TLS: &tls.Config{Certificates: []tls.Certificate{pair}}, Tokens: tokens, Origins: origins,
 		APIKey: testAPIKey, Limits: DefaultLimits(), Pollers: 2, Version: "test",
+		Log:        slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Namespaces: []Namespace{{Name: "feeds"}, {Name: "open", AllowSubscribeForClient: true, AllowPublishForClient: true}},
 	}
 	cfg.Limits.DrainPeriod = 10 * time.Millisecond
@@ -93,6 +105,9 @@ func start(t testing.TB, change func(*Config)) *testServer {
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {
 			t.Errorf("Run: %v", err)
+		}
+		if n := server.stats.Total(stats.Panics); n != 0 && !s.mayPanic {
+			t.Errorf("%d panics were contained", n)
 		}
 	})
 	return s
@@ -329,5 +344,3 @@ func (s *testServer) onLoops(f func(*shard)) {
 		s.t.Fatalf("the loops do not answer: %s", e.Message)
 	}
 }
-
-var _ net.Conn = (*tls.Conn)(nil)

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"weir/engine/ws"
 )
 
@@ -49,6 +47,7 @@ func TestRequestsThatGetNo101(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer, err := io.ReadAll(conn)
+		_ = conn.Close()
 		if err != nil {
 			t.Errorf("%s: %v after %.60q", c.name, err, answer)
 			continue
@@ -162,6 +161,7 @@ func TestMalformedFrames(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer, err := io.ReadAll(conn)
+		_ = conn.Close()
 		if err != nil || len(answer) < 4 || answer[0] != 0x88 {
 			t.Errorf("%s: %x, %v; want a close frame and an orderly end", c.name, answer, err)
 			continue
@@ -183,6 +183,7 @@ func TestClosingHandshake(t *testing.T) {
 		if answer, err := io.ReadAll(conn); err != nil || string(answer) != c.want {
 			t.Errorf("close %x: answered %x, %v; want %x", c.send, answer, err, c.want)
 		}
+		_ = conn.Close()
 	}
 }
 
@@ -400,5 +401,3 @@ func TestSlowConsumer(t *testing.T) {
 		t.Fatalf("the slow reader's last bytes are %x, want close 3008", answer[max(0, n-20):])
 	}
 }
-
-var _ = websocket.MessageText
