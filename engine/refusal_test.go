@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -314,8 +315,10 @@ func TestPings(t *testing.T) {
 	})
 	jwt := sign(t, "a", "feeds:*")
 	answering := s.connected(t, jwt)
+	ctx, cancel := context.WithTimeout(t.Context(), testWait)
+	defer cancel()
 	for range 4 {
-		if _, message, err := answering.ws.Read(t.Context()); err != nil || string(message) != "{}" {
+		if _, message, err := answering.ws.Read(ctx); err != nil || string(message) != "{}" {
 			t.Fatalf("%q, %v where a ping was due", message, err)
 		}
 		answering.send("{}")
