@@ -100,9 +100,9 @@ func TestMistakesNameTheOptionAndTheMend(t *testing.T) {
 
 func TestEmptyFileAndForeignVariablesAreNoMistake(t *testing.T) {
 	file := writeFile(t, "weir.yaml", "# nothing yet\n")
-	env := []string{"WEIR_SERVICE_HOST=10.0.0.1", "WEIR_PORT_8443_TCP=tcp://10.0.0.1:8443", "WEIR_API_KEY=", "WEIRD=1"}
-	if got := parsed(t, env, "check", "--config", file).Check; got.Listen != ":8443" || got.APIKey != "" {
-		t.Errorf("got %q, %q", got.Listen, got.APIKey)
+	env := []string{"WEIR_SERVICE_HOST=10.0.0.1", "WEIR_PORT_8443_TCP=tcp://10.0.0.1:8443", "WEIR_IP_CONNECTIONS=", "WEIRD=1"}
+	if got := parsed(t, env, "check", "--config", file).Check; got.Listen != ":8443" || got.IPConnections != 1000 {
+		t.Errorf("got %q, %d", got.Listen, got.IPConnections)
 	}
 }
 

@@ -69,6 +69,19 @@ func TestPubFailures(t *testing.T) {
 	}
 }
 
+// A redirect would carry the key to wherever it points.
+func TestPubFollowsNoRedirect(t *testing.T) {
+	elsewhere, sent, _ := apiServer(t, 200, `{"result":{}}`)
+	server := httptest.NewServer(http.RedirectHandler(elsewhere, http.StatusTemporaryRedirect))
+	defer server.Close()
+	if status, _, stderr := weir("pub", "c", "1", "--api", server.URL, "--api-key=k"); status != statusFailed {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+	if sent.Method != "" {
+		t.Error("the request went on to where the redirect points")
+	}
+}
+
 func TestPubMistakes(t *testing.T) {
 	for _, c := range []struct{ args, words []string }{
 		{[]string{"pub", "c", "1"}, []string{"--api-key", "WEIR_API_KEY"}},

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -94,6 +96,18 @@ func TestServeDrainsOnSIGTERM(t *testing.T) {
 		if !strings.Contains(i.stderr.String(), word) {
 			t.Errorf("the log does not say %s", word)
 		}
+	}
+}
+
+func TestSecondSignalEndsTheDrain(t *testing.T) {
+	i := &invocation{signals: make(chan os.Signal, 2)}
+	i.signals <- syscall.SIGTERM
+	i.signals <- os.Interrupt
+	drained := false
+	s := &setup{config: engine.Config{Log: slog.New(slog.DiscardHandler)}}
+	err := superviseSignals(i.process(), s, make(chan error), func() { drained = true })
+	if !errors.Is(err, errImpatient) || !drained {
+		t.Errorf("got %v, drained %v", err, drained)
 	}
 }
 

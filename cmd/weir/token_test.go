@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,10 @@ func TestTokenIsWhatTheServerAccepts(t *testing.T) {
 		status, stdout, stderr := weir(append(args, "--sub=alice", "--channels=feeds:*,bench*,room", "--allow=sub,hst", "--ttl=1h")...)
 		if status != 0 || stderr != "" || strings.Count(stdout, "\n") != 1 {
 			t.Fatalf("status %d, stdout %q, stderr %q", status, stdout, stderr)
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(stdout, ".")[1])
+		if want := `"caps":[{"channels":["feeds:*","bench*","room"],"match":"wildcard","allow":["sub","hst"]}]`; err != nil || !strings.Contains(string(payload), want) {
+			t.Errorf("claims %s do not hold %s (%v)", payload, want, err)
 		}
 		verifier, err := token.New(token.Config{HMACSecrets: [][]byte{[]byte(testSecret)}})
 		if err != nil {
