@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"image"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	realclients   = "../../engine/realclient"
+	browserTime   = 3 * time.Minute // for what must happen, on a busy machine
+	maxScreenshot = 300 << 10
+)
+
+// sight is what a visitor with Chromium saw: the output of demo.mjs.
+type sight struct {
+	Status          int
+	Policy          string
+	Before, After   glance
+	Complaints      []string // of the console, the page, the network
+	Violations      []string // of the Content-Security-Policy
+	Requests        []string
+	Frames          struct{ Received, Sent int }
+	Foreign, Own    struct{ Event string }
+	Refusals        []string // what the console said to the foreign page
+	LightBackground string
+	DarkBackground  string
+}
+
+// glance is the page at one moment.
+type glance struct {
+	State, Price, Rate, Latency string
+	Received                    int
+	Symbols                     []string
+	Painted                     float64 // share of the chart's pixels
+	Colours, Sum                int     // of these pixels
+}
+
+// TestDemoPageInChromium: what `weir serve --dev` shows moves, and asks nothing
+// of anybody else; a page of another origin gets a 403 from the same browser.
+// With WEIR_UPDATE_SCREENSHOT=1 it makes docs/demo.png anew.
+func TestDemoPageInChromium(t *testing.T) {
+	chromium := lookUp(t, "chromium", "chromium-browser", "google-chrome")
+	node := lookUp(t, "node")
+	if _, err := os.Stat(filepath.Join(realclients, "node_modules", "playwright-core", "package.json")); err != nil {
+		lacking(t, "playwright-core (npm ci --prefix engine/realclient)")
+	}
+	dev := &invocation{
+		args: []string{"serve", "--dev", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"},
+		env:  []string{"XDG_CACHE_HOME=" + t.TempDir()}, signals: make(chan os.Signal, 1),
+	}
+	status := make(chan int, 1)
+	go func() { status <- run(dev.process()) }()
+	defer func() {
+		dev.signals <- os.Interrupt
+		if got := <-status; got != 0 {
+			t.Errorf("status %d: %s", got, dev.stderr.String())
+		}
+	}()
+	text := dev.stdout.await(t, "curl ", "\n\n")
+
+	origin := "https://localhost:" + port(t, text)
+	screenshot, received := filepath.Join(t.TempDir(), "demo.png"), 30
+	if os.Getenv("WEIR_UPDATE_SCREENSHOT") == "1" {
+		screenshot, received = filepath.Join("..", "..", "docs", "demo.png"), 200
+	}
+	seen := visit(t, node, map[string]any{
+		"chromium": chromium, "url": origin + "/", "pin": certificatePin(t, printed(t, text, "certificate")), "received": received,
+		"screenshot": absolute(t, screenshot), "foreign": strings.Replace(origin, "https", "wss", 1) + "/connection/websocket",
+	})
+
+	seen.check(t, origin)
+	checkScreenshot(t, screenshot)
+}
+
+// check holds what was seen to what the page promises.
+func (s *sight) check(t *testing.T, origin string) {
+	t.Helper()
+	if s.Status != 200 || !strings.Contains(s.Policy, "default-src 'none'") {
+		t.Errorf("status %d with the policy %q", s.Status, s.Policy)
+	}
+	if len(s.Complaints) > 0 || len(s.Violations) > 0 {
+		t.Errorf("the browser complains: %q, %q", s.Complaints, s.Violations)
+	}
+	for _, r := range s.Requests {
+		if !strings.HasPrefix(r, origin+"/") && !strings.HasPrefix(r, strings.Replace(origin, "https", "wss", 1)+"/") && !strings.HasPrefix(r, "data:") {
+			t.Errorf("the page asks %s", r)
+		}
+	}
+	b, a := &s.Before, &s.After
+	if b.State != "Connected" || a.State != "Connected" || a.Received < b.Received+15 || s.Frames.Received < a.Received || s.Frames.Sent == 0 {
+		t.Errorf("from %+v to %+v with %+v frames", b, a, s.Frames)
+	}
+	if slices.Equal(a.Symbols, b.Symbols) || len(a.Symbols) < 4 || a.Price == "" || a.Rate == "–" || a.Latency == "–" {
+		t.Errorf("the numbers stand still: from %+v to %+v", b, a)
+	}
+	if b.Painted < 0.01 || a.Painted < 0.01 || a.Colours < 3 || a.Sum == b.Sum {
+		t.Errorf("the chart does not draw: from %+v to %+v", b, a)
+	}
+	if s.LightBackground == s.DarkBackground {
+		t.Errorf("light and dark are both %s", s.LightBackground)
+	}
+	if s.Foreign.Event != "close" || !slices.ContainsFunc(s.Refusals, func(r string) bool { return strings.Contains(r, "403") }) {
+		t.Errorf("a page of another origin: %+v, %q; want it refused with 403", s.Foreign, s.Refusals)
+	}
+	if s.Own.Event != "open" {
+		t.Errorf("our own page: %+v, want it let in", s.Own)
+	}
+}
+
+// checkScreenshot wants a picture that shows something.
+func checkScreenshot(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) > maxScreenshot {
+		t.Errorf("%s has %d bytes, at most %d", file, len(b), maxScreenshot)
+	}
+	picture, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := picture.Bounds().Size(); size != image.Pt(1280, 800) {
+		t.Errorf("the picture is %v", size)
+	}
+}
+
+// visit runs demo.mjs, with Chromium, in a process group that is gone when it returns.
+func visit(t *testing.T, node string, order map[string]any) *sight {
+	t.Helper()
+	line, err := json.Marshal(order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), browserTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, node, filepath.Join(realclients, "testdata", "demo.mjs"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // Chromium writes there
+	cmd.Stdin = bytes.NewReader(append(line, '\n'))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("demo.mjs: %v: %s", err, stderr.String())
+	}
+	seen := new(sight)
+	if err := json.Unmarshal(stdout.Bytes(), seen); err != nil {
+		t.Fatalf("demo.mjs: %v in %s", err, stdout.String())
+	}
+	return seen
+}
+
+// certificatePin is the hash of a certificate's key, as Chromium wants it.
+func certificatePin(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		t.Fatalf("%s is not PEM", file)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimPrefix(pinOf(cert), "sha256/")
+}
+
+func absolute(t *testing.T, file string) string {
+	t.Helper()
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
+
+// lookUp returns the first of these programs that is installed.
+func lookUp(t *testing.T, names ...string) string {
+	t.Helper()
+	for _, name := range names {
+		if program, err := exec.LookPath(name); err == nil {
+			return program
+		}
+	}
+	lacking(t, names[0])
+	return ""
+}
+
+// lacking skips the test for want of a tool; with CI=true it fails it.
+func lacking(t *testing.T, tool string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("no %s: the demo page is not tested in a browser", tool)
+	}
+	t.Skipf("skipped for want of %s: the demo page in a browser", tool)
+}
