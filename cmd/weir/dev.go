@@ -47,6 +47,9 @@ func prepareDev(p *process, o *serverOptions) (*devSetup, error) {
 	if o.HealthListen != "" && !o.HealthListen.loopback() {
 		return nil, mistake("--health-listen: --dev serves on loopback only; write 127.0.0.1 before the port")
 	}
+	if o.APIListen == "" {
+		return nil, mistake("--api-listen: --dev needs the server API; leave it out")
+	}
 	dir, err := devDir(p)
 	if err != nil {
 		return nil, err

@@ -167,6 +167,28 @@ func pasted(t *testing.T, text, name string) []string {
 	return args
 }
 
+// The public listener answers on both loopback addresses, on the same port.
+func TestDevListensOnBothLoopbackAddresses(t *testing.T) {
+	if !hasIPv6Loopback() {
+		t.Skip("skipped: both loopback addresses (no IPv6 here)")
+	}
+	dev := &invocation{
+		args: []string{"serve", "--dev", "--listen=localhost:0", "--api-listen=127.0.0.1:0"},
+		env:  []string{"XDG_CACHE_HOME=" + t.TempDir()}, signals: make(chan os.Signal, 1),
+	}
+	status := make(chan int, 1)
+	go func() { status <- run(dev.process()) }()
+	text := dev.stdout.await(t, "curl ", "\n\n")
+	for _, host := range []string{"127.0.0.1", "[::1]", "localhost"} {
+		args := append(pasted(t, text, "sub"), "--count=1", "--url", "wss://"+host+":"+port(t, text))
+		if code, _, stderr := weir(args...); code != 0 {
+			t.Errorf("%s: status %d: %s", host, code, stderr)
+		}
+	}
+	dev.signals <- os.Interrupt
+	<-status
+}
+
 func TestDevServesAFeedToThePrintedCommands(t *testing.T) {
 	cache := t.TempDir()
 	env := []string{"XDG_CACHE_HOME=" + cache}
@@ -251,6 +273,7 @@ func TestDevStaysOnLoopback(t *testing.T) {
 	}
 	wantRefusal(t, env, []string{"check", "--dev", "--health-listen=:1"}, "--health-listen", "loopback only")
 	wantRefusal(t, env, []string{"check", "--dev", "--api-listen=:1"}, "--api-listen", "loopback")
+	wantRefusal(t, env, []string{"check", "--dev", "--api-listen=off"}, "--api-listen", "leave it out")
 	wantRefusal(t, nil, []string{"check", "--dev"}, "--dev", "HOME")
 
 	for listen, want := range map[address]string{
