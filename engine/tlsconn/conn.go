@@ -107,11 +107,12 @@ func (c *Conn) Open(s *Shared, in, out []byte) Opened {
 	return o
 }
 
-// refuse ends the connection with v's alert.
+// refuse ends the connection with v's alert. Nothing is opened or sealed after it, so no cipher is kept either.
 func (c *Conn) refuse(s *Shared, out []byte, v *record.Violation) Opened {
 	if v != ErrPeerAlert {
 		out = c.AppendAlert(s, out, v.Alert)
 	}
+	s.drop(c)
 	return Opened{Out: out, Violation: v}
 }
 

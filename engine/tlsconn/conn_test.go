@@ -385,6 +385,27 @@ func TestWipe(t *testing.T) {
 	}
 }
 
+// TestViolationKeepsNoCipher: a connection that is over holds no place among those with a cipher, whatever becomes of its
+// memory then.
+func TestViolationKeepsNoCipher(t *testing.T) {
+	server, client := pair(t, tls.TLS_AES_128_GCM_SHA256, 0)
+	for range 3 {
+		client.take(t, server.seal([]byte("x")))
+		server.take(t, client.seal([]byte("x")))
+	}
+	if server.s.Held() == 0 {
+		t.Fatal("nothing kept: the test shows nothing")
+	}
+	if o := server.Open(server.s, []byte{20, 3, 3, 0, 1, 1}, nil); o.Violation == nil {
+		t.Fatal("accepted")
+	}
+	if server.s.Held() != 0 {
+		t.Errorf("%d bytes still kept", server.s.Held())
+	}
+	server.Conn = Conn{}
+	server.s.Tick(time.Unix(1e9, 0))
+}
+
 // FuzzOpen: bytes of a stranger, and of a peer with the keys, never panic, and an outcome is one of the three.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte{23, 3, 3, 0, 20}, true)
