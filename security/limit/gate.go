@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// defaultEntries is the size of a Gate's tables where the configuration has none: 2.3 MiB.
+// defaultEntries is the size of a Gate's table of rates where the configuration has none: 1.5 MiB.
 const defaultEntries = 1 << 16
 
 // GateConfig says what one address, or one IPv6 prefix, may do. Zero is no limit.
@@ -18,8 +18,8 @@ type GateConfig struct {
 	ConnectRate Rate           // --ip-connect-rate, --ip-connect-burst
 	Connections int            // --ip-connections: open at once
 	Exempt      []netip.Prefix // --limit-exempt: passed over by both
-	Entries     int            // addresses and prefixes to remember; 0 is 65,536; kept by Replace
-	Seed        uint64         // of the tables' hash; 0 draws one; kept by Replace
+	Entries     int            // addresses and prefixes whose rate is remembered; 0 is 65,536; kept by Replace
+	Seed        uint64         // of the hash; 0 draws one; kept by Replace
 }
 
 // Gate admits connections before anything is spent on them. Any goroutine.
@@ -48,7 +48,7 @@ type GateCounters struct {
 	Unmatched uint64 // releases of what was never admitted: a fault of the caller
 }
 
-// NewGate makes a Gate; its memory is fixed from here on.
+// NewGate makes a Gate. Its memory is fixed from here on but for the counts, which grow with what is open.
 func NewGate(cfg GateConfig) *Gate {
 	entries, seed := cfg.Entries, cfg.Seed
 	if entries <= 0 {
@@ -59,7 +59,7 @@ func NewGate(cfg GateConfig) *Gate {
 		_, _ = rand.Read(b[:]) // never fails
 		seed = binary.LittleEndian.Uint64(b[:])
 	}
-	g := &Gate{rates: NewTable(entries, seed), counts: newCounts(entries, seed)}
+	g := &Gate{rates: NewTable(entries, seed), counts: newCounts(seed)}
 	g.Replace(cfg)
 	return g
 }
@@ -86,7 +86,7 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 
 // Admit decides on a new connection and, if it is admitted, counts it until Release; an exempt one is
 // counted too, so that limits may be replaced while it is open. A connection that is refused for being
-// one too many has taken its token all the same. No allocation.
+// one too many has taken its token all the same. No allocation, but for the counts to grow.
 func (g *Gate) Admit(peer netip.Addr, now time.Time) bool {
 	k, p := IP(peer), g.policy.Load()
 	limit := p.max
@@ -133,9 +133,6 @@ func (p *policy) passes(peer netip.Addr) bool {
 	peer = peer.Unmap().WithZone("")
 	return slices.ContainsFunc(p.exempt, func(prefix netip.Prefix) bool { return prefix.Contains(peer) })
 }
-
-// Bytes is the memory of the Gate's tables.
-func (g *Gate) Bytes() int { return g.rates.Bytes() + g.counts.bytes() }
 
 // Counters reads the counters, each by itself.
 func (g *Gate) Counters() GateCounters {

@@ -1,5 +1,5 @@
 // Package limit decides how often a peer may do something, in memory that does not grow with the
-// number of peers.
+// number of peers, and how many connections one may have open.
 //
 // Every limit is a token bucket, kept as the one number of the generic cell rate algorithm: the time
 // at which the bucket will be full again ("full at"). Taking n tokens moves it n intervals on; it may
@@ -10,7 +10,7 @@
 //	Bucket  one owner (a connection on its loop), 8 bytes
 //	Shared  any goroutine (the whole node)
 //	Table   any goroutine, one bucket a peer in fixed memory (addresses, users)
-//	Gate    admission of connections: a Table for the rate and counts of what is open
+//	Gate    admission of connections: a Table for the rate, and an exact count of what each has open
 //
 // Time is an argument in nanoseconds of any clock that all callers share, best one that only runs
 // forward. A clock that steps back by more than a minute costs one burst of waiting, see [slack]; by
