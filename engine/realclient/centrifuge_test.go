@@ -149,7 +149,7 @@ func TestSDKCompressed(t *testing.T) {
 func TestSDKPongs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(c *engine.Config) {
-		c.Limits.PingInterval, c.Limits.PongTimeout = time.Second, time.Second
+		c.Limits.PingInterval, c.Limits.PongTimeout = time.Second, 3*time.Second
 	})
 	speaking := s.connected(t, order{}, "feeds:a")
 	mute := s.connected(t, order{"token": sign(t, "mute", time.Hour), "mute": true})
@@ -168,7 +168,7 @@ func TestSDKPongs(t *testing.T) {
 func TestSDKPingsBelowASecond(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(c *engine.Config) {
-		c.Limits.PingInterval, c.Limits.PongTimeout = 200*time.Millisecond, time.Second
+		c.Limits.PingInterval, c.Limits.PongTimeout = 200*time.Millisecond, 5*time.Second
 	})
 	n := s.connected(t, order{})
 	for range 4 {
@@ -203,19 +203,33 @@ func TestSDKInvalidToken(t *testing.T) {
 	}
 }
 
-// TestSDKRefresh: before a token runs out the SDK brings another, and the
+// shortLived is an SDK that has connected with a token of at most two seconds.
+func (s *server) shortLived(t testing.TB) *script {
+	t.Helper()
+	n := s.sdk(t, order{"askForToken": true})
+	n.do(order{"do": "connect"})
+	n.next("token wanted", "connecting")
+	n.do(order{"do": "give token", "token": sign(t, "alice", 2*time.Second)})
+	n.next("connected", chatter...)
+	return n
+}
+
+// TestSDKRefresh: when a token runs out the SDK brings another, and the
 // connection and its subscriptions go on past the first one's end.
 func TestSDKRefresh(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(c *engine.Config) { c.Limits.ExpiredCloseDelay = 2 * time.Second })
-	n := s.connected(t, order{"token": sign(t, "alice", 2*time.Second), "askForToken": true}, "feeds:a")
-	n.next("token wanted", chatter...)
-	n.do(order{"do": "give token", "token": sign(t, "alice", 5*time.Second)})
-	n.next("sent", "pong")
-	n.next("token wanted", "pong") // when the second has run out: past the first one's close
+	s := serve(t, func(c *engine.Config) {
+		c.Limits.ExpiredCloseDelay, c.Limits.PingInterval = 2*time.Second, time.Second
+	})
+	n := s.shortLived(t)
+	n.do(order{"do": "subscribe", "channel": "feeds:a"})
+	n.next("token wanted", append(chatter, "subscribing", "subscribed")...)
 	n.do(order{"do": "give token", "token": sign(t, "alice", time.Hour)})
 	if sent := n.next("sent", "pong"); !slices.Equal(sent.Lines, []string{"refresh"}) {
 		t.Errorf("the SDK sent %q, want a refresh", sent.Lines)
+	}
+	for range 5 { // a second each: past the close that was due
+		n.next("pong")
 	}
 	s.mustReceive(n, "feeds:a", `"still here"`)
 }
@@ -225,7 +239,7 @@ func TestSDKRefresh(t *testing.T) {
 func TestSDKUnrefreshed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(c *engine.Config) { c.Limits.ExpiredCloseDelay = time.Millisecond })
-	n := s.connected(t, order{"token": sign(t, "alice", 2*time.Second), "askForToken": true})
+	n := s.shortLived(t)
 	if c := n.next("connecting", append(chatter, "token wanted")...); c.Code != 3005 {
 		t.Fatalf("closed with %d %s, want 3005", c.Code, c.Reason)
 	}

@@ -113,6 +113,26 @@ func TestWsPublicationsDeflated(t *testing.T) {
 	}
 }
 
+// TestWsUnsubscribe: nothing of a channel comes behind the reply, which the
+// SDK would not show.
+func TestWsUnsubscribe(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	n, _ := s.opened(t, wsPath, nil)
+	for _, command := range []string{
+		`{"id":1,"connect":{"token":"` + sign(t, "alice", time.Hour) + `"}}`, `{"id":2,"subscribe":{"channel":"feeds:a"}}`,
+		`{"id":3,"subscribe":{"channel":"feeds:b"}}`, `{"id":4,"unsubscribe":{"channel":"feeds:a"}}`,
+	} {
+		n.do(order{"do": "send", "text": command})
+		n.next("message", "sending")
+	}
+	s.publish("feeds:a", `"unseen"`)
+	s.publish("feeds:b", `"seen"`)
+	if m := n.next("message"); m.Text != `{"push":{"channel":"feeds:b","pub":{"data":"seen","offset":1}}}` {
+		t.Errorf("after unsubscribing came %s", m.Text)
+	}
+}
+
 func TestWsLargest(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(c *engine.Config) { c.Limits.PartialBytes = 8 * echoLimit })
