@@ -26,6 +26,7 @@ var (
 	ErrText             = &Violation{1007, "text is not UTF-8", "text"}
 	ErrDeflate          = &Violation{1007, "compressed data is corrupt", "deflate"}
 	ErrTooManyFragments = &Violation{1008, "too many fragments", "fragments"}
+	ErrTooManyBlocks    = &Violation{1008, "compressed in too many blocks", "deflate_blocks"}
 	ErrTooBig           = &Violation{1009, "message too big", "too_big"}
 )
 
@@ -34,7 +35,8 @@ func Violations() []*Violation {
 	return []*Violation{
 		ErrLengthForm, ErrLengthRange, ErrReservedBits, ErrReservedOpcode, ErrUnmasked, ErrMasked,
 		ErrControlLength, ErrControlFragment, ErrContinuation, ErrInterleaved, ErrCloseLength,
-		ErrCloseCode, ErrCloseReason, ErrText, ErrDeflate, ErrTooManyFragments, ErrTooBig,
+		ErrCloseCode, ErrCloseReason, ErrText, ErrDeflate, ErrTooManyFragments,
+		ErrTooManyBlocks, ErrTooBig,
 	}
 }
 

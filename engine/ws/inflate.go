@@ -15,6 +15,12 @@ const (
 	maxCodeBits = 15 // RFC 1951 §3.2.7
 	maxLitCodes = 286
 	maxDistance = 30
+
+	// A dynamic block takes more than a microsecond to set up and 22 bytes to send, even if nothing is in it. A
+	// message may have freeBlocks of them, as many as a sender that flushes with every fragment makes, and one more for
+	// each blockBytes that it has come to: the smallest buffer of zlib (memLevel 1) ends a block after 127 symbols.
+	freeBlocks = 64
+	blockBytes = 96
 )
 
 // deflateTail is what RFC 7692 §7.2.2 appends to every message: the rest of an empty stored block.
@@ -67,8 +73,8 @@ func newInflater() *inflater {
 }
 
 // inflate appends to dst what payload decompresses to, at most limit bytes. The violation is
-// ErrTooBig as soon as there would be one byte more, ErrDeflate for what is not a message of RFC 7692 §7.2.1.
-// dst is returned in either case, for its memory.
+// ErrTooBig as soon as there would be one byte more, ErrTooManyBlocks for one that costs more than it says,
+// ErrDeflate for what is not a message of RFC 7692 §7.2.1. dst is returned in either case, for its memory.
 func (z *inflater) inflate(dst, payload []byte, limit int) ([]byte, *Violation) {
 	if len(payload) == 0 { // some peers send an empty message so, instead of as an empty block
 		return dst, nil
@@ -76,7 +82,7 @@ func (z *inflater) inflate(dst, payload []byte, limit int) ([]byte, *Violation) 
 	z.in, z.tail, z.acc, z.n = payload, false, 0, 0
 	defer func() { z.in = nil }()
 	base := len(dst)
-	for {
+	for dynamic := 0; ; {
 		z.refill()
 		if z.n == 0 {
 			return dst, nil
@@ -93,6 +99,9 @@ func (z *inflater) inflate(dst, payload []byte, limit int) ([]byte, *Violation) 
 		case 1:
 			dst, v = z.block(dst, base, limit, &z.fixedLit, &z.fixedDist)
 		case 2:
+			if dynamic++; dynamic > freeBlocks+(len(dst)-base)/blockBytes {
+				return dst, ErrTooManyBlocks
+			}
 			if !z.readCodes() {
 				return dst, ErrDeflate
 			}

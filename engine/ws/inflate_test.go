@@ -143,7 +143,7 @@ func inflateStdWith(payload, final []byte) ([]byte, bool) {
 func agree(t *testing.T, z *inflater, payload []byte) (ok bool) {
 	t.Helper()
 	got, v := z.inflate(nil, payload, 1<<20-1)
-	if v == ErrTooBig {
+	if v == ErrTooBig || v == ErrTooManyBlocks {
 		if len(got) > 1<<20-1 {
 			t.Fatalf("%d bytes beyond the limit", len(got))
 		}
@@ -231,11 +231,11 @@ func (w *bitWriter) put(value uint64, n int) {
 
 // emptyDynamicBlocks makes the input that costs most per byte: blocks that describe codes just long
 // enough to fill the tables, and then decode to nothing.
-func emptyDynamicBlocks(blocks int) []byte { return dynamicBlocks(blocks, 257, 10) }
+func emptyDynamicBlocks(blocks int) []byte { return dynamicBlocks(blocks, 257, 10, 0) }
 
 // dynamicBlocks makes the same with more literals and distances than needed, either as many as needed or
-// at least 11 more, none of which has a code.
-func dynamicBlocks(blocks, literals, distances int) []byte {
+// at least 11 more, none of which has a code. Each block has text zeros in it, a bit each.
+func dynamicBlocks(blocks, literals, distances, text int) []byte {
 	w := new(bitWriter)
 	size := map[uint8]int{1: 3, 2: 3, 3: 3, 4: 3, 5: 3, 6: 3, 7: 4, 8: 4, 9: 4, 18: 4}
 	code := map[uint8]uint64{1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 7: 12, 8: 13, 9: 14, 18: 15}
@@ -268,6 +268,7 @@ func dynamicBlocks(blocks, literals, distances int) []byte {
 		}
 		length(9)
 		none(distances - 10)
+		w.put(0, text)
 		w.put(0x1FF, 9) // the end of block: the last of its length
 	}
 	w.put(0, 3)
@@ -282,8 +283,29 @@ func TestInflateCountsCodes(t *testing.T) {
 		ok                  bool
 	}{{257, 10, true}, {286, 10, true}, {257, 30, true}, {286, 30, true},
 		{287, 10, false}, {288, 10, false}, {257, 31, false}, {257, 32, false}, {288, 32, false}} {
-		if ok := agree(t, z, dynamicBlocks(2, c.literals, c.distances)); ok != c.ok {
+		if ok := agree(t, z, dynamicBlocks(2, c.literals, c.distances, 0)); ok != c.ok {
 			t.Errorf("%d literals, %d distances: accepted %v", c.literals, c.distances, ok)
+		}
+	}
+}
+
+// Blocks cost by their number, so that is bound to what they say: 64 in any case, one more for each 96 bytes.
+func TestInflateBoundsBlocks(t *testing.T) {
+	z := newInflater()
+	for _, c := range []struct {
+		name         string
+		blocks, text int
+		want         *Violation
+	}{
+		{"a flush with each of 64 fragments", 64, 0, nil},
+		{"one more", 65, 0, ErrTooManyBlocks},
+		{"the smallest buffer of zlib", 516, 127, nil},
+		{"as much as is needed", 600, 96, nil},
+		{"a little less", 6500, 95, ErrTooManyBlocks},
+	} {
+		got, v := z.inflate([]byte("before"), dynamicBlocks(c.blocks, 257, 10, c.text), 1<<20)
+		if v != c.want || v == nil && len(got) != len("before")+c.blocks*c.text {
+			t.Errorf("%s: %d bytes, %s", c.name, len(got), label(v))
 		}
 	}
 }
@@ -291,20 +313,31 @@ func TestInflateCountsCodes(t *testing.T) {
 // A message within the usual limit must not hold the loop up, however it is made.
 func TestWorstInflateInput(t *testing.T) {
 	z := newInflater()
-	payload := emptyDynamicBlocks(65536 * 8 / 171)
-	if len(payload) < 60000 || len(payload) > 65536 {
-		t.Fatalf("%d bytes, not the limit", len(payload))
+	fixed := new(bitWriter)
+	for range 65536 * 8 / 10 {
+		fixed.put(1<<1, 10)
 	}
-	best := time.Hour
-	for range 20 {
-		start := time.Now()
-		if got, v := z.inflate(nil, payload, 65536); v != nil || len(got) != 0 {
-			t.Fatalf("%d bytes, %s", len(got), label(v))
+	fixed.put(0, 3)
+	for _, c := range []struct {
+		name    string
+		payload []byte
+		want    *Violation
+	}{
+		{"empty dynamic blocks", emptyDynamicBlocks(65536 * 8 / 171), ErrTooManyBlocks},
+		{"dynamic blocks with as little as is allowed", dynamicBlocks(700, 257, 10, 93), nil},
+		{"empty fixed blocks", fixed.b, nil},
+	} {
+		best := time.Hour
+		for range 20 {
+			start := time.Now()
+			if got, v := z.inflate(nil, c.payload, 65536); v != c.want {
+				t.Fatalf("%s: %d bytes, %s", c.name, len(got), label(v))
+			}
+			best = min(best, time.Since(start))
 		}
-		best = min(best, time.Since(start))
-	}
-	t.Logf("%d bytes of empty blocks take %v", len(payload), best)
-	if !raceEnabled && best > 25*time.Millisecond {
-		t.Fatalf("%d bytes of empty blocks take %v", len(payload), best)
+		t.Logf("%d bytes of %s take %v", len(c.payload), c.name, best)
+		if !raceEnabled && best > 8*time.Millisecond {
+			t.Errorf("%d bytes of %s take %v", len(c.payload), c.name, best)
+		}
 	}
 }
