@@ -1,0 +1,105 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// clockTick is the unit of times in /proc/PID/stat: USER_HZ, 100 on every
+// Linux that Go runs on.
+const clockTick = time.Second / 100
+
+// maxAnswerBytes is the most that is read of an answer of the internal listener.
+const maxAnswerBytes = 1 << 20
+
+// RSS is the server's resident memory in bytes.
+func (n *Node) RSS() (int64, error) {
+	stat, err := n.proc("statm")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(stat)
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("statm: %q", stat)
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}
+
+// CPU is the processor time that the server has used so far.
+func (n *Node) CPU() (time.Duration, error) {
+	stat, err := n.proc("stat")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // from the third on
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("stat: %q", stat)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * clockTick, errors.Join(err, err2)
+}
+
+func (n *Node) proc(name string) (string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", n.process.Process.Pid, name))
+	return string(b), err
+}
+
+// Metric reads one figure without labels from /metrics.
+func (n *Node) Metric(ctx context.Context, name string) (float64, error) {
+	body, err := n.call(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(body) {
+		if value, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
+			return strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+		}
+	}
+	return 0, fmt.Errorf("/metrics has no %s", name)
+}
+
+// Publish posts one publication, of JSON data, to the server API. It returns
+// once the server has acknowledged it.
+func (n *Node) Publish(ctx context.Context, channel string, data []byte) error {
+	answer, err := n.call(ctx, http.MethodPost, "/api/publish", fmt.Appendf(nil, `{"channel":%q,"data":%s}`, channel, data))
+	if err != nil {
+		return err
+	}
+	var reply struct {
+		Error json.RawMessage `json:"error"`
+	}
+	if err := json.Unmarshal(answer, &reply); err != nil || reply.Error != nil {
+		return fmt.Errorf("publish was answered %s", answer)
+	}
+	return nil
+}
+
+func (n *Node) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+n.API+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("X-API-Key", n.apiKey)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := n.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", path, response.Status, answer)
+	}
+	return answer, err
+}

@@ -1,0 +1,195 @@
+// Package node runs a real `weir serve` as a child process for the benchmarks:
+// it builds the binary unless it is given one, writes the certificate and keys
+// that a server asks for, learns the ports from its log, and reads its figures
+// from /proc and /metrics. It works on Linux only.
+package node
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"weir/bench/internal/client"
+	"weir/security/certs"
+	"weir/security/grant"
+	"weir/security/token"
+)
+
+const (
+	startTimeout = 10 * time.Second
+	stopTimeout  = 10 * time.Second
+	tokenTTL     = 24 * time.Hour
+
+	certificateValid = 60 * 24 * time.Hour // so that the server does not warn
+
+	publishersKept = 64 // idle connections to the internal listener
+)
+
+// Options say what to run.
+type Options struct {
+	Binary string    // "" builds cmd/weir, which needs the working directory inside the repository
+	Flags  []string  // more flags of weir serve
+	Log    io.Writer // what the server logs above INFO
+}
+
+// Node is a running server.
+type Node struct {
+	Addr, API string // host:port of the public and the internal listener
+
+	process *exec.Cmd
+	folder  string // everything that was written for it
+	secret  []byte
+	apiKey  string
+	http    *http.Client
+	exited  chan struct{} // closed when the process is gone; err is set then
+	err     error
+}
+
+// Start runs a server until Stop, or until ctx ends.
+func Start(ctx context.Context, o Options) (*Node, error) {
+	folder, err := os.MkdirTemp("", "weir-bench-")
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		folder: folder, secret: []byte(rand.Text() + rand.Text()), apiKey: rand.Text(), exited: make(chan struct{}),
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: publishersKept}},
+	}
+	if err := n.start(ctx, o); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context, o Options) error {
+	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), certificateValid)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{
+		"cert.pem": certPEM, "key.pem": keyPEM, "api-key": []byte(n.apiKey), "secret": n.secret,
+	} {
+		if err := os.WriteFile(n.file(name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	if o.Binary == "" {
+		o.Binary = n.file("weir")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-o", o.Binary, "weir/cmd/weir").CombinedOutput(); err != nil {
+			return fmt.Errorf("go build weir/cmd/weir: %w\n%s", err, out)
+		}
+	}
+	n.process = exec.CommandContext(ctx, o.Binary, append([]string{
+		"serve", "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0",
+		"--tls-cert", n.file("cert.pem"), "--tls-key", n.file("key.pem"), "--allow-self-signed",
+		"--api-key-file", n.file("api-key"), "--token-hmac-secret-file", n.file("secret"), "--allow-no-origin",
+		"--limit-exempt", "127.0.0.0/8", "--tcp-congestion", "cubic", "--drain-period", "1s",
+	}, o.Flags...)...)
+	n.process.Cancel = func() error { return n.process.Process.Signal(os.Interrupt) }
+	n.process.WaitDelay = stopTimeout
+	log, err := n.process.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := n.process.Start(); err != nil {
+		return err
+	}
+	return n.awaitServing(log, o.Log)
+}
+
+func (n *Node) file(name string) string { return filepath.Join(n.folder, name) }
+
+// awaitServing reads the log until the server says where it listens, and
+// passes the rest on.
+func (n *Node) awaitServing(log io.Reader, rest io.Writer) error {
+	serving := make(chan error, 1)
+	go func() {
+		defer close(n.exited)
+		lines := bufio.NewReader(log)
+		serving <- n.readAddresses(lines)
+		passOn(lines, rest)
+		n.err = n.process.Wait()
+	}()
+	timeout := time.NewTimer(startTimeout)
+	defer timeout.Stop()
+	var err error
+	select {
+	case err = <-serving:
+	case <-timeout.C:
+		err = errors.New("the server did not say where it listens")
+	}
+	if err != nil {
+		err = errors.Join(err, n.process.Process.Kill())
+		<-n.exited
+	}
+	return err
+}
+
+func (n *Node) readAddresses(log *bufio.Reader) error {
+	said := ""
+	for {
+		line, err := log.ReadString('\n')
+		said += line
+		if err != nil {
+			return fmt.Errorf("the server ended before it served: %s", said)
+		}
+		var entry struct{ Msg, Listen, API string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "serving" {
+			n.Addr, n.API = entry.Listen, entry.API
+			return nil
+		}
+	}
+}
+
+// passOn copies the log until its end, without the lines of normal running.
+func passOn(log *bufio.Reader, to io.Writer) {
+	for {
+		line, err := log.ReadString('\n')
+		if !strings.Contains(line, `"level":"INFO"`) {
+			_, _ = io.WriteString(to, line)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Target is what a client needs to subscribe to channels, whose common prefix
+// its token is for.
+func (n *Node) Target(prefix string, channels []string) (client.Target, error) {
+	now := time.Now()
+	signed, err := token.Sign(n.secret, token.SignClaims{
+		Subject: "bench", ID: "bench", IssuedAt: now.Unix(), ExpiresAt: now.Add(tokenTTL).Unix(),
+		Caps: []grant.Capability{{Channels: []string{prefix + "*"}, Match: "wildcard", Allow: []string{"sub"}}},
+	})
+	return client.Target{Addr: n.Addr, Authority: n.file("cert.pem"), Token: signed, Channels: channels}, err
+}
+
+// Exited is closed when the server is gone.
+func (n *Node) Exited() <-chan struct{} { return n.exited }
+
+// Stop ends the server and removes its files. Before that every connection
+// should be closed: the drain would wait for them.
+func (n *Node) Stop() error {
+	err := n.process.Process.Signal(os.Interrupt)
+	timeout := time.NewTimer(stopTimeout)
+	defer timeout.Stop()
+	select {
+	case <-n.exited:
+		err = n.err
+	case <-timeout.C:
+		err = errors.Join(err, errors.New("the server did not stop"), n.process.Process.Kill())
+		<-n.exited
+	}
+	return errors.Join(err, os.RemoveAll(n.folder))
+}
