@@ -141,7 +141,7 @@ func TestAttackHeaders(t *testing.T) {
 		// names are exact
 		{`{"Alg":"HS256"}`, errHeader}, {`{"ALG":"HS256"}`, errHeader}, {`{"alg ":"HS256"}`, errHeader},
 		// kid is a map key, not a path, a query or a number
-		{`{"alg":"HS256","kid":1}`, errHeader}, {`{"alg":"HS256","kid":null}`, errHeader}, {`{"alg":"HS256","kid":["a"]}`, errHeader},
+		{`{"alg":"HS256","kid":"\ud800"}`, errHeader}, {`{"alg":"HS256","kid":1}`, errHeader}, {`{"alg":"HS256","kid":null}`, errHeader}, {`{"alg":"HS256","kid":["a"]}`, errHeader},
 		{`{"alg":"HS256","kid":"` + strings.Repeat("k", maxKeyIDBytes+1) + `"}`, errHeader},
 		// not JSON, or not only
 		{`{"alg":"HS256"}{}`, errHeader}, {`{"alg":"HS256"} x`, errHeader}, {`{"alg":"HS256",}`, errHeader}, {`{"alg":"HS256"`, errHeader},

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"unicode/utf8"
+
+	"weir/security/schema"
 )
 
 // maxDepth bounds nesting in a header or payload.
@@ -13,60 +14,11 @@ const maxDepth = 16
 // maxDate is the last second of the year 9999: no date claim goes beyond it.
 const maxDate = 253402300799
 
-// wellFormed reports whether b is one JSON object in UTF-8, no deeper than maxDepth, in which no
-// object, at any depth, has two members of the same name: parsers differ in which one they keep.
+// wellFormed reports whether b is one JSON object, no deeper than maxDepth, that means the same to every reader: in
+// which, among others, no object at any depth has two members of the same name.
 func wellFormed(b []byte) bool {
-	if !utf8.Valid(b) || !json.Valid(b) || bytes.TrimLeft(b, " \t\r\n")[0] != '{' {
-		return false
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	return distinct(d, 0)
-}
-
-// distinct walks one value.
-func distinct(d *json.Decoder, depth int) bool {
-	t, err := d.Token()
-	if err != nil {
-		return false
-	}
-	open, ok := t.(json.Delim)
-	if !ok {
-		return true
-	}
-	if depth == maxDepth {
-		return false
-	}
-	var seen map[string]struct{}
-	for d.More() {
-		if open == '{' {
-			if seen, ok = another(d, seen); !ok {
-				return false
-			}
-		}
-		if !distinct(d, depth+1) {
-			return false
-		}
-	}
-	_, err = d.Token()
-	return err == nil
-}
-
-// another reads a member's name and adds it to seen.
-func another(d *json.Decoder, seen map[string]struct{}) (map[string]struct{}, bool) {
-	t, err := d.Token()
-	name, ok := t.(string)
-	if err != nil || !ok {
-		return seen, false
-	}
-	if _, twice := seen[name]; twice {
-		return seen, false
-	}
-	if seen == nil {
-		seen = make(map[string]struct{})
-	}
-	seen[name] = struct{}{}
-	return seen, true
+	var v schema.Validator
+	return v.Check(b, schema.Limits{Depth: maxDepth}) == nil && bytes.TrimLeft(b, " \t\r\n")[0] == '{'
 }
 
 // members calls each with the members of an object that is part of wellFormed text, in order and

@@ -2,11 +2,14 @@ package token
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -85,12 +88,13 @@ func parseJSON(content []byte) ([]Key, error) {
 	if err := json.Unmarshal(content, &set); err != nil {
 		return nil, fmt.Errorf("the file is not JSON: %w", err)
 	}
-	if set.Keys == nil {
+	inSet := set.Keys != nil
+	if !inSet {
 		set.Keys = []json.RawMessage{content}
 	}
 	var keys []Key
 	for i, raw := range set.Keys {
-		k, use, err := parseJWK(raw)
+		k, use, err := parseJWK(raw, inSet)
 		if err != nil {
 			return nil, fmt.Errorf("key %d of the set: %w", i, err)
 		}
@@ -104,8 +108,9 @@ func parseJSON(content []byte) ([]Key, error) {
 	return keys, nil
 }
 
-// parseJWK reads one key; use is false for one that is well formed and not for us (RFC 7517 §5).
-func parseJWK(raw []byte) (k Key, use bool, err error) {
+// parseJWK reads one key; use is false for one that is well formed and not for us, such as issuers have in their sets
+// (RFC 7517 §5).
+func parseJWK(raw []byte, inSet bool) (k Key, use bool, err error) {
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(raw); errors.Is(err, jose.ErrUnsupportedKeyType) {
 		return k, false, nil
@@ -127,5 +132,14 @@ func parseJWK(raw []byte) (k Key, use bool, err error) {
 	if k.Algorithm == "" {
 		k.Algorithm = algorithmOf(k.Public)
 	}
+	if inSet && k.foreign() {
+		return k, false, nil
+	}
 	return k, true, k.check()
+}
+
+// foreign tells that a public key is for an algorithm that Weir does not use, whoever it is for.
+func (k *Key) foreign() bool {
+	pub, isECDSA := k.Public.(*ecdsa.PublicKey)
+	return isECDSA && pub.Curve != elliptic.P256() || !slices.Contains([]string{"RS256", "PS256", "ES256", "EdDSA", "HS256", "HS384", "HS512"}, k.Algorithm)
 }

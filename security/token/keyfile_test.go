@@ -59,6 +59,7 @@ func TestParseKeys(t *testing.T) {
 		{"JWK for PS256", jwk(t, k.rsa.Public(), "r", "PS256", "sig"), "r:PS256", ""},
 		{"secret JWK", `{"kty":"oct","kid":"s","alg":"HS512","k":"` + oct + `"}`, "s:HS512", ""},
 		{"set", `{"keys":[` + jwk(t, k.ec.Public(), "e", "ES256", "sig") + `,` + jwk(t, k.rsa.Public(), "r", "RSA-OAEP", "enc") + `,{"kty":"future","kid":"f"},` + jwk(t, k.ed.Public(), "d", "", "") + `]}`, "e:ES256 d:EdDSA", ""},
+		{"set with keys for others", `{"keys":[` + jwk(t, p384.Public(), "p", "", "sig") + `,` + jwk(t, p384.Public(), "q", "ES384", "") + `,` + jwk(t, k.rsa.Public(), "r", "RS512", "sig") + `,` + jwk(t, k.rsa.Public(), "o", "RSA-OAEP", "") + `,` + jwk(t, k.ec.Public(), "e", "ES256", "sig") + `]}`, "e:ES256", ""},
 		{"empty", "", "", "neither a PEM public key nor a JSON Web Key"},
 		{"text", "hello", "", "neither a PEM public key nor"},
 		{"empty set", `{"keys":[]}`, "", "no key for signatures"},

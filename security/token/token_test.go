@@ -105,6 +105,9 @@ func TestClaimsRefused(t *testing.T) {
 		{`{"sub":"a","\u0073ub":"admin","exp":1800000060` + rest, errClaims}, {`{"sub":"a","exp":1800000060,"x":[{"y":1,"y":1}]` + rest, errClaims},
 		{`{"sub":"a","exp":1800000060,"caps":[{"channels":["a"],"channels":["*"],"allow":["sub"]}]` + rest, errClaims},
 		{`{"sub":"a","exp":1800000060,"subs":{"c":{},"c":{"data":1}}` + rest, errClaims},
+		// half of a surrogate pair: encoding/json would read two such subjects as one
+		{`{"sub":"a\ud800","exp":1800000060` + rest, errClaims}, {`{"sub":"a\udfff","exp":1800000060` + rest, errClaims},
+		{`{"sub":"a","exp":1800000060,"info":{"name":"\ud800\u0041"}` + rest, errClaims},
 		// not an object
 		{`"sub"`, errClaims}, {`[]`, errClaims}, {`null`, errClaims}, {`1`, errClaims}, {`{"sub":"a","exp":1800000060`, errClaims}, {" ", errClaims},
 		{`{"sub":"a","exp":1800000060` + rest + `{}`, errClaims}, {"{\"sub\":\"\xff\",\"exp\":1800000060" + rest, errClaims}, {"{\"sub\":\"a\nb\",\"exp\":1800000060" + rest, errClaims},
