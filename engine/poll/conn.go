@@ -38,6 +38,7 @@ type Conn struct {
 	Slot uint32
 
 	flags uint8
+	vain  uint8 // reports in a row that brought no input
 }
 
 type noCopy struct{}

@@ -24,6 +24,12 @@ const (
 	defaultMaxUnsent  = 256 << 10
 	// readsPerReport bounds what one connection may read before the others have their turn.
 	readsPerReport = 3
+	// discardBytes bounds what is read and dropped in one report after Finish: about what a receive
+	// buffer holds.
+	discardBytes = 4 << 20
+	// maxVain is how many reports in a row may bring no input. One can happen (a checksum that is wrong, an
+	// urgent byte); a condition that lasts would keep a core busy.
+	maxVain = 16
 )
 
 // Handler is what a loop works for. Every method runs on the loop's goroutine,
@@ -137,14 +143,13 @@ func NewLoop(cfg LoopConfig, h Handler) (*Loop, error) {
 
 func (l *Loop) start(cfg LoopConfig) error {
 	g := nbio.NewEngine(nbio.Config{
-		Name:                         cfg.Name,
-		NPoller:                      1,
-		ReadBufferSize:               cfg.ReadBuffer,
-		MaxConnReadTimesPerEventLoop: readsPerReport,
-		EpollMod:                     nbio.EPOLLLT,
-		BodyAllocator:                newBatches(),
+		Name:           cfg.Name,
+		NPoller:        1,
+		ReadBufferSize: cfg.ReadBuffer,
+		EpollMod:       nbio.EPOLLLT,
+		BodyAllocator:  newBatches(),
 	})
-	g.OnData(l.data)
+	g.OnRead(l.read)
 	g.OnClose(l.closed)
 	g.OnWrittenSize(l.written)
 	var err error
@@ -243,22 +248,63 @@ func (l *Loop) Stop() {
 	})
 }
 
-// data is nbio's OnData.
-func (l *Loop) data(nb *nbio.Conn, b []byte) {
+// read is nbio's OnRead: one report that there is input, in place of nbio's own reading, which
+// would go on for ever where the kernel reports what cannot be read.
+func (l *Loop) read(nb *nbio.Conn) {
+	b := l.engine.PollerBuffer(nb)
 	if nb == l.bell.read {
-		l.turn()
+		if n, _ := nb.Read(b); n > 0 {
+			l.turn()
+		}
 		return
 	}
 	c := nb.Session().(*Conn)
-	if c.flags&flagFinish != 0 {
-		if len(b) == cap(b) { // there may be more
-			discard(nb, b)
+	total := 0
+	for reads := 1; ; reads++ {
+		n, err := nb.Read(b)
+		switch {
+		case n > 0:
+			total += n
+			c.vain = 0
+			l.data(c, b[:n])
+		case errors.Is(err, syscall.EAGAIN) && total == 0:
+			c.readInVain()
+		case err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
+			_ = nb.Close() // the peer's FIN or reset; nothing happens when the handler closed it
 		}
+		if n < len(b) || !c.mayRead(reads, total) {
+			return
+		}
+	}
+}
+
+// mayRead reports whether c may read more after so many reads and bytes in one report. One that only
+// waits for the peer's FIN is emptied: nbio closes it after this report when the FIN is already there.
+// Closing over unread input would send a reset, and a reset may take our last bytes from a peer
+// that has not read them yet.
+func (c *Conn) mayRead(reads, total int) bool {
+	if c.flags&flagFinish != 0 {
+		return total < discardBytes
+	}
+	return reads < readsPerReport
+}
+
+// data lends input to the handler.
+func (l *Loop) data(c *Conn, b []byte) {
+	if c.flags&flagFinish != 0 {
 		return
 	}
 	l.current = c
 	defer l.contain(c)
 	l.handler.Data(c, b)
+}
+
+// readInVain notes a report without input. A peer can make one last: with a byte marked urgent in a
+// segment behind a hole, which the kernel reports and does not give out before the hole is filled.
+func (c *Conn) readInVain() {
+	if c.vain++; c.vain > maxVain {
+		_ = c.nb.Close()
+	}
 }
 
 // contain ends a call of the handler. c may be nil.
@@ -280,24 +326,6 @@ func (l *Loop) report(v any) {
 		return
 	}
 	l.onPanic(v, stack)
-}
-
-// discardBytes bounds one discard to about what a receive buffer holds.
-const discardBytes = 4 << 20
-
-// discard empties the receive buffer of a connection that only waits for the
-// peer's FIN. b is the read buffer. Closing over unread input would send a reset, and
-// a reset may take our last bytes from a peer that has not read them yet; nbio
-// stops after three reads when the FIN is already there.
-func discard(nb *nbio.Conn, b []byte) {
-	b = b[:cap(b)]
-	for total := 0; total < discardBytes; {
-		n, err := nb.Read(b)
-		if n <= 0 || err != nil {
-			return
-		}
-		total += n
-	}
 }
 
 // written is nbio's OnWrittenSize. It runs on the loop, inside Write too, under the
