@@ -1,10 +1,12 @@
 package schema
 
 // largest is the shortest decimal of the largest float64, the point behind its
-// first digit and an exponent of largestExponent.
+// first digit and an exponent of largestExponent. Vanishing are the first digits
+// of the largest number that is read as 0, half of the smallest float64.
 const (
 	largest          = "17976931348623157"
 	largestExponent  = 308
+	vanishing        = "247032822920623272088284396434"
 	smallestExponent = -324
 )
 
@@ -27,10 +29,13 @@ func inRange(mantissa []byte, exponent int) bool {
 	if first < point {
 		power--
 	}
-	if power != largestExponent {
-		return smallestExponent <= power && power < largestExponent
+	switch power {
+	case largestExponent:
+		return notAbove(mantissa[first:], largest)
+	case smallestExponent:
+		return !notAbove(mantissa[first:], vanishing)
 	}
-	return notAbove(mantissa[first:], largest)
+	return smallestExponent < power && power < largestExponent
 }
 
 // notAbove compares digits, a point among them passed over, with those of limit;

@@ -100,7 +100,7 @@ func referenceEdge(mantissa, exponent string) string {
 	shifted := strings.TrimLeft(whole+fraction, "0")
 	power := e + len(whole) - 1 - (len(whole+fraction) - len(shifted))
 	shifted = strings.TrimRight(shifted, "0")
-	if power > 308 || power < -324 || power == 308 && shifted > "17976931348623157" {
+	if power > 308 || power < -324 || power == 308 && shifted > "17976931348623157" || power == -324 && shifted <= "247032822920623272088284396434" {
 		return "number"
 	}
 	return ""
