@@ -58,7 +58,6 @@ type Namespace struct {
 	AllowSubscribeForClient   bool
 	AllowPublishForClient     bool
 	AllowPublishForSubscriber bool
-	MaxOutboxBytes            int // cap inside the connection's total; 0 is the total
 }
 
 // Limits are the operator's bounds (PROTOCOL.md §6). 0 means no limit where
@@ -155,9 +154,9 @@ func (cfg *Config) check() error {
 	case l.MessageSize+frameRoomBytes > l.MaxOutboxBytes:
 		return fmt.Errorf("--max-outbox-bytes %d does not hold one message of --message-size-limit %d: raise it to at least %d",
 			l.MaxOutboxBytes, l.MessageSize, l.MessageSize+frameRoomBytes)
-	case l.PartialBytes < 2*(l.MessageSize+tlsRecordBytes):
-		return fmt.Errorf("--partial-bytes %d does not hold two messages of --message-size-limit %d: raise it to at least %d",
-			l.PartialBytes, l.MessageSize, 2*(l.MessageSize+tlsRecordBytes))
+	case l.PartialBytes/cfg.Pollers < 2*(l.MessageSize+tlsRecordBytes):
+		return fmt.Errorf("--partial-bytes %d does not hold two messages of --message-size-limit %d for each of %d --pollers: raise it to at least %d",
+			l.PartialBytes, l.MessageSize, cfg.Pollers, 2*cfg.Pollers*(l.MessageSize+tlsRecordBytes))
 	case l.HandshakeTimeout <= 0 || l.HeadTimeout <= 0 || l.StaleCloseDelay <= 0 || l.PartialTimeout <= 0 || l.WriteTimeout <= 0:
 		return errors.New("--handshake-timeout, --head-timeout, --stale-close-delay, --partial-timeout and --write-timeout must be above 0: " +
 			"without them a silent peer stays for ever")
@@ -165,6 +164,16 @@ func (cfg *Config) check() error {
 		return errors.New("--echo-size-limit and --idle-timeout must be above 0 with --enable-echo")
 	}
 	return nil
+}
+
+// partialPerShard is a shard's part of --partial-bytes. /echo, which is for
+// conformance runs, must be able to hold what it promises to take.
+func (cfg *Config) partialPerShard() int {
+	part := cfg.Limits.PartialBytes / cfg.Pollers
+	if cfg.EnableEcho {
+		part = max(part, 4*cfg.Limits.EchoSize)
+	}
+	return part
 }
 
 // sameAddr compares two addresses to listen on. Port 0 is another port each time.

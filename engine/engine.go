@@ -137,7 +137,7 @@ func newShared(cfg *Config, name string) *shared {
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
 			Node:        name, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
 		},
-		perShard: perShard{partial: l.PartialBytes / cfg.Pollers, outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
+		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
 	}
 	for _, compressed := range []bool{false, true} {
 		sh.wsLimits[kindProtocol][b2i(compressed)] = ws.Limits{Message: l.MessageSize, Fragments: l.MaxFragments, Compression: compressed}

@@ -135,7 +135,7 @@ func TestWsUnsubscribe(t *testing.T) {
 
 func TestWsLargest(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(c *engine.Config) { c.Limits.PartialBytes = 8 * echoLimit })
+	s := serve(t, nil)
 	n, _ := s.opened(t, echoPath, nil)
 	n.do(order{"do": "send", "bytes": echoLimit})
 	n.echoed("the largest message", true)
