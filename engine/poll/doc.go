@@ -40,9 +40,9 @@
 // # What is bounded
 //
 // One read takes at most ReadBuffer bytes, one report at most three reads; a
-// connection whose reports go on bringing no input is closed. One connection has at most MaxUnsent bytes waiting here. Connections are bounded
-// by the listener's MaxConns, and so are all lists kept here, which hold a
-// connection at most once.
+// connection whose reports go on bringing no input is closed. One connection has at
+// most MaxUnsent bytes waiting here. Connections are bounded by the listener's MaxConns,
+// and so are all lists kept here, which hold a connection at most once.
 //
 // # Systems
 //

@@ -14,6 +14,10 @@ const (
 	// maxBuffered bounds what a peer may send ahead of the handshake: a whole record (RFC 5246 §6.2.3) and what a
 	// client pipelines behind its Finished.
 	maxBuffered = 32 << 10
+	// maxFed bounds all that a peer may send from the hello to HandshakeDone: two hellos (HelloRetryRequest), a
+	// certificate chain, what is pipelined. crypto/tls alone would collect messages of 64 KB, and a Certificate that
+	// nobody asked for of 256 KB.
+	maxFed = 3 * MaxHello
 	// maxFragment12 is the longest body of a TLS 1.2 record: crypto/tls refuses a longer one by its header.
 	maxFragment12 = 1<<14 + 2048
 )
@@ -46,6 +50,7 @@ type Handshake struct {
 	mu     sync.Mutex // guards what follows
 	in     []byte     // bytes from the peer; from off on not consumed
 	off    int
+	fed    int      // bytes ever taken by Feed
 	rest   int      // bytes of the record begun that crypto/tls has not yet read
 	parked bool     // the goroutine waits for a whole record
 	cause  *Failure // why it is to end early
@@ -68,10 +73,11 @@ func (h *Handshake) Tag() uint64 { return h.tag }
 // peer sent more than a handshake can need; nothing of b was taken and the connection is to be closed.
 func (h *Handshake) Feed(b []byte) bool {
 	h.mu.Lock()
-	if len(h.in)-h.off+len(b) > maxBuffered {
+	if len(h.in)-h.off+len(b) > maxBuffered || h.fed+len(b) > maxFed {
 		h.mu.Unlock()
 		return false
 	}
+	h.fed += len(b)
 	if h.off > 0 {
 		h.in = h.in[:copy(h.in, h.in[h.off:])]
 		h.off = 0
@@ -128,6 +134,9 @@ func (h *Handshake) read(b []byte) (int, error) {
 			h.rest -= n
 			h.mu.Unlock()
 			return n, nil
+		}
+		if h.off == len(h.in) {
+			h.in, h.off = nil, 0 // who waits keeps no copy of the hello
 		}
 		h.parked = true
 		h.mu.Unlock()

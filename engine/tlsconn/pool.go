@@ -24,7 +24,8 @@ type PoolConfig struct {
 	TLS *tls.Config
 	// Computing bounds handshakes that use a core at once; 0: GOMAXPROCS.
 	Computing int
-	// Waiting bounds all handshakes in the pool: not begun, computing, waiting for the peer. About 20 KB each.
+	// Waiting bounds all handshakes in the pool: not begun, computing, waiting for the peer. About 20 KB each; one
+	// whose peer sends as much as maxFed allows, about 100 KB.
 	Waiting int
 	// WaitingPerPrefix bounds those of one IPv4 address or IPv6 /64; 0: Waiting.
 	WaitingPerPrefix int
@@ -323,6 +324,7 @@ func (p *Pool) Counters() PoolCounters {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.Computing, c.Queued, c.Waiting, c.InFlight = p.slots, p.fresh.Len(), p.begun-p.slots, p.ledger.total
+	c.Computing, c.Queued, c.InFlight = p.slots, p.fresh.Len(), p.ledger.total
+	c.Waiting = max(0, p.begun-p.slots) // one that has just ended passes its slot on a little later
 	return c
 }

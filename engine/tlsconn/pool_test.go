@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"weir/engine/tlsconn/record"
 )
 
 // quiet is a Sink that counts.
@@ -532,6 +534,29 @@ func TestFeedIsBounded(t *testing.T) {
 		if tag == 1 {
 			return
 		}
+	}
+}
+
+// TestFeedIsBoundedInAll: also when crypto/tls takes every record at once, for a message without end.
+func TestFeedIsBoundedInAll(t *testing.T) {
+	pool := newPool(t)
+	q := newQuiet()
+	h := pool.Start(clientHello(t, onlyVersion(tls.VersionTLS12)), addr(0), 0, q)
+	waits := func() bool { c := pool.Counters(); return c.Waiting == 1 && c.Computing == 0 }
+	until(t, "waits", waits)
+	const certificate, length = 11, 1<<18 - 1
+	chunk := handshakeRecord(certificate, length, 4096)
+	chunk[2] = 3 // TLS 1.2
+	for fed := 0; h.Feed(chunk); until(t, "takes all", waits) {
+		if fed += len(chunk); fed > maxFed {
+			t.Fatalf("%d bytes taken", fed)
+		}
+		chunk = append(chunk[:0], inRecords(make([]byte, record.HeaderLen+4096), 4096)...)
+		copy(chunk, []byte{22, 3, 3})
+	}
+	h.Abort()
+	if _, err := q.next(t); err != ErrAborted {
+		t.Error(err)
 	}
 }
 
