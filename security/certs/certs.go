@@ -78,7 +78,7 @@ func (s *Store) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return s.current.Load().cert, nil
 }
 
-// NotAfter is when the first certificate of the present chain expires.
+// NotAfter is when the present chain expires: with the first of its certificates that does.
 func (s *Store) NotAfter() time.Time { return s.current.Load().notAfter }
 
 // Reload reads both files and, if they are a good pair, serves it from now on. On an error the
@@ -111,18 +111,11 @@ func (s *Store) Check() (changed bool, err error) {
 
 // replace checks a pair and stores it. The caller holds mu.
 func (s *Store) replace(certPEM, keyPEM []byte) error {
-	cert, err := s.parse(certPEM, keyPEM)
-	if err != nil {
-		return err
+	p, err := s.parse(certPEM, keyPEM)
+	if err == nil {
+		s.current.Store(p)
 	}
-	notAfter := cert.Leaf.NotAfter
-	for _, der := range cert.Certificate {
-		if c, err := x509.ParseCertificate(der); err == nil && c.NotAfter.Before(notAfter) {
-			notAfter = c.NotAfter
-		}
-	}
-	s.current.Store(&pair{cert: cert, notAfter: notAfter, digest: digest(certPEM, keyPEM)})
-	return nil
+	return err
 }
 
 func digest(certPEM, keyPEM []byte) [sha256.Size]byte {

@@ -20,8 +20,8 @@ import (
 // minRSABits is what clients demand (CA/Browser Forum Baseline Requirements §6.1.5).
 const minRSABits = 2048
 
-// parse turns the contents of both files into a certificate that clients will accept.
-func (s *Store) parse(certPEM, keyPEM []byte) (*tls.Certificate, error) {
+// parse turns the contents of both files into a pair that clients will accept.
+func (s *Store) parse(certPEM, keyPEM []byte) (*pair, error) {
 	chain, err := parseChain(certPEM)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert: %s: %w", s.certFile, err)
@@ -38,11 +38,18 @@ func (s *Store) parse(certPEM, keyPEM []byte) (*tls.Certificate, error) {
 	if err := s.options.check(chain); err != nil {
 		return nil, fmt.Errorf("--tls-cert: %s: %w", s.certFile, err)
 	}
-	cert := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
-	for _, c := range chain {
-		cert.Certificate = append(cert.Certificate, c.Raw)
+	p := &pair{
+		cert:     &tls.Certificate{PrivateKey: key, Leaf: chain[0]},
+		notAfter: chain[0].NotAfter,
+		digest:   digest(certPEM, keyPEM),
 	}
-	return cert, nil
+	for _, c := range chain {
+		p.cert.Certificate = append(p.cert.Certificate, c.Raw)
+		if c.NotAfter.Before(p.notAfter) {
+			p.notAfter = c.NotAfter
+		}
+	}
+	return p, nil
 }
 
 // parseChain reads all certificates of a file, the server's first. Other blocks are passed over: a

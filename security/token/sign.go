@@ -48,6 +48,9 @@ func Sign(secret []byte, c SignClaims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("claims of the token: %w", err)
 	}
+	if fault := new(claims).read(payload); fault != nil {
+		return "", fmt.Errorf("claims of the token: %s", fault.Reason)
+	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret},
 		(&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {

@@ -371,11 +371,13 @@ func TestSign(t *testing.T) {
 		t.Errorf("subscription token: %v, %v", c, err)
 	}
 	for want, bad := range map[string]SignClaims{
-		"--ttl":                 {Subject: "a"},
-		"--channels, --allow":   {Subject: "a", ExpiresAt: 5, Caps: []grant.Capability{{Channels: []string{"a"}, Allow: []string{"all"}}}},
-		"a channel":             {Subject: "a", ExpiresAt: 5, Channels: []string{"a\n"}},
-		"at most 4096":          {Subject: strings.Repeat("a", MaxBytes), ExpiresAt: 5},
-		"claims of the token: ": {Subject: "a", ExpiresAt: 5, Info: json.RawMessage(`{`)},
+		"--ttl":                           {Subject: "a"},
+		"--channels, --allow":             {Subject: "a", ExpiresAt: 5, Caps: []grant.Capability{{Channels: []string{"a"}, Allow: []string{"all"}}}},
+		"a channel":                       {Subject: "a", ExpiresAt: 5, Channels: []string{"a\n"}},
+		"at most 4096":                    {Subject: strings.Repeat("a", MaxBytes), ExpiresAt: 5},
+		"claims of the token: ":           {Subject: "a", ExpiresAt: 5, Info: json.RawMessage(`{`)},
+		"claims of the token: c":          {Subject: "a", ExpiresAt: 5, Info: json.RawMessage(`{"a":1,"a":2}`)},
+		"claims of the token: claims are": {Subject: "a", ExpiresAt: 5, IssuedAt: -1},
 	} {
 		if text, err := Sign([]byte(secret), bad); err == nil || text != "" || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error with %q: %v", want, err)
