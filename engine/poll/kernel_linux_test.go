@@ -2,12 +2,14 @@ package poll
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -283,4 +285,37 @@ func (h *slabServer) Open(_, _ netip.AddrPort) *Conn {
 	h.n++
 	h.opened <- h.n
 	return c
+}
+
+// TestCannotWatch: connections that epoll refuses (fs.epoll.max_user_watches) are closed as ever, with one line in the log.
+func TestCannotWatch(t *testing.T) {
+	var lines atomic.Int64
+	s := &server{}
+	l := s.start(t, LoopConfig{
+		Log: slog.New(countLines{&lines}),
+		Now: func() time.Time { return time.Unix(1e9, 0) },
+	})
+	file, err := os.Open("/proc/self/stat") // epoll takes no regular file
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const n = 3
+	for range n {
+		ours, theirs := pair(t)
+		newcomer, err := l.newcomer(ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Dup3(int(file.Fd()), newcomer.nb.Hash(), unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		l.open.Add(1)
+		s.run(func() { l.register(l.now(), newcomer) })
+		refusedSoon(t, theirs)
+	}
+	s.await(func() bool { return len(s.conns) == 0 })
+	if lines.Load() != 1 || l.Len() != 0 {
+		t.Errorf("%d lines, %d open", lines.Load(), l.Len())
+	}
 }

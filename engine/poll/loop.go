@@ -93,7 +93,8 @@ type Loop struct {
 	parked  []newcomer // registered by a later turn: see freed
 	freed   freed
 	turns   uint64
-	aborted bool // stopping has aborted everything
+	nextLog time.Time // earliest time of the next line about connections that cannot be watched
+	aborted bool      // stopping has aborted everything
 	spare   struct {
 		arrived []newcomer
 		hungUp  []*Conn

@@ -28,7 +28,7 @@ func (l *Loop) turn() {
 	for _, c := range hungUp {
 		l.remove(c)
 	}
-	l.admit(arrived, stopping)
+	l.admit(now, arrived, stopping)
 	l.callWake(now)
 	l.spare.arrived, l.spare.hungUp = reusable(arrived), reusable(hungUp)
 	if l.drained == nil {
@@ -79,7 +79,7 @@ func (l *Loop) remove(c *Conn) {
 }
 
 // admit opens what was parked and what has arrived.
-func (l *Loop) admit(arrived []newcomer, stopping bool) {
+func (l *Loop) admit(now time.Time, arrived []newcomer, stopping bool) {
 	waiting := l.parked
 	l.parked = nil
 	for _, list := range [2][]newcomer{waiting, arrived} {
@@ -90,7 +90,7 @@ func (l *Loop) admit(arrived []newcomer, stopping bool) {
 			case l.freed.stale(n.nb.Hash()):
 				l.parked = append(l.parked, n)
 			default:
-				l.register(n)
+				l.register(now, n)
 			}
 		}
 	}
@@ -102,7 +102,7 @@ func (l *Loop) refuse(n newcomer) {
 	l.open.Add(-1)
 }
 
-func (l *Loop) register(n newcomer) {
+func (l *Loop) register(now time.Time, n newcomer) {
 	c := l.callOpen(n)
 	if c == nil {
 		l.refuse(n)
@@ -112,8 +112,9 @@ func (l *Loop) register(n newcomer) {
 	l.conns = append(l.conns, c)
 	n.nb.SetSession(c)
 	// When the kernel refuses (ENOSPC: max_user_watches) nbio closes it, and closed is called as ever.
-	if _, err := l.engine.AddConn(n.nb); err != nil {
-		l.log.Error("cannot watch a connection", "error", err)
+	if _, err := l.engine.AddConn(n.nb); err != nil && !now.Before(l.nextLog) {
+		l.nextLog = now.Add(time.Second)
+		l.log.Error("cannot watch a connection; for \"no space left on device\" raise fs.epoll.max_user_watches", "error", err)
 	}
 }
 
