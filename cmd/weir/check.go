@@ -18,6 +18,9 @@ func check(p *process, c *command) error {
 	if err != nil {
 		return err
 	}
+	if err := rehearse(s.config); err != nil {
+		return err
+	}
 	connections := s.config.Limits.Connections
 	if connections == 0 {
 		if connections, err = poll.Capacity(); err != nil {
@@ -36,6 +39,19 @@ func check(p *process, c *command) error {
 	return printMemory(p.stdout, memorySum(&s.config.Limits, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0))))
 }
 
+// rehearse has the engine take the configuration as serve would, so that
+// nothing is called good that serve then refuses. Its listeners are on free
+// loopback ports, for the right ones may be in use by the server that runs.
+func rehearse(cfg engine.Config) error {
+	cfg.Listen, cfg.APIListen, cfg.HealthListen = "127.0.0.1:0", "", ""
+	server, err := engine.New(cfg)
+	if err != nil {
+		return &configError{err}
+	}
+	server.Close()
+	return nil
+}
+
 // namespaceNames lists the namespaces; "" always exists.
 func namespaceNames(all []engine.Namespace) string {
 	names := []string{`""`}
@@ -47,14 +63,13 @@ func namespaceNames(all []engine.Namespace) string {
 	return strings.Join(names, ", ")
 }
 
-// The figures of the memory sum that are no option.
+// The figures of the memory sum that were measured; the others are options or
+// the engine's own bounds.
 const (
 	connectionBytes = 2560     // of RSS: an idle TLS 1.3 connection, authenticated and subscribed
 	handshakeBytes  = 20 << 10 // a handshake that waits for its client
-	mailboxBytes    = 64 << 20 // publications that wait for one event loop
-	queuedCommands  = 4096     // with the workers
-	channelCount    = 1 << 18  // channels with a position
-	channelBytes    = 256      // of each
+	streamBytes     = 256      // a channel with a position
+	answerBytes     = 150      // an answer kept under an idempotency key
 	baseBytes       = 32 << 20 // program, limiter, buffers of the loops
 )
 
@@ -68,15 +83,21 @@ type memoryItem struct {
 // memorySum adds up what a node with these limits, connections and event loops
 // can take at most.
 func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
+	times := func(name string, n, each int, of string) memoryItem {
+		return memoryItem{name, fmt.Sprintf("%d × %s", n, of), n * each}
+	}
+	e := engine.FixedBounds()
 	return []memoryItem{
-		{"connections", fmt.Sprintf("%d × %d B (with TLS 1.2 three to six times that)", connections, connectionBytes), connections * connectionBytes},
-		{"handshakes in flight", fmt.Sprintf("%d × %v", l.HandshakesMax, size(handshakeBytes)), l.HandshakesMax * handshakeBytes},
+		times("connections", connections, connectionBytes, fmt.Sprintf("%d B (with TLS 1.2 three to six times that)", connectionBytes)),
+		times("handshakes in flight", l.HandshakesMax, handshakeBytes, size(handshakeBytes).String()),
 		{"partial input", "--partial-bytes", l.PartialBytes},
 		{"waiting output", "--outbox-budget", min(l.OutboxBudget, connections*l.MaxOutboxBytes)},
+		times("output being written", connections, e.BatchBytes, size(e.BatchBytes).String()+" (if every client stops reading)"),
 		{"ready ciphers", "--tls-key-cache", l.TLSKeyCache},
-		{"mailboxes", fmt.Sprintf("%d × %v", loops, size(mailboxBytes)), loops * mailboxBytes},
-		{"queued commands", fmt.Sprintf("%d × --message-size-limit", queuedCommands), queuedCommands * l.MessageSize},
-		{"channels", fmt.Sprintf("%d × %d B", channelCount, channelBytes), channelCount * channelBytes},
+		times("mailboxes", loops, e.MailboxBytes, size(e.MailboxBytes).String()),
+		times("queued commands", e.QueuedCommands, l.MessageSize, "--message-size-limit"),
+		times("channels", e.Streams, streamBytes, fmt.Sprintf("%d B", streamBytes)),
+		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}
 }

@@ -52,7 +52,8 @@ keys are errors, and so are variables that are nearly an option's name. An empty
 - A time has a unit: 500ms, 10s, 24h. A list is separated by commas, or a list in YAML; a flag given twice adds to it.
 - File names in the YAML file are relative to it.
 - The secrets also come from files (--api-key-file, --token-hmac-secret-file), so that they stand in no process list.
-- weir check tells whether a configuration is good, without starting anything, and adds up the memory it can take.
+- weir check tells whether serve would take a configuration, serving nothing, and adds up the memory it can take.
+- A key of the file that only other commands know (token, origin, …) is an error for weir serve and weir check.
 - SIGTERM and SIGINT drain the server; a second one ends it at once. SIGHUP rereads the certificate, which is
   also reread when its files change. Everything else needs a restart for now.
 
@@ -119,7 +120,6 @@ that is not configured does not exist. The namespace named "" is for channels wi
     namespaces:
       - name: feeds
         allow_publish_for_subscriber: true
-        max_outbox_bytes: 256KiB
 
 | key | |
 |---|---|

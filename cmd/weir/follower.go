@@ -28,6 +28,7 @@ const (
 // Centrifugo's, JSON) and prints what comes. It is used by one goroutine.
 type follower struct {
 	url, origin   string
+	shown         string // the URL for messages: without its query, which may hold a token or ticket
 	token         func() ([]byte, error)
 	tokenIsFile   bool
 	subscriptions []*subscription
@@ -150,10 +151,11 @@ func (f *follower) dial(ctx context.Context) error {
 	if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
 		return refusal(response, f.origin)
 	}
+	err = withoutURL(err)
 	if fatal, explained := explainTLS(err); fatal {
 		return &finalError{explained}
 	}
-	return err
+	return fmt.Errorf("no connection to %s: %w", f.shown, err)
 }
 
 // refusal reads an HTTP answer that is not the upgrade.
@@ -206,7 +208,7 @@ func (f *follower) connect(ctx context.Context) error {
 		return final("the server's answer to connect has no result")
 	}
 	f.ping, f.pong = time.Duration(m.Connect.Ping)*time.Second, m.Connect.Pong
-	f.note("connected to %s as client %q", f.url, m.Connect.Client)
+	f.note("connected to %s as client %q", f.shown, m.Connect.Client)
 	return f.takeFrame(ctx, rest)
 }
 

@@ -83,7 +83,7 @@ func (f *follower) takePush(m *pushMessage) error {
 	case m.Pub != nil:
 		return f.print(m.Channel, m.Pub)
 	case m.Unsubscribe != nil:
-		err := fmt.Errorf("%s: unsubscribed by the server (%d %q)", m.Channel, m.Unsubscribe.Code, m.Unsubscribe.Reason)
+		err := fmt.Errorf("%q: unsubscribed by the server (%d %q)", m.Channel, m.Unsubscribe.Code, m.Unsubscribe.Reason)
 		if m.Unsubscribe.Code < 2500 {
 			return &finalError{err}
 		}
@@ -112,7 +112,7 @@ func (f *follower) print(channel string, p *publication) error {
 	if err := enc.Encode(line); err != nil {
 		return final("a publication of %s has no data", line.Channel)
 	}
-	if _, err := f.out.Write(b.Bytes()); err != nil {
+	if _, err := f.out.Write(printable(b.Bytes())); err != nil {
 		return &finalError{err}
 	}
 	f.printed++

@@ -15,7 +15,6 @@ type namespaceOptions struct {
 	AllowSubscribeForClient    bool `key:"allow_subscribe_for_client" help:"Any client may subscribe, whatever its token grants."`
 	AllowPublishForClient      bool `key:"allow_publish_for_client" help:"Any client may publish."`
 	AllowPublishForSubscriber  bool `key:"allow_publish_for_subscriber" help:"Who is subscribed to a channel may publish to it."`
-	MaxOutboxBytes             size `key:"max_outbox_bytes" help:"What may wait for one connection from this namespace, inside the connection's own limit; 0 is that limit."`
 	HistorySize                text `key:"history_size" later:"history" help:"Publications kept for each channel."`
 	HistoryTTL                 text `key:"history_ttl" later:"history" help:"How long they are kept."`
 	ForceRecovery              text `key:"force_recovery" later:"recovery" help:"Every subscription recovers what it missed."`
@@ -31,6 +30,7 @@ type namespaceOptions struct {
 	Sanitize                   text `key:"sanitize" later:"schemas" help:"none or html."`
 	SlowConsumer               text `key:"slow_consumer" later:"slow consumer policies" help:"disconnect, drop_oldest, drop_newest or conflate."`
 	ConflateKey                text `key:"conflate_key" later:"slow consumer policies" help:"JSON pointer to the key of which only the newest is kept."`
+	MaxOutboxBytes             text `key:"max_outbox_bytes" later:"slow consumer policies" help:"What may wait for one connection from this namespace, inside the connection's own limit."`
 	AllowedOrigins             list `key:"allowed_origins" later:"origins per namespace" help:"Origins that may subscribe, of those that may connect."`
 }
 

@@ -58,11 +58,18 @@ func parse(p *process) (cmd *command, err error) {
 		args = []string{"--help"}
 	}
 	ctx, err := parser.Parse(args)
+	var file *configError
+	if errors.As(err, &file) {
+		return nil, file // the parser blames the option that it looked for first
+	}
 	if err != nil {
 		return nil, &configError{err}
 	}
 	cmd.name = ctx.Selected().Name
 	cmd.namespaces = values.namespaces
+	if err := values.refuseForeign(ctx); err != nil {
+		return nil, err
+	}
 	return cmd, refuseLater(ctx)
 }
 

@@ -92,7 +92,8 @@ func TestMistakesNameTheOptionAndTheMend(t *testing.T) {
 		{nil, yaml("listen: :1\n---\nlisten: :2"), []string{"more than one document"}},
 		{nil, yaml("listen: \"\t"), []string{"--config", "weir.yaml"}},
 		{nil, yaml(strings.Repeat("#", maxConfigBytes+1)), []string{"--config", "over"}},
-		{nil, []string{"check", "--config", "/nowhere/weir.yaml"}, []string{"--config", "no such file"}},
+		{nil, []string{"check", "--config", "/nowhere/weir.yaml"}, []string{"weir: --config", "no such file"}},
+		{nil, yaml("listen: :1\norigin: https://app.example.com\ntoken: x"), []string{"weir.yaml, line 2", "origin is no option of the server", "line 3", "token"}},
 	} {
 		wantRefusal(t, c.env, c.args, c.words...)
 	}
@@ -160,13 +161,12 @@ func TestNamespaces(t *testing.T) {
 namespaces:
   - name: feeds
     allow_subscribe_for_client: true
-    max_outbox_bytes: 256KiB
   - name: ""
     allow_publish_for_subscriber: true
 `)
 	got := parsed(t, nil, "serve", "--config", file).namespaces
 	want := []namespaceOptions{
-		{Name: "feeds", AllowSubscribeForClient: true, MaxOutboxBytes: 256 << 10},
+		{Name: "feeds", AllowSubscribeForClient: true},
 		{AllowPublishForSubscriber: true},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
@@ -185,7 +185,7 @@ func TestNamespaceMistakes(t *testing.T) {
 		"namespaces:\n  - {name: a, allow_publish_for_clients: true}":     {"did you mean allow_publish_for_client?"},
 		"namespaces:\n  - {name: a, colour: red}":                         {"colour is not an option of a namespace"},
 		"namespaces:\n  - {name: a, history_size: 100}":                   {"history_size", "not available yet"},
-		"namespaces:\n  - {name: a, max_outbox_bytes: lots}":              {"max_outbox_bytes", "lots"},
+		"namespaces:\n  - {name: a, max_outbox_bytes: 64KiB}":             {"max_outbox_bytes", "not available yet"},
 		"namespaces:\n  - name: a\n    allow_publish_for_client: perhaps": {"line 3", "neither true nor false"},
 	} {
 		wantRefusal(t, nil, []string{"check", "--config", writeFile(t, "weir.yaml", yaml)}, words...)

@@ -50,8 +50,8 @@ func publish(p *process, c *pubCommand) error {
 	defer client.CloseIdleConnections()
 	response, err := client.Do(request.WithContext(ctx))
 	if err != nil {
-		_, err = explainTLS(err)
-		return err
+		_, err = explainTLS(withoutURL(err))
+		return fmt.Errorf("--api %s: %w", request.URL.Host, err)
 	}
 	defer response.Body.Close()
 	result, err := readReply(response)
@@ -70,6 +70,9 @@ func (c *pubCommand) request() (*http.Request, error) {
 	}
 	if u.Scheme == "http" && !loopbackHost(u) {
 		return nil, mistake("--api: the key would travel in the clear to %s; write https://", u.Host)
+	}
+	if u.Scheme == "http" && len(c.Pins) > 0 {
+		return nil, mistake("--pin: there is no certificate to check at %s; write https:// in --api, or leave the pin out", u.Host)
 	}
 	key, err := c.key()
 	if err != nil {
@@ -113,7 +116,7 @@ func readReply(response *http.Response) ([]byte, error) {
 	}
 	switch {
 	case reply.Error != nil:
-		return nil, fmt.Errorf("error %d: %s", reply.Error.Code, reply.Error.Message)
+		return nil, fmt.Errorf("error %d: %q", reply.Error.Code, reply.Error.Message)
 	case response.StatusCode != http.StatusOK || reply.Result == nil:
 		return nil, fmt.Errorf("the answer has no result (HTTP status %d)", response.StatusCode)
 	}
@@ -121,7 +124,7 @@ func readReply(response *http.Response) ([]byte, error) {
 	if err := json.Compact(&compact, reply.Result); err != nil {
 		return nil, err
 	}
-	return compact.Bytes(), nil
+	return printable(compact.Bytes()), nil
 }
 
 // cancelOnSignal cancels on SIGINT and SIGTERM until stop is called.

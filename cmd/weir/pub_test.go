@@ -64,7 +64,7 @@ func TestPubFailures(t *testing.T) {
 			}
 		}
 	}
-	if status, _, stderr := weir("pub", "c", "1", "--api", "http://127.0.0.1:1", "--api-key=k"); status != statusFailed || stderr == "" {
+	if status, _, stderr := weir("pub", "c", "1", "--api", "http://127.0.0.1:1", "--api-key=k"); status != statusFailed || !strings.Contains(stderr, "--api 127.0.0.1:1") {
 		t.Errorf("nobody listens: status %d, stderr %q", status, stderr)
 	}
 }
@@ -89,6 +89,8 @@ func TestPubMistakes(t *testing.T) {
 		{[]string{"pub", "c", "1", "--api-key=k", "--api=http://example.com"}, []string{"--api", "in the clear", "https://"}},
 		{[]string{"pub", "c", "1", "--api-key=k", "--api=localhost:9000"}, []string{"--api", "not a URL"}},
 		{[]string{"pub", "c"}, []string{"json"}},
+		{[]string{"pub", "c", "1", "--api-key=k", "--pin=sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}, []string{"--pin", "no certificate", "--api"}},
+		{[]string{"pub", "c", "1", "--api-key=k\nl"}, []string{"--api-key", "line break"}},
 	} {
 		wantRefusal(t, nil, c.args, c.words...)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -291,23 +292,49 @@ func TestCheckPrintsTheMemorySum(t *testing.T) {
 	if status != 0 || stderr != "" {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	for _, word := range []string{"is good", "10000", "24.4 MiB", "2.0 MiB", "1024.0 MiB", "32.0 MiB", "64.0 MiB", "256.0 MiB", "128.0 MiB", "sum", "1626.4 MiB"} {
+	for _, word := range []string{"is good", "10000", "24.4 MiB", "2.0 MiB", "1024.0 MiB", "32.0 MiB", "64.0 MiB", "256.0 MiB", "128.0 MiB", "625.0 MiB", "37.5 MiB", "sum", "2288.9 MiB"} {
 		if !strings.Contains(stdout, word) {
 			t.Errorf("does not say %q: %s", word, stdout)
 		}
 	}
 }
 
-// The memory sum repeats figures that are the engine's own.
-func TestMemorySumHasTheEnginesFigures(t *testing.T) {
-	params, err := os.ReadFile(filepath.Join("..", "..", "engine", "params.go"))
+// What serve refuses, check refuses.
+func TestCheckRefusesWhatTheEngineRefuses(t *testing.T) {
+	for flag, words := range map[string][]string{
+		"--message-size-limit=2MiB":  {"--max-outbox-bytes", "raise"},
+		"--write-timeout=0":          {"--write-timeout", "above 0"},
+		"--handshakes-max=0":         {"--handshakes-max"},
+		"--tcp-congestion=nope":      {"--tcp-congestion"},
+		"--connections=1000000000":   {"--connections", "LimitNOFILE"},
+		"--ip-connect-burst=0":       {"--ip-connect-burst", "--ip-connect-rate 0"},
+		"--partial-bytes=1KiB":       {"--partial-bytes", "raise"},
+		"--api-key= k":               {"--api-key", "blank"},
+		"--api-key=k\t":              {"--api-key", "blank"},
+		"--api-key=first\nsecond":    {"--api-key", "line break"},
+		"--ip-connections=1000,1000": {"--ip-connections"},
+	} {
+		for _, command := range []string{"check", "serve"} {
+			wantRefusal(t, nil, append(good(t, command), flag), words...)
+		}
+	}
+	file := writeFile(t, "api-key", "first \n")
+	wantRefusal(t, nil, append(without(good(t, "check"), "--api-key"), "--api-key-file", file), "--api-key-file", file, "blank")
+	if status, _, stderr := weir(append(good(t, "check"), "--ip-connect-burst=0", "--ip-connect-rate=0")...); status != 0 {
+		t.Errorf("no rate needs no burst: %s", stderr)
+	}
+}
+
+// The server's own addresses may be in use while its configuration is checked.
+func TestCheckBindsNoneOfTheAddresses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"inboxBytes": "64 << 20", "workQueue": "4096", "streams": "1 << 18"} {
-		if !regexp.MustCompile(`(?m)^\s` + name + `\s+= ` + regexp.QuoteMeta(want) + `$`).Match(params) {
-			t.Errorf("engine/params.go no longer has %s = %s; correct check.go", name, want)
-		}
+	defer taken.Close()
+	args := append(without(good(t, "check"), "--listen"), "--listen="+taken.Addr().String())
+	if status, _, stderr := weir(args...); status != 0 {
+		t.Errorf("status %d: %s", status, stderr)
 	}
 }
 

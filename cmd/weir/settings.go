@@ -208,6 +208,27 @@ func (s *settings) loadOnce(ctx *kong.Context) error {
 	return s.load(file)
 }
 
+// refuseForeign refuses keys of the file that only other commands know, where a
+// server is to run with it: one who writes origin for allowed_origins must
+// hear of it. The tools may share the server's file.
+func (s *settings) refuseForeign(ctx *kong.Context) error {
+	if name := ctx.Selected().Name; name != "serve" && name != "check" {
+		return nil
+	}
+	own := optionNames(ctx.Selected())
+	var errs []error
+	for name, at := range s.keys {
+		if !own[name] {
+			errs = append(errs, fmt.Errorf("--config: %s, line %d: %s is no option of the server, which would ignore it; take it out", s.file, at.line, keyName(name)))
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return &configError{errors.Join(errs...)}
+}
+
 // source tells where an option's value was found, for messages; "" is the command line.
 func (s *settings) source(option string) string {
 	if _, ok := s.env[envName(option)]; ok {

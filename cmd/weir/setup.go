@@ -90,6 +90,9 @@ func (o *serverOptions) clashes() (errs []error) {
 	if o.APIListen != "" && !o.APIListen.loopback() {
 		errs = append(errs, fmt.Errorf("--api-listen: %s is not loopback, and client certificates for it are not available yet; write 127.0.0.1 or [::1] before the port", o.APIListen))
 	}
+	if o.IPConnectRate > 0 && o.IPConnectBurst == 0 {
+		errs = append(errs, errors.New("--ip-connect-burst: 0 lets nobody in; write 1 or more, or --ip-connect-rate 0 for no limit"))
+	}
 	internal := []struct {
 		flag string
 		addr address
@@ -191,7 +194,6 @@ func engineNamespaces(all []namespaceOptions) []engine.Namespace {
 			AllowSubscribeForClient:   n.AllowSubscribeForClient,
 			AllowPublishForClient:     n.AllowPublishForClient,
 			AllowPublishForSubscriber: n.AllowPublishForSubscriber,
-			MaxOutboxBytes:            int(n.MaxOutboxBytes),
 		})
 	}
 	return out

@@ -51,6 +51,7 @@ func newFollower(p *process, c *subCommand) (*follower, error) {
 	}
 	f := &follower{
 		url:           u.String(),
+		shown:         u.Scheme + "://" + u.Host + u.EscapedPath(),
 		origin:        c.origin(u),
 		token:         func() ([]byte, error) { return secret("token", c.Token, c.TokenFile) },
 		tokenIsFile:   c.TokenFile != "",

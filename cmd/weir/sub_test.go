@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -314,6 +317,51 @@ func TestSubRefusesAnUntrustedServer(t *testing.T) {
 	_, _, pauses, err := follow(t, "--url", "wss"+strings.TrimPrefix(server.URL, "https"), "a")
 	if err == nil || !strings.Contains(err.Error(), "--ca-file") || len(pauses) != 0 {
 		t.Errorf("got %v after pauses %v", err, pauses)
+	}
+}
+
+// The query of the URL may hold a token or a ticket; messages go to logs.
+func TestSubShowsNoQuery(t *testing.T) {
+	args := fakeWeir(t, func(t *testing.T, c *scriptedConn) {
+		c.want(connectFrame)
+		c.say(connectReply)
+		c.close(3000, "closed")
+	})
+	args[1] += "/?ticket=CANARY"
+	_, stderr, _, err := follow(t, append(args, "--token=T", "a")...)
+	if all := fmt.Sprint(stderr, err); strings.Contains(all, "CANARY") || !strings.Contains(all, "connected to wss://") {
+		t.Errorf("printed %s", all)
+	}
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	defer untrusted.Close()
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	host := strings.TrimPrefix(untrusted.URL, "https://")
+	if _, stderr, _, err = follow(t, "--url", "wss://"+host+"/?ticket=CANARY", "a"); err == nil || strings.Contains(fmt.Sprint(stderr, err), "CANARY") {
+		t.Errorf("printed %s, %v", stderr, err)
+	}
+	// Nobody listens: an error that another attempt may not meet.
+	i := &invocation{args: []string{"sub", "--url", "wss://127.0.0.1:1/?ticket=CANARY", "a"}, signals: make(chan os.Signal, 1)}
+	status := make(chan int)
+	go func() { status <- run(i.process()) }()
+	text := i.stderr.await(t, "again in")
+	i.signals <- os.Interrupt
+	<-status
+	if strings.Contains(text, "CANARY") || !strings.Contains(text, "no connection to wss://127.0.0.1:1/connection/websocket") {
+		t.Errorf("printed %s", text)
+	}
+}
+
+// What a publisher writes moves no cursor of those who follow.
+func TestSubPrintsNoTerminalCommands(t *testing.T) {
+	args := fakeWeir(t, func(t *testing.T, c *scriptedConn) {
+		c.want(connectFrame)
+		c.say(connectReply)
+		c.want(`{"id":2,"subscribe":{"channel":"a"}}`)
+		c.say(`{"id":2,"subscribe":{}}` + "\n" + `{"push":{"channel":"a","pub":{"data":"é ` + "\u009b2J \x7f" + ` 漢"}}}`)
+	})
+	stdout, stderr, _, err := follow(t, append(args, "--token=T", "--count=1", "a")...)
+	if want := `{"channel":"a","data":"é \u009b2J \u007f 漢"}` + "\n"; stdout != want || err != nil {
+		t.Errorf("printed %q, %v: %s", stdout, err, stderr)
 	}
 }
 

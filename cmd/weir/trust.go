@@ -103,6 +103,16 @@ func loopbackHost(u *url.URL) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
+// withoutURL is what lies under an error of net/http, whose text repeats the
+// whole URL: its query may hold a token.
+func withoutURL(err error) error {
+	var at *url.Error
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
 // explainTLS puts the mend behind an error of the certificate check.
 func explainTLS(err error) (final bool, explained error) {
 	var unknown x509.UnknownAuthorityError

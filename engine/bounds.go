@@ -1,0 +1,20 @@
+package engine
+
+import "weir/engine/api"
+
+// Bounds are limits of the engine's own that weigh in the memory of a node.
+type Bounds struct {
+	MailboxBytes    int // publications that wait for one shard
+	BatchBytes      int // output of one connection that is sealed and that its socket did not take
+	QueuedCommands  int // commands that wait for a worker, each as long as a message at most
+	Streams         int // channels with a position
+	IdempotencyKeys int // publishes whose answers are kept
+}
+
+// FixedBounds returns them, for who adds up the memory of a node.
+func FixedBounds() Bounds {
+	return Bounds{
+		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams,
+		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys,
+	}
+}
