@@ -92,6 +92,10 @@ func (s *shard) detach(c *conn) {
 	if c.session == nil {
 		return
 	}
+	// First, or each subscription would look for its publications in it.
+	s.queued -= int64(c.out.Bytes())
+	c.out.Reset(&s.blocks)
+	c.frontFrom = 0
 	for n := len(c.session.Subs()); n > 0; n-- {
 		s.leave(c, n-1)
 	}
@@ -149,16 +153,59 @@ func (s *shard) relieve() {
 
 // dropInput releases what is held of input that is not whole or waits.
 func (s *shard) dropInput(c *conn) {
-	s.partial -= c.held()
 	c.partial, c.waiting = nil, nil
 	c.frames.Release(&s.frames)
+	s.recount(c)
 }
 
-// held is how many bytes of input that is not whole the connection keeps.
+// held is the memory, in bytes, of input that is not whole or waits.
 func (c *conn) held() int {
-	n := len(c.partial) + c.frames.Buffered()
-	if c.waiting != nil {
-		n += len(c.waiting.head)
+	n := cap(c.partial) + c.frames.Buffered()
+	if w := c.waiting; w != nil {
+		n += cap(w.head) + cap(w.lines) + cap(w.plain)
 	}
 	return n
+}
+
+// owed is the memory, in bytes, of what waits to be sent.
+func (c *conn) owed() int { return c.out.Bytes() + cap(c.control) }
+
+// recount brings the shard's sums of held input and waiting replies up to what
+// the connection has of them now.
+func (s *shard) recount(c *conn) {
+	held, owed := int32(c.held()), int32(cap(c.control))
+	s.partial += int(held - c.heldSum)
+	s.queued += int64(owed - c.owedSum)
+	c.heldSum, c.owedSum = held, owed
+}
+
+// shed brings what waits to be sent back under its budget, down to seven
+// eighths, by closing the readers with a backlog who owe the most of it.
+func (s *shard) shed() {
+	budget := int64(s.perShard.outbox)
+	if s.queued <= budget || s.now < s.shedBy {
+		return
+	}
+	s.shedBy = s.now + int64(tick) // when nobody has a backlog the next walk finds nobody either
+	var owing []*conn
+	s.conns.each(func(c *conn) {
+		if c.phase == phaseOpen && c.Unsent() > 0 {
+			owing = append(owing, c)
+		}
+	})
+	slices.SortFunc(owing, func(a, b *conn) int { return cmp.Compare(b.owed(), a.owed()) })
+	for _, c := range owing {
+		if s.queued <= budget/8*7 {
+			return
+		}
+		s.stats.Label(stats.SlowConsumers, labelDisconnect)
+		if cap(c.control) > controlFloorBytes { // replies that a close frame would have to wait behind
+			s.abort(c, "")
+			s.giveBack(c)
+		} else {
+			s.close(c, clientproto.CloseSlow)
+		}
+		s.recount(c)
+		s.arm(c)
+	}
 }

@@ -69,6 +69,9 @@ type conn struct {
 	// partial is input that is not whole yet: of a hello or a record.
 	partial []byte
 
+	// What the shard's sums have of it: see recount.
+	heldSum, owedSum int32
+
 	// Deadlines in nanoseconds of the server's clock, 0: none.
 	phaseBy   int64 // the phase must be over
 	recordBy  int64 // a record that has begun must be whole

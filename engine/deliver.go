@@ -3,6 +3,7 @@ package engine
 import (
 	"weir/engine/clientproto"
 	"weir/engine/hub"
+	"weir/engine/outbox"
 	"weir/engine/stats"
 )
 
@@ -52,7 +53,7 @@ func (s *shard) refill() bool {
 // look-up by name or interface call. It returns its cost.
 func (s *shard) spreadOut(d *hub.Delivery) int {
 	members := d.Channel.Members(s.id).All()
-	size, budget := int64(len(d.Frame.Plain)), int64(s.perShard.outbox)
+	size := int64(len(d.Frame.Plain))
 	delivered := 0
 	for i := range members {
 		m := &members[i]
@@ -60,15 +61,12 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 			continue
 		}
 		c := s.conns.at(m.Slot)
-		if !c.out.Push(&s.blocks, d.Frame, s.limits.MaxOutboxBytes) {
+		if !c.out.Push(&s.blocks, d.Frame, s.limits.MaxOutboxBytes) && !s.pushAgain(c, d.Frame) {
 			s.slow = append(s.slow, m.Slot)
 			continue
 		}
 		s.queued += size
 		delivered++
-		if s.queued > budget && c.Unsent() > 0 { // only who has a backlog is asked to pay
-			s.slow = append(s.slow, m.Slot)
-		}
 		if !c.dirty {
 			c.dirty = true
 			s.dirty = append(s.dirty, m.Slot)
@@ -76,6 +74,13 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 	}
 	s.stats.Add(stats.Deliveries, uint64(delivered))
 	return 1 + len(members)
+}
+
+// pushAgain is for an outbox at its bound. Its reader is not slow if the socket
+// takes what waits: then only the turn was long.
+func (s *shard) pushAgain(c *conn, f *outbox.Frame) bool {
+	s.flush(c)
+	return c.out.Push(&s.blocks, f, s.limits.MaxOutboxBytes)
 }
 
 // closeSlow ends the connections that were over their bound. It comes after
@@ -90,6 +95,7 @@ func (s *shard) closeSlow() {
 		}
 	}
 	s.slow = s.slow[:0]
+	s.shed()
 }
 
 // gap tells the subscribers of a channel that publications were lost to them:
@@ -100,7 +106,10 @@ func (s *shard) gap(ch *hub.Channel) {
 		c := s.conns.at(m.Slot)
 		s.leave(c, int(m.Sub))
 		s.send(c, clientproto.AppendUnsubscribePush(s.replies[:0], ch.Name, clientproto.UnsubscribeInsufficient, "insufficient state"))
-		s.settle(c)
+		if !c.dirty { // sweep sends it, in its slices
+			c.dirty = true
+			s.dirty = append(s.dirty, m.Slot)
+		}
 	}
 }
 
@@ -109,16 +118,21 @@ func (s *shard) gap(ch *hub.Channel) {
 func (s *shard) sweep() {
 	n := min(len(s.dirty), sweepConnections)
 	for _, slot := range s.dirty[:n] {
-		c := s.conns.at(slot)
-		if !c.dirty {
-			continue // closed since
+		if c := s.conns.at(slot); c.dirty { // else closed since
+			s.clean(c)
 		}
-		c.dirty = false
-		s.flush(c)
-		s.arm(c)
 	}
 	s.dirty = s.dirty[:copy(s.dirty, s.dirty[n:])]
 	if len(s.dirty) > 0 {
 		s.loop.Wake()
 	}
+}
+
+// clean flushes one connection of the sweep.
+func (s *shard) clean(c *conn) {
+	defer func() { s.contain(recover(), c) }()
+	c.dirty = false
+	s.flush(c)
+	s.recount(c)
+	s.arm(c)
 }

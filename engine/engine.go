@@ -48,6 +48,7 @@ type Server struct {
 
 	reusePort bool // one listener per shard and address
 
+	full              atomic.Uint64 // connections refused by admit for --connections
 	serving, draining atomic.Bool
 	stopped           chan struct{} // closed when Run ends
 }
@@ -139,6 +140,10 @@ func newShared(cfg *Config, name string) *shared {
 		},
 		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
 	}
+	sh.heldLimit = sh.perShard.partial
+	if l.ByteRate > 0 {
+		sh.heldLimit = heldBytes + sh.rates.bytes.Burst
+	}
 	for _, compressed := range []bool{false, true} {
 		sh.wsLimits[kindProtocol][b2i(compressed)] = ws.Limits{Message: l.MessageSize, Fragments: l.MaxFragments, Compression: compressed}
 		sh.wsLimits[kindEcho][b2i(compressed)] = ws.Limits{Message: l.EchoSize, Compression: compressed}
@@ -176,7 +181,7 @@ func (s *Server) newShard(i int, inbox *hub.Inbox) (*shard, error) {
 		shared: s.shared, id: i, inbox: inbox, stats: s.stats.Shard(i),
 		wheel: wheel.New(s.shared.clock(), tick, wheelBuckets, 0),
 		tls:   tlsconn.NewShared(s.shared.perShard.keys),
-		due:   make([]uint32, 0, 1024),
+		due:   make([]uint32, 0, 1024), panicked: s.panicked,
 	}
 	sh.parser.Limits.Depth, sh.parser.Limits.Members = s.shared.limits.JSONDepth, s.shared.limits.JSONMembers
 	loop, err := poll.NewLoop(poll.LoopConfig{
@@ -209,7 +214,7 @@ func (s *Server) listen(cfg *Config) error {
 			l, err := poll.Listen(context.Background(), poll.ListenConfig{
 				Addr: addr, ReusePort: cfg.ReusePort, Congestion: cfg.Congestion,
 				NotSentLowat: notSentLowatBytes, UserTimeout: userTimeout, MaxConns: cfg.Limits.Connections,
-				Admit:   func(peer netip.Addr) bool { return s.shared.gate.Admit(peer, time.Now()) },
+				Admit:   s.admit,
 				Release: s.shared.gate.Release, Log: s.log,
 			})
 			if err != nil {
@@ -220,6 +225,16 @@ func (s *Server) listen(cfg *Config) error {
 		}
 	}
 	return nil
+}
+
+// admit decides about a peer before anything is spent on it. A listener counts
+// the connections of its own loops only, the limit is the node's.
+func (s *Server) admit(peer netip.Addr) bool {
+	if n := s.shared.limits.Connections; s.reusePort && n > 0 && s.connections() >= n {
+		s.full.Add(1)
+		return false
+	}
+	return s.shared.gate.Admit(peer, time.Now())
 }
 
 // samePort gives an address with port 0 the port that the first one got, so

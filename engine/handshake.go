@@ -13,9 +13,7 @@ func (s *shard) hello(c *conn, b []byte) {
 	in := b
 	if len(c.partial) > 0 {
 		s.hold(c, b)
-		if in = c.partial; c.phase != phaseHello {
-			return // held one byte too many
-		}
+		in = c.partial
 	}
 	whole, v := tlsconn.Hello(in)
 	switch {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+
 	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/upgrade"
@@ -31,8 +33,10 @@ func (s *shard) head(c *conn, b []byte) {
 	held := c.waiting != nil && len(c.waiting.head) > 0
 	if held {
 		c.waiting.head = append(c.waiting.head, b...)
-		s.partial += len(b)
 		in = c.waiting.head
+		if len(in) <= headBytes && bytes.IndexByte(b, '\n') < 0 {
+			return // a head that drips is not read again for each byte
+		}
 	}
 	req, n, refusal := upgrade.Parse(in, upgrade.Limits{HeadBytes: headBytes, Headers: headFields})
 	switch {
@@ -41,7 +45,6 @@ func (s *shard) head(c *conn, b []byte) {
 		return
 	case n == 0 && !held:
 		c.waitings().head = append([]byte(nil), b...)
-		s.partial += len(b)
 		return
 	case n == 0:
 		return
@@ -52,10 +55,9 @@ func (s *shard) head(c *conn, b []byte) {
 	}
 	s.request(c, &req)
 	if c.waiting != nil {
-		s.partial -= len(c.waiting.head)
 		c.waiting.head = nil
 	}
-	s.resume(c)
+	s.resumeOpened(c)
 }
 
 // request decides about a whole head.

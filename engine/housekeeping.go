@@ -81,7 +81,9 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 	list := []stats.Source{
 		refused("rate", func() uint64 { return sh.gate.Counters().OverRate }),
 		refused("connections", func() uint64 { return sh.gate.Counters().OverCount }),
-		refused("full", listeners(func(c poll.ListenCounters) uint64 { return c.Full })),
+		refused("full", func() uint64 {
+			return s.full.Load() + listeners(func(c poll.ListenCounters) uint64 { return c.Full })()
+		}),
 		refused("descriptors", listeners(func(c poll.ListenCounters) uint64 { return c.Exhausted })),
 		{Name: "weir_handshakes_in_flight", Help: "TLS handshakes computing, queued or waiting for the client.",
 			Read: func() float64 { return float64(sh.pool.Counters().InFlight) }},

@@ -10,7 +10,7 @@ import (
 // plaintext on. While the connection is busy its input stays sealed.
 func (s *shard) records(c *conn, b []byte) {
 	if c.busy {
-		if len(c.partial)+len(b) > heldBytes {
+		if len(c.partial)+len(b) > s.heldLimit {
 			s.close(c, clientproto.CloseTooManyRequests)
 			return
 		}
@@ -57,8 +57,10 @@ func (s *shard) keep(c *conn, rest []byte, held bool) {
 	case len(rest) == 0:
 		s.unhold(c)
 	case held:
-		s.partial -= len(c.partial) - len(rest)
 		c.partial = c.partial[:copy(c.partial, rest)]
+		if cap(c.partial) > 4*len(rest)+keepPartialBytes {
+			c.partial = append([]byte(nil), c.partial...) // a few bytes do not keep a large buffer
+		}
 		if c.recordBy == 0 {
 			c.recordBy = s.now + int64(s.limits.PartialTimeout)
 		}
@@ -78,7 +80,6 @@ func (s *shard) plaintext(c *conn, b []byte) {
 
 // read takes WebSocket frames out of b. Payloads are used in place.
 func (s *shard) read(c *conn, b []byte) {
-	before := c.frames.Buffered()
 	for c.phase == phaseOpen {
 		if c.busy {
 			c.waitings().plain = append([]byte(nil), b...)
@@ -96,7 +97,6 @@ func (s *shard) read(c *conn, b []byte) {
 		}
 		s.event(c, &ev)
 	}
-	s.partial += c.frames.Buffered() - before
 	switch {
 	case !c.frames.Partial():
 		c.messageBy = 0
@@ -121,6 +121,9 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 		s.reply(c, ws.OpPong, ev.Payload)
 	case ws.Pong:
 		s.stats.Inc(stats.ControlFramesIn)
+		if !take(&c.pings, s.rates.pings, 1, s.now) && c.kind != kindEcho { // nobody asked for it
+			s.close(c, clientproto.CloseTooManyRequests)
+		}
 	case ws.Close:
 		s.stats.Inc(stats.ControlFramesIn)
 		s.answerClose(c, ev.Code)
@@ -148,23 +151,18 @@ func (s *shard) message(c *conn, ev *ws.Event) {
 	s.lines(c, ev.Payload)
 }
 
-// hold appends to c.partial, within the shard's budget for partial input. The
-// deadline is absolute: it starts with the first byte of what is not whole,
-// and neither drips nor control frames extend it.
+// hold appends to c.partial; settle keeps all of it within the shard's budget.
+// The deadline is absolute: it starts with the first byte of what is not
+// whole, and neither drips nor control frames extend it.
 func (s *shard) hold(c *conn, b []byte) {
 	if c.recordBy == 0 && c.phase >= phaseHead {
 		c.recordBy = s.now + int64(s.limits.PartialTimeout)
 	}
 	c.partial = append(c.partial, b...)
-	s.partial += len(b)
-	if s.partial > s.perShard.partial {
-		s.relieve()
-	}
 }
 
 // unhold drops c.partial.
 func (s *shard) unhold(c *conn) {
-	s.partial -= len(c.partial)
 	c.partial = nil
 	c.recordBy = 0
 }
@@ -180,6 +178,15 @@ func (c *conn) waitings() *waiting {
 // resume goes on with what waited while the connection was busy, in the order
 // in which it came: the rest of the message, of the record, then what is sealed.
 func (s *shard) resume(c *conn) {
+	s.resumeOpened(c)
+	if !c.busy && c.phase < phaseClosing && len(c.partial) > 0 {
+		s.records(c, nil)
+	}
+}
+
+// resumeOpened is resume up to what is sealed, which is still in records'
+// hands while the request head is.
+func (s *shard) resumeOpened(c *conn) {
 	if w := c.waiting; w != nil && !c.busy && c.phase == phaseOpen {
 		if lines := w.lines; len(lines) > 0 {
 			w.lines = nil
@@ -192,10 +199,5 @@ func (s *shard) resume(c *conn) {
 		if w.idle() {
 			c.waiting = nil
 		}
-	}
-	if !c.busy && c.phase < phaseClosing && len(c.partial) > 0 {
-		sealed := c.partial
-		s.unhold(c)
-		s.records(c, sealed)
 	}
 }

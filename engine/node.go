@@ -55,8 +55,8 @@ func (n node) everyShard(ctx context.Context, order func(*shard)) *clientproto.E
 	done := make(chan struct{}, len(n.shards))
 	for _, s := range n.shards {
 		s.post(post{order: func(s *shard) {
+			defer func() { done <- struct{}{} }() // also after a panic
 			order(s)
-			done <- struct{}{}
 		}})
 	}
 	for range n.shards {

@@ -31,8 +31,13 @@ const (
 	tlsRecordBytes = 17 << 10
 
 	// heldBytes is the input kept for a connection whose command is with the
-	// workers. Attack: pipelining behind a slow command. Over it: 3013.
+	// workers, beside the burst that its byte rate allows. Attack: pipelining
+	// behind a slow command. Over it: 3013.
 	heldBytes = 256 << 10
+
+	// keepPartialBytes is how much larger than four times its content the buffer
+	// of a half record may stay. Attack: a byte left over of 64 KiB, many times.
+	keepPartialBytes = 1 << 10
 
 	// controlFloorBytes is room for replies and control frames beside a full
 	// outbox, so that a slow reader can still be told why it is closed.
@@ -70,6 +75,10 @@ const (
 	// Attack: connect commands with bad tokens. A full queue answers 111.
 	workersPerCore = 2
 	workQueue      = 4096
+
+	// forever is the longest that a deadline lies ahead: sums with it do not
+	// overflow. Tokens may end in the year 9999.
+	forever = 100 * 365 * 24 * time.Hour
 
 	// tick is the resolution of every deadline.
 	tick = 50 * time.Millisecond

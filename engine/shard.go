@@ -3,6 +3,7 @@ package engine
 import (
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -43,6 +44,7 @@ type shared struct {
 
 	wsLimits     [kinds][2]ws.Limits // by kind, without and with compression
 	controlLimit [kinds]int          // bytes of replies and control frames that may wait
+	heldLimit    int                 // bytes of input behind a command that is with the workers
 	perShard     perShard
 }
 
@@ -82,8 +84,11 @@ type shard struct {
 	fanout  fanout
 	drain   drain
 	partial int   // bytes held of what is not whole
-	queued  int64 // bytes referenced by outboxes
+	queued  int64 // bytes referenced by outboxes, and those of replies
+	shedBy  int64 // when the outboxes may be looked through again
 	now     int64 // clock of this turn
+
+	panicked func(v any, stack []byte) // immutable
 
 	mu    sync.Mutex
 	posts []post // guarded by mu; bounded by what its producers have in flight
@@ -153,15 +158,15 @@ func (s *shard) Writable(pc *poll.Conn) {
 // Closed implements poll.Handler: the last that is heard of a connection.
 func (s *shard) Closed(pc *poll.Conn) {
 	c := s.conns.at(pc.Slot)
+	s.wheel.Cancel(c.Slot)
+	s.gate.Release(c.peer)
+	s.stats.Move(stats.Connections, -1)
 	if c.handshake != nil {
 		c.handshake.Abort()
 	}
 	s.detach(c)
 	s.forget(c)
-	s.wheel.Cancel(c.Slot)
-	s.gate.Release(c.peer)
-	s.stats.Move(stats.Connections, -1)
-	s.conns.give(c)
+	s.conns.give(c) // last: a slot that a channel still names is not used again
 }
 
 // Wake implements poll.Handler: everything that others left for the loop, then
@@ -184,11 +189,13 @@ func (s *shard) Wake(time.Time) {
 }
 
 func (s *shard) accept(p *post) {
+	var c *conn
+	defer func() { s.contain(recover(), c) }()
 	switch {
 	case p.order != nil:
 		p.order(s)
 	case p.job != nil:
-		if c := s.conns.find(p.job.of()); c != nil && c.busy {
+		if c = s.conns.find(p.job.of()); c != nil && c.busy {
 			c.busy = false
 			if c.phase < phaseClosing {
 				p.job.finish(s, c)
@@ -197,19 +204,32 @@ func (s *shard) accept(p *post) {
 			s.settle(c)
 		}
 	case p.flight != nil:
-		if c := s.conns.find(handle(p.handshake.Tag())); c != nil && c.phase == phaseHandshake {
+		if c = s.conns.find(handle(p.handshake.Tag())); c != nil && c.phase == phaseHandshake {
 			s.write(c, p.flight)
 		}
 	default:
-		if c := s.conns.find(handle(p.handshake.Tag())); c != nil && c.phase == phaseHandshake {
+		if c = s.conns.find(handle(p.handshake.Tag())); c != nil && c.phase == phaseHandshake {
 			s.handshaken(c)
 			s.settle(c)
 		}
 	}
 }
 
+// contain ends a step of a turn: a panic in it, v, costs the connection that
+// it was about (nil: none), not what else the turn has to do.
+func (s *shard) contain(v any, c *conn) {
+	if v == nil {
+		return
+	}
+	s.panicked(v, debug.Stack())
+	if c != nil && c.phase != phaseGone {
+		c.phase = phaseFinished
+		c.Abort()
+	}
+}
+
 // settle ends a turn of one connection: what it has to send goes out in one
-// write, and the wheel learns its next deadline.
+// write, the shard's budgets are kept, and the wheel learns its next deadline.
 func (s *shard) settle(c *conn) {
 	if c.phase == phaseGone {
 		return
@@ -217,11 +237,19 @@ func (s *shard) settle(c *conn) {
 	if !c.dirty {
 		s.flush(c)
 	}
+	s.recount(c)
+	if s.partial > s.perShard.partial {
+		s.relieve()
+	}
+	s.shed()
 	s.arm(c)
 }
 
 // write hands raw bytes (handshake flights, sealed records) to the socket.
 func (s *shard) write(c *conn, b []byte) {
+	if c.Unsent() == 0 {
+		c.writeBy = 0 // the batch before is out, whether or not Writable was told
+	}
 	if err := c.Write(b); err != nil {
 		return // poll closes it, Closed follows
 	}

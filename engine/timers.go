@@ -32,15 +32,19 @@ func (s *shard) expire() {
 	for {
 		s.due = s.wheel.Due(s.now, s.due[:0])
 		for _, slot := range s.due {
-			c := s.conns.at(slot)
-			c.armed = 0
-			s.overdue(c)
-			s.settle(c)
+			s.wakeUp(s.conns.at(slot))
 		}
 		if len(s.due) < cap(s.due) {
 			return
 		}
 	}
+}
+
+func (s *shard) wakeUp(c *conn) {
+	defer func() { s.contain(recover(), c) }()
+	c.armed = 0
+	s.overdue(c)
+	s.settle(c)
 }
 
 // overdue acts on the first deadline of a connection that has come, if any.
@@ -110,7 +114,7 @@ func (s *shard) expired(c *conn) {
 func (s *shard) expiry(c *conn) {
 	c.expireBy = 0
 	if at := c.session.Expires(); at > 0 {
-		left := time.Until(time.Unix(at, 0)) + s.limits.ExpiredCloseDelay
+		left := min(time.Until(time.Unix(at, 0)), forever) + s.limits.ExpiredCloseDelay
 		c.expireBy = max(s.now+int64(left), 1)
 	}
 }
