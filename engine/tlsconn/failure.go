@@ -46,15 +46,14 @@ func classify(err error, plainAlert uint8) *Failure {
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
 		return ErrPeer
 	}
-	const handshakeFailure, internalError, unrecognizedName = 40, 80, 112
 	switch plainAlert {
 	case alertProtocolVersion:
 		return ErrVersion
-	case handshakeFailure:
+	case alertHandshakeFailure:
 		return ErrCipher
-	case alertNoApplicationProt:
+	case alertNoApplicationProtocol:
 		return ErrALPN
-	case internalError, unrecognizedName:
+	case alertInternalError, alertUnrecognizedName:
 		return ErrServer
 	}
 	return ErrProtocol

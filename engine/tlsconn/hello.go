@@ -14,13 +14,8 @@ const (
 	// maxHelloRecords bounds the pieces it is cut into, hence the work of Hello for each call.
 	maxHelloRecords = 64
 
-	messageHeaderLen       = 4
-	typeClientHello        = 1
-	alertProtocolVersion   = 70
-	alertIllegalParameter  = 47
-	alertUserCanceled      = 90
-	alertNoRenegotiation   = 100
-	alertNoApplicationProt = 120
+	messageHeaderLen = 4
+	typeClientHello  = 1
 )
 
 // The violations of Hello. Read only. There is no key and no version yet; the peer need not be answered.

@@ -61,6 +61,30 @@ func TestCipherInUseIsKeptThenDropped(t *testing.T) {
 	use(conns[0], s)
 }
 
+// TestCiphersOfAStormAreGoneTogether: CiphersIdle after their last use none is left, however many they were.
+func TestCiphersOfAStormAreGoneTogether(t *testing.T) {
+	conns, s := many(t, 40, 1<<20)
+	now := time.Unix(1e9, 0)
+	s.Tick(now)
+	for _, c := range conns {
+		use(c, s)
+		use(c, s)
+	}
+	s.Tick(now.Add(CiphersIdle - time.Second))
+	if want := len(conns) * cipherBytes(tls.TLS_AES_128_GCM_SHA256); s.Held() != want {
+		t.Fatalf("%d bytes kept a second after use, want %d", s.Held(), want)
+	}
+	use(conns[7], s)
+	s.Tick(now.Add(CiphersIdle))
+	if len(s.kept) != 1 || conns[7].out.aead == nil {
+		t.Errorf("%d connections keep ciphers, want only the one in use", len(s.kept))
+	}
+	s.Tick(now.Add(CiphersIdle + time.Second))
+	if s.Held() != 0 || len(s.kept) != 0 {
+		t.Errorf("%d bytes of %d connections kept without use", s.Held(), len(s.kept))
+	}
+}
+
 // TestCipherCacheBound: never over the limit; those idle give way, those in use do not.
 func TestCipherCacheBound(t *testing.T) {
 	const places = 10
