@@ -81,7 +81,7 @@ func TestAppend(t *testing.T) {
 		if string(c.got) != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, c.got, c.want)
 		}
-		if fault := v.Check(c.got, schema.DefaultLimits()); fault != nil {
+		if fault := v.Check(c.got, usual); fault != nil {
 			t.Errorf("%s: %s", c.name, fault.Keyword)
 		}
 	}

@@ -154,12 +154,12 @@ func sameCommand(a, b Command) bool {
 
 func TestReference(t *testing.T) {
 	for _, c := range accepted {
-		if got := reference([]byte(c.line), schema.DefaultLimits()); got == nil || !sameCommand(*got, c.want) {
+		if got := reference([]byte(c.line), usual); got == nil || !sameCommand(*got, c.want) {
 			t.Errorf("%s: %+v", c.line, got)
 		}
 	}
 	for _, c := range refused {
-		if got := reference([]byte(c.line), schema.DefaultLimits()); got != nil {
+		if got := reference([]byte(c.line), usual); got != nil {
 			t.Errorf("%s: %+v", c.line, got)
 		}
 	}

@@ -20,11 +20,11 @@ func TestNoAllocations(t *testing.T) {
 		run  func() bool
 	}{
 		{"accept a head", func() bool {
-			r, n, f := Parse(good, DefaultLimits())
+			r, n, f := Parse(good, usual)
 			return n == len(good) && f == nil && r.WebSocket() == nil
 		}},
-		{"refuse a head", func() bool { _, _, f := Parse(refused, DefaultLimits()); return f == ErrHeaderName }},
-		{"wait for a head", func() bool { _, n, f := Parse(partial, DefaultLimits()); return n == 0 && f == nil }},
+		{"refuse a head", func() bool { _, _, f := Parse(refused, usual); return f == ErrHeaderName }},
+		{"wait for a head", func() bool { _, n, f := Parse(partial, usual); return n == 0 && f == nil }},
 		{"select a protocol", func() bool {
 			selected, bearer, f := SelectProtocol(protocols, "weir-feed", "centrifuge-json")
 			return selected == "centrifuge-json" && string(bearer) == "a.b.c" && f == nil
@@ -53,7 +53,7 @@ func BenchmarkParseBrowser(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(head)))
 	for b.Loop() {
-		if _, _, f := Parse(head, DefaultLimits()); f != nil {
+		if _, _, f := Parse(head, usual); f != nil {
 			b.Fatal(f.Reason)
 		}
 	}
@@ -64,7 +64,7 @@ func BenchmarkParseDrip(b *testing.B) {
 	head := []byte("GET / HTTP/1.1\r\n" + strings.Repeat("X: "+strings.Repeat("y", 120)+"\r\n", 60))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, n, f := Parse(head, DefaultLimits()); n != 0 || f != nil {
+		if _, n, f := Parse(head, usual); n != 0 || f != nil {
 			b.Fatal(n, f)
 		}
 	}

@@ -20,14 +20,14 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, n, refusal := Parse(b, DefaultLimits())
+		r, n, refusal := Parse(b, usual)
 		if n == 0 || refusal != nil {
 			if n != 0 {
 				t.Fatalf("refused and %d bytes taken", n)
 			}
 			return
 		}
-		again, m, _ := Parse(b[:n:n], DefaultLimits())
+		again, m, _ := Parse(b[:n:n], usual)
 		if m != n || !bytes.Equal(again.Path, r.Path) || !bytes.Equal(again.Key, r.Key) {
 			t.Fatalf("%q alone is read otherwise", b[:n])
 		}

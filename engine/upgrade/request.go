@@ -11,9 +11,6 @@ type Limits struct {
 	Headers   int // header fields; bounds the work on a head of short lines
 }
 
-// DefaultLimits are 8 KiB and 64 header fields (SECURITY.md H1): room for a token of 4 KiB and a browser's cookies.
-func DefaultLimits() Limits { return Limits{HeadBytes: 8192, Headers: 64} }
-
 // Request is the head of one GET request. The slices borrow the bytes given to Parse, except Protocols and Extensions of
 // a head that spreads them over several fields, which are joined by ", " (RFC 6455 §9.1, §11.3.4). Absent fields
 // are nil, except that HasOrigin alone tells whether there was an Origin.

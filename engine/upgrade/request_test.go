@@ -6,6 +6,9 @@ import (
 )
 
 // browserHead is what Chromium sends, a token beside a protocol included.
+// usual are the limits that the engine sets (SECURITY.md H1).
+var usual = Limits{HeadBytes: 8192, Headers: 64}
+
 const browserHead = "GET /connection/websocket?cf_ws_frame_ping_pong=true HTTP/1.1\r\n" +
 	"Host: feeds.example.com:8443\r\n" +
 	"Connection: Upgrade\r\n" +
@@ -28,7 +31,7 @@ func head(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r
 
 func TestParseBrowser(t *testing.T) {
 	const behind = "\x81\x85bytes of the first frame"
-	r, n, f := Parse([]byte(browserHead+behind), DefaultLimits())
+	r, n, f := Parse([]byte(browserHead+behind), usual)
 	if f != nil || n != len(browserHead) {
 		t.Fatalf("%d of %d bytes, %v", n, len(browserHead), f)
 	}
@@ -146,7 +149,7 @@ func repeat(line string, n int) []string {
 
 func TestParse(t *testing.T) {
 	for _, c := range parseCases {
-		_, n, f := Parse([]byte(c.in), DefaultLimits())
+		_, n, f := Parse([]byte(c.in), usual)
 		switch {
 		case f != c.f:
 			t.Errorf("%s: %v, want %v", c.name, f, c.f)
@@ -164,10 +167,10 @@ func TestParseEveryPrefix(t *testing.T) {
 		inputs = append(inputs, c.in)
 	}
 	for _, in := range inputs {
-		_, whole, want := Parse([]byte(in), DefaultLimits())
+		_, whole, want := Parse([]byte(in), usual)
 		refused := false
 		for i := range in {
-			_, n, f := Parse([]byte(in[:i]), DefaultLimits())
+			_, n, f := Parse([]byte(in[:i]), usual)
 			switch {
 			case want == nil && i < whole && (n != 0 || f != nil):
 				t.Fatalf("%.40q cut at %d: %d %v", in, i, n, f)
@@ -193,12 +196,12 @@ func TestParseRefusesEarly(t *testing.T) {
 		{"not HTTP", "\x00", ErrRequestLine},
 	}
 	for _, c := range cases {
-		if _, n, f := Parse([]byte(c.in), DefaultLimits()); n != 0 || f != c.f {
+		if _, n, f := Parse([]byte(c.in), usual); n != 0 || f != c.f {
 			t.Errorf("%s: %d %v, want %v", c.name, n, f, c.f)
 		}
 	}
 	exact := head("GET / HTTP/1.1", "Host: a", "X: "+strings.Repeat("y", 8192-len("GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n")))
-	if _, n, f := Parse([]byte(exact), DefaultLimits()); n != 8192 || f != nil {
+	if _, n, f := Parse([]byte(exact), usual); n != 8192 || f != nil {
 		t.Errorf("a head of exactly the limit: %d %v", n, f)
 	}
 	if _, _, f := Parse(nil, Limits{}); f != ErrHeadTooLong {
@@ -209,7 +212,7 @@ func TestParseRefusesEarly(t *testing.T) {
 func TestParseJoinsListFields(t *testing.T) {
 	r, _, f := Parse([]byte(head("GET / HTTP/1.1", "Host: a", "Connection: keep-alive", "Upgrade: h2c", "Sec-WebSocket-Protocol: one",
 		"Sec-WebSocket-Extensions: x", "connection: foo,\tUPGRADE", "upgrade: foo , WebSocket", "sec-websocket-protocol: two",
-		"Sec-WebSocket-Protocol: three \t ", "Sec-WebSocket-Extensions: y; z", "Connection: close", "Upgrade: bar")), DefaultLimits())
+		"Sec-WebSocket-Protocol: three \t ", "Sec-WebSocket-Extensions: y; z", "Connection: close", "Upgrade: bar")), usual)
 	if f != nil || string(r.Protocols) != "one, two, three" || string(r.Extensions) != "x, y; z" || !r.Connection || !r.Upgrade {
 		t.Errorf("%q %q %v %v %v", r.Protocols, r.Extensions, r.Connection, r.Upgrade, f)
 	}
@@ -219,7 +222,7 @@ func TestParseJoinsListFields(t *testing.T) {
 func TestParseIgnoresOtherFields(t *testing.T) {
 	r, _, f := Parse([]byte(head("GET / HTTP/1.1", "Host: a", "Hose: b", "Orisin: c", "Upgrada: websocket", "Connectiom: upgrade", "User-Agemt: d",
 		"Authorizatiom: e", "Content-Lemgth: 5", "Transfer-Encodimg: chunked", "Sec-WebSocket-Kez: f", "Sec-WebSocket-Versiom: 13",
-		"Sec-WebSocket-Protocom: g", "Sec-WebSocket-Extensiomz: h", "User-Agent: first", "User-Agent: second")), DefaultLimits())
+		"Sec-WebSocket-Protocom: g", "Sec-WebSocket-Extensiomz: h", "User-Agent: first", "User-Agent: second")), usual)
 	if f != nil || r.HasOrigin || r.Upgrade || r.Connection || r.Authorization != nil || r.Key != nil || r.Version != nil ||
 		r.Protocols != nil || r.Extensions != nil || string(r.Host) != "a" || string(r.UserAgent) != "first" {
 		t.Errorf("%+v %v", r, f)
@@ -229,11 +232,11 @@ func TestParseIgnoresOtherFields(t *testing.T) {
 // Who appends to a borrowed slice must not write into the rest of the head.
 func TestParsedSlicesHaveNoRoomBehind(t *testing.T) {
 	r, _, f := Parse([]byte(head("GET /a?b HTTP/1.1", "Host: a \t", "Origin: b ", "Sec-WebSocket-Key: c ", "Sec-WebSocket-Version: d ",
-		"Sec-WebSocket-Protocol: e ", "Sec-WebSocket-Extensions: f ", "Authorization: g ", "User-Agent: h ")), DefaultLimits())
+		"Sec-WebSocket-Protocol: e ", "Sec-WebSocket-Extensions: f ", "Authorization: g ", "User-Agent: h ")), usual)
 	if f != nil {
 		t.Fatal(f.Reason)
 	}
-	plain, _, f := Parse([]byte(head("GET /a HTTP/1.1", "Host: a")), DefaultLimits())
+	plain, _, f := Parse([]byte(head("GET /a HTTP/1.1", "Host: a")), usual)
 	if f != nil {
 		t.Fatal(f.Reason)
 	}
@@ -249,7 +252,7 @@ func TestParseOriginPresence(t *testing.T) {
 		line string
 		has  bool
 	}{{"X: y", false}, {"Origin:", true}, {"Origin: null", true}} {
-		r, _, f := Parse([]byte(head("GET / HTTP/1.1", "Host: a", c.line)), DefaultLimits())
+		r, _, f := Parse([]byte(head("GET / HTTP/1.1", "Host: a", c.line)), usual)
 		if f != nil || r.HasOrigin != c.has {
 			t.Errorf("%s: %v %v", c.line, r.HasOrigin, f)
 		}

@@ -48,7 +48,7 @@ func TestWebSocket(t *testing.T) {
 		if c.value != "-" {
 			lines = append(lines, c.field+": "+c.value)
 		}
-		r, _, f := Parse([]byte(head(lines...)), DefaultLimits())
+		r, _, f := Parse([]byte(head(lines...)), usual)
 		if f != nil {
 			t.Fatalf("%s: %v", c.name, f)
 		}

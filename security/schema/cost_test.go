@@ -72,7 +72,7 @@ func TestCostliestText(t *testing.T) {
 		if len(b) > costBytes+64 || len(b) < 55_000 {
 			t.Fatalf("%s: %d bytes", name, len(b))
 		}
-		for _, lim := range []Limits{DefaultLimits(), {}} {
+		for _, lim := range []Limits{usual, {}} {
 			var v Validator
 			// Without limits each is read to its end, or it would measure nothing.
 			if fault := v.Check(b, Limits{}); fault != nil && !strings.HasPrefix(name, "open ") {
@@ -105,10 +105,10 @@ func TestNoAllocations(t *testing.T) {
 		}
 	}
 	for _, c := range cases {
-		gate(c.name, c.text, DefaultLimits())
+		gate(c.name, c.text, usual)
 	}
 	for name, text := range costly() {
-		gate(name, text, DefaultLimits())
+		gate(name, text, usual)
 		gate(name, text, Limits{})
 	}
 }
@@ -118,7 +118,7 @@ func TestNoAllocations(t *testing.T) {
 func TestSpaceIsBounded(t *testing.T) {
 	var v Validator
 	for name, text := range costly() {
-		v.Check([]byte(text), DefaultLimits())
+		v.Check([]byte(text), usual)
 		if n := len(v.names.table); n > 4*costBytes/5 {
 			t.Errorf("%s: a table of %d", name, n)
 		}
@@ -142,7 +142,7 @@ func BenchmarkCheck(b *testing.B) {
 	b.Run("command", func(b *testing.B) {
 		b.SetBytes(int64(len(small)))
 		for b.Loop() {
-			v.Check(small, DefaultLimits())
+			v.Check(small, usual)
 		}
 	})
 	for name, text := range costly() {

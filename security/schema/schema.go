@@ -19,9 +19,6 @@ type Limits struct {
 	Members int // members of one object
 }
 
-// DefaultLimits are the defaults of --max-json-depth and --max-json-members.
-func DefaultLimits() Limits { return Limits{Depth: 16, Members: 1024} }
-
 // Fault says why a text is refused: a static value that never holds a byte of
 // the text. The values below are immutable.
 type Fault struct {

@@ -6,6 +6,9 @@ import (
 	"testing"
 )
 
+// usual are the defaults of --max-json-depth and --max-json-members.
+var usual = Limits{Depth: 16, Members: 1024}
+
 // cases are texts with the fault that each must get under the default limits.
 var cases = []struct {
 	name, text string
@@ -153,10 +156,10 @@ func itoa(i int) string {
 func TestCheck(t *testing.T) {
 	var v Validator
 	for _, c := range cases {
-		if got := v.Check([]byte(c.text), DefaultLimits()); got != c.want {
+		if got := v.Check([]byte(c.text), usual); got != c.want {
 			t.Errorf("%s: %.60q: %v, want %v", c.name, c.text, got, c.want)
 		}
-		if got, _ := reference(c.text, DefaultLimits()); got != (c.want == nil) {
+		if got, _ := reference(c.text, usual); got != (c.want == nil) {
 			t.Errorf("%s: the reference says %v", c.name, got)
 		}
 	}
@@ -201,7 +204,7 @@ func TestNamesReused(t *testing.T) {
 			text := strings.Replace(o, `"n`+itoa(at)+`":`+itoa(at), `"n`+itoa(at)+`":`+inner, 1)
 			check(t, &v, text, nil)
 			twice := strings.TrimSuffix(text, "}") + `,"n` + itoa(at) + `":0}`
-			if n < DefaultLimits().Members {
+			if n < usual.Members {
 				check(t, &v, twice, FaultDuplicate)
 			}
 			check(t, &v, text[:len(text)-1], FaultSyntax)
@@ -237,7 +240,7 @@ func TestCollisions(t *testing.T) {
 
 func check(t *testing.T, v *Validator, text string, want *Fault) {
 	t.Helper()
-	if got := v.Check([]byte(text), DefaultLimits()); got != want {
+	if got := v.Check([]byte(text), usual); got != want {
 		t.Fatalf("%.60q: %v, want %v", text, got, want)
 	}
 }
@@ -249,8 +252,8 @@ func TestPrefixes(t *testing.T) {
 	for _, text := range samples() {
 		for cut := range len(text) {
 			prefix := text[:cut]
-			got := v.Check([]byte(prefix), DefaultLimits())
-			want, _ := reference(prefix, DefaultLimits())
+			got := v.Check([]byte(prefix), usual)
+			want, _ := reference(prefix, usual)
 			if (got == nil) != want {
 				t.Fatalf("%q: %v, the reference says %v", prefix, got, want)
 			}
@@ -265,8 +268,8 @@ func TestSplits(t *testing.T) {
 		for cut := range len(text) + 1 {
 			both := []byte(text)
 			for _, half := range [][]byte{both[:cut:cut], both[cut:]} {
-				got := v.Check(half, DefaultLimits())
-				if want, _ := reference(string(half), DefaultLimits()); (got == nil) != want {
+				got := v.Check(half, usual)
+				if want, _ := reference(string(half), usual); (got == nil) != want {
 					t.Fatalf("%q: %v, the reference says %v", half, got, want)
 				}
 			}
