@@ -310,6 +310,40 @@ func TestInflateBoundsBlocks(t *testing.T) {
 	}
 }
 
+// longCodes makes a block of symbols that each have a code of 15 bits, the longest way to a symbol.
+func longCodes(symbols int) []byte {
+	w := new(bitWriter)
+	w.put(2<<1, 3)
+	w.put(15<<10, 14) // 257 literals, 1 distance, 19 code lengths
+	for _, sym := range codeOrder {
+		if sym == 0 || sym == 16 || sym == 17 {
+			w.put(0, 3)
+		} else {
+			w.put(4, 3)
+		}
+	}
+	length := func(sym int) { // 1 to 15 are 0 to 14, 18 is 15
+		for i := 3; i >= 0; i-- {
+			w.put(uint64(min(sym-1, 15)>>i), 1)
+		}
+	}
+	for n := range 15 { // literals 0 to 14
+		length(n + 1)
+	}
+	for _, none := range []uint64{138, 103} {
+		length(18)
+		w.put(none-11, 7)
+	}
+	length(15) // the end of block
+	length(1)  // the one distance
+	for range symbols {
+		w.put(0x3FFF, 15)
+	}
+	w.put(0x7FFF, 15)
+	w.put(0, 3)
+	return w.b
+}
+
 // A message within the usual limit must not hold the loop up, however it is made.
 func TestWorstInflateInput(t *testing.T) {
 	z := newInflater()
@@ -326,6 +360,7 @@ func TestWorstInflateInput(t *testing.T) {
 		{"empty dynamic blocks", emptyDynamicBlocks(65536 * 8 / 171), ErrTooManyBlocks},
 		{"dynamic blocks with as little as is allowed", dynamicBlocks(700, 257, 10, 93), nil},
 		{"empty fixed blocks", fixed.b, nil},
+		{"codes of 15 bits", longCodes((65536 + 65536/8) * 8 / 15), nil},
 	} {
 		best := time.Hour
 		for range 20 {
