@@ -67,7 +67,7 @@ func (s *Server) gatherer(cfg *Config) prometheus.Gatherer {
 func (s *Server) sources(cfg *Config) []stats.Source {
 	sh := s.shared
 	refused := func(reason string, n func() uint64) stats.Source {
-		return stats.Source{Name: "weir_admission_refused_total", Help: "Connections refused before TLS.",
+		return stats.Source{Name: "weir_connections_refused_total", Help: "Connections refused before TLS, by reason.",
 			Kind: stats.SourceCounter, Label: [2]string{"reason", reason}, Read: func() float64 { return float64(n()) }}
 	}
 	listeners := func(of func(poll.ListenCounters) uint64) func() uint64 {
@@ -87,11 +87,11 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		refused("descriptors", listeners(func(c poll.ListenCounters) uint64 { return c.Exhausted })),
 		{Name: "weir_handshakes_in_flight", Help: "TLS handshakes computing, queued or waiting for the client.",
 			Read: func() float64 { return float64(sh.pool.Counters().InFlight) }},
-		{Name: "weir_channels_subscribed", Help: "Channels with a subscriber on this node.",
+		{Name: "weir_channels", Help: "Channels with a subscriber on this node.",
 			Read: func() float64 { return float64(sh.hub.Channels()) }},
 		{Name: "weir_streams", Help: "Channels that the memory broker keeps a position for.",
 			Read: func() float64 { return float64(s.memory.Streams()) }},
-		{Name: "weir_work_queued", Help: "Commands waiting for a worker.",
+		{Name: "weir_work_queue_commands", Help: "Commands waiting for a worker.",
 			Read: func() float64 { return float64(sh.work.Queued()) }},
 	}
 	if cfg.CertNotAfter != nil {

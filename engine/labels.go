@@ -47,6 +47,7 @@ func labels() stats.Labels {
 		stats.SlowConsumers:    {labelDisconnect, labelWriteTimeout},
 		stats.OutboxDrops:      {labelInboxFull},
 		stats.APIRequests:      api.MethodNames(),
+		stats.PublishRefused:   api.RefusalReasons(),
 	}
 }
 

@@ -29,10 +29,8 @@ const (
 	Connections   Gauge = iota // open connections, from accept to close
 	Sessions                   // connections that finished their connect command
 	Subscriptions              // subscriptions of all sessions
-	Channels                   // channels with a subscriber or history on this node
 	OutboxBytes                // bytes referenced by outboxes, shared frames counted once per connection
 	PartialBytes               // bytes held for half records, frames and messages
-	WorkQueue                  // commands waiting for a worker
 	gaugeCount
 )
 
@@ -41,14 +39,13 @@ type Family uint8
 
 // The families of a node. The lists of those with numbers for labels (from Upgrades on) are fixed in this package.
 const (
-	Refused          Family = iota // connections refused by admission, by reason
-	HandshakesFailed               // TLS handshakes that failed, by reason
+	HandshakesFailed Family = iota // TLS handshakes that failed, by reason
 	Commands                       // client commands, by method
 	ProtocolErrors                 // violations of TLS, HTTP, WebSocket or the client protocol, by kind
 	SlowConsumers                  // connections over a bound of their outbox, by what the policy did
 	OutboxDrops                    // publications taken out of an outbox or not put in, by reason
 	APIRequests                    // server API calls, by method
-	PublishRefused                 // publications refused before the broker, by reason
+	PublishRefused                 // publications that the server API refused before the broker, by reason
 	Upgrades                       // answers to request heads, by HTTP status; 101 is a success
 	Closes                         // close frames sent, by code
 	CommandErrors                  // error replies to client commands, by code
@@ -81,20 +78,17 @@ var (
 		Connections:   {metric: "weir_connections", help: "Open connections."},
 		Sessions:      {metric: "weir_sessions", help: "Connections that are authenticated."},
 		Subscriptions: {metric: "weir_subscriptions", help: "Subscriptions of all sessions."},
-		Channels:      {metric: "weir_channels", help: "Channels known to this node."},
 		OutboxBytes:   {metric: "weir_outbox_bytes", help: "Bytes waiting in outboxes, shared frames counted per connection."},
 		PartialBytes:  {metric: "weir_partial_input_bytes", help: "Bytes held for half records, frames and messages."},
-		WorkQueue:     {metric: "weir_work_queue_commands", help: "Commands waiting for a worker."},
 	}
 	familyNames = [familyCount]name{
-		Refused:          {"weir_connections_refused_total", "Connections refused by admission, by reason.", "reason"},
 		HandshakesFailed: {"weir_handshakes_failed_total", "TLS handshakes that failed, by reason.", "reason"},
 		Commands:         {"weir_commands_total", "Client commands, by method.", "method"},
 		ProtocolErrors:   {"weir_protocol_errors_total", "Protocol violations of peers, by kind.", "kind"},
 		SlowConsumers:    {"weir_slow_consumers_total", "Connections over a bound of their outbox, by what was done.", "action"},
 		OutboxDrops:      {"weir_outbox_dropped_total", "Publications dropped from an outbox, by reason.", "reason"},
 		APIRequests:      {"weir_api_requests_total", "Server API calls, by method.", "method"},
-		PublishRefused:   {"weir_publications_refused_total", "Publications refused before the broker, by reason.", "reason"},
+		PublishRefused:   {"weir_publications_refused_total", "Publications that the server API refused before the broker, by reason.", "reason"},
 		Upgrades:         {"weir_upgrades_total", "Answers to request heads, by HTTP status.", "status"},
 		Closes:           {"weir_closes_total", "WebSocket closes sent, by code.", "code"},
 		CommandErrors:    {"weir_command_errors_total", "Error replies to client commands, by code.", "code"},

@@ -13,8 +13,8 @@ import (
 
 func newTestSet(shards int) *Set {
 	return New(shards, Labels{
-		Refused:  {"ip_rate", "ip_connections"},
-		Commands: {"connect", "subscribe"},
+		OutboxDrops: {"inbox_full", "conflated"},
+		Commands:    {"connect", "subscribe"},
 	})
 }
 
@@ -56,7 +56,7 @@ func TestScrapeSumsShards(t *testing.T) {
 		s.Add(BytesIn, uint64(100*(i+1)))
 		s.Inc(MessagesIn)
 		s.Set(OutboxBytes, int64(10*(i+1)))
-		s.Label(Refused, "ip_rate")
+		s.Label(OutboxDrops, "inbox_full")
 		s.LabelN(Commands, "subscribe", 5)
 		s.Close(3008)
 		s.Upgrade(101)
@@ -66,18 +66,18 @@ func TestScrapeSumsShards(t *testing.T) {
 	set.Shard(1).Move(Connections, -2)
 	samples := scrape(t, set.Collector())
 	for key, want := range map[string]float64{
-		"weir_received_bytes_total":               600,
-		"weir_messages_received_total":            3,
-		"weir_outbox_bytes":                       60,
-		"weir_connections":                        5,
-		"weir_connections_refused_total{ip_rate}": 3,
-		"weir_connections_refused_total{other}":   0,
-		"weir_commands_total{subscribe}":          15,
-		"weir_commands_total{connect}":            0,
-		"weir_closes_total{3008}":                 3,
-		"weir_upgrades_total{101}":                3,
-		"weir_command_errors_total{103}":          3,
-		"weir_protocol_errors_total{other}":       0,
+		"weir_received_bytes_total":             600,
+		"weir_messages_received_total":          3,
+		"weir_outbox_bytes":                     60,
+		"weir_connections":                      5,
+		"weir_outbox_dropped_total{inbox_full}": 3,
+		"weir_outbox_dropped_total{other}":      0,
+		"weir_commands_total{subscribe}":        15,
+		"weir_commands_total{connect}":          0,
+		"weir_closes_total{3008}":               3,
+		"weir_upgrades_total{101}":              3,
+		"weir_command_errors_total{103}":        3,
+		"weir_protocol_errors_total{other}":     0,
 	} {
 		if got, ok := samples[key]; !ok || got != want {
 			t.Errorf("%s = %v (present %v), want %v", key, got, ok, want)
@@ -89,16 +89,16 @@ func TestTotals(t *testing.T) {
 	set := newTestSet(2)
 	set.Shard(0).Add(Deliveries, 2)
 	set.Shard(1).Add(Deliveries, 3)
-	set.Shard(1).Set(Channels, 4)
-	set.Shard(1).Label(Refused, "ip_rate")
+	set.Shard(1).Set(Subscriptions, 4)
+	set.Shard(1).Label(OutboxDrops, "inbox_full")
 	set.Shard(0).Close(3501)
 	if got := set.Total(Deliveries); got != 5 {
 		t.Errorf("Total %d, want 5", got)
 	}
-	if got := set.Level(Channels); got != 4 {
+	if got := set.Level(Subscriptions); got != 4 {
 		t.Errorf("Level %d, want 4", got)
 	}
-	if got := set.LabelTotal(Refused, "ip_rate"); got != 1 {
+	if got := set.LabelTotal(OutboxDrops, "inbox_full"); got != 1 {
 		t.Errorf("LabelTotal %d, want 1", got)
 	}
 	if got := set.CodeTotal(Closes, 3501); got != 1 {
@@ -137,7 +137,7 @@ func TestUnknownLabelsCountAsOther(t *testing.T) {
 
 // No two labels share a cell, whatever the family.
 func TestEveryCellIsItsOwn(t *testing.T) {
-	set := New(1, Labels{Refused: {"a", "b"}, SlowConsumers: {"a", Other}, APIRequests: {"publish"}})
+	set := New(1, Labels{OutboxDrops: {"a", "b"}, SlowConsumers: {"a", Other}, APIRequests: {"publish"}})
 	s := set.Shard(0)
 	for f := range familyCount {
 		for _, label := range set.lists[f] {
@@ -207,9 +207,9 @@ func TestWiringMistakesPanic(t *testing.T) {
 	}
 	for name, wire := range map[string]func(){
 		"no shards":      func() { New(0, nil) },
-		"doubled label":  func() { New(1, Labels{Refused: {"a", "a"}}) },
-		"empty label":    func() { New(1, Labels{Refused: {""}}) },
-		"too many":       func() { New(1, Labels{Refused: many}) },
+		"doubled label":  func() { New(1, Labels{OutboxDrops: {"a", "a"}}) },
+		"empty label":    func() { New(1, Labels{OutboxDrops: {""}}) },
+		"too many":       func() { New(1, Labels{OutboxDrops: many}) },
 		"fixed family":   func() { New(1, Labels{Closes: {"3000"}}) },
 		"source no read": func() { New(1, nil).Collector(Source{Name: "weir_x"}) },
 	} {
@@ -273,7 +273,7 @@ func TestShardsDoNotShareCacheLines(t *testing.T) {
 		for i := range list {
 			list[i] = strconv.Itoa(i)
 		}
-		set := New(32, Labels{Refused: list})
+		set := New(32, Labels{OutboxDrops: list})
 		owner := make(map[uintptr]int)
 		for i := range set.Shards() {
 			for j := range set.Shard(i).labelled {
