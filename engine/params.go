@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"weir/engine/tlsconn"
+)
 
 // Every limit of the engine that is not the operator's (those are Limits):
 // unit, reason, and the attack that it bounds. checkLimits verifies how they
@@ -104,6 +108,7 @@ const (
 	userTimeout = 30 * time.Second
 
 	// releaseAfter is how long after the last handshake the memory that
-	// handshakes needed is handed back to the system.
-	releaseAfter = 2 * time.Second
+	// handshakes needed is handed back to the system: the ciphers that new
+	// connections used for their first messages are dropped by then.
+	releaseAfter = tlsconn.CiphersIdle + time.Second
 )
