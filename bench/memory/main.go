@@ -84,6 +84,7 @@ type sample struct {
 	connections int
 	rss         int64
 	goroutines  float64
+	cpu         time.Duration // since the start of the server
 }
 
 func (p *plan) measure(ctx context.Context, server *node.Node, out, log io.Writer) (err error) {
@@ -108,8 +109,8 @@ func (p *plan) measure(ctx context.Context, server *node.Node, out, log io.Write
 			return err
 		}
 		samples = append(samples, s)
-		fmt.Fprintf(out, "%6d connections  rss %9d B (%6.1f MiB)  goroutines %3.0f  opened in %.1fs\n",
-			s.connections, s.rss, float64(s.rss)/(1<<20), s.goroutines, took.Seconds())
+		fmt.Fprintf(out, "%6d connections  rss %9d B (%6.1f MiB)  goroutines %3.0f  server CPU %.2f s  opened in %.1f s\n",
+			s.connections, s.rss, float64(s.rss)/(1<<20), s.goroutines, s.cpu.Seconds(), took.Seconds())
 	}
 	slope := float64(samples[1].rss-samples[0].rss) / float64(p.to-p.from)
 	fmt.Fprintf(out, "slope %.0f bytes per connection\n", slope)
@@ -143,6 +144,9 @@ func (p *plan) sampleAt(ctx context.Context, server *node.Node, connections int)
 	}
 	s.connections = connections
 	if s.rss, err = server.RSS(); err != nil { // before /metrics, which costs memory itself
+		return s, err
+	}
+	if s.cpu, err = server.CPU(); err != nil {
 		return s, err
 	}
 	s.goroutines, err = server.Metric(ctx, "go_goroutines")
