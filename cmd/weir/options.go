@@ -78,8 +78,8 @@ type serverOptions struct {
 	PingRate         rate     `name:"ping-rate" group:"Limits per connection" default:"2/s" placeholder:"RATE" help:"WebSocket pings from a client; 0 is no limit (default ${default})."`
 	MessageSizeLimit size     `name:"message-size-limit" group:"Limits per connection" default:"65536" placeholder:"SIZE" help:"Size of one message from a client (default ${default})."`
 	MaxFragments     count    `name:"max-fragments" group:"Limits per connection" default:"64" placeholder:"N" help:"Frames of one message; 0 is no limit (default ${default})."`
-	MaxJSONDepth     count    `name:"max-json-depth" group:"Limits per connection" default:"16" placeholder:"N" help:"Nesting of JSON (default ${default})."`
-	MaxJSONMembers   count    `name:"max-json-members" group:"Limits per connection" default:"1024" placeholder:"N" help:"Members of one JSON object (default ${default})."`
+	MaxJSONDepth     count    `name:"max-json-depth" group:"Limits per connection" default:"16" placeholder:"N" help:"Nesting of JSON; 0 is no limit (default ${default})."`
+	MaxJSONMembers   count    `name:"max-json-members" group:"Limits per connection" default:"1024" placeholder:"N" help:"Members of one JSON object; 0 is no limit (default ${default})."`
 	MaxOutboxBytes   size     `name:"max-outbox-bytes" group:"Limits per connection" default:"1MiB" placeholder:"SIZE" help:"What may wait for one connection before it counts as slow and is closed with 3008 (default ${default})."`
 	RecoveryMax      count    `name:"recovery-max-publication-limit" group:"Limits per connection" default:"300" placeholder:"N" later:"recovery" help:"Missed publications that a subscribe may bring back (default ${default})."`
 

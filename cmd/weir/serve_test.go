@@ -352,6 +352,13 @@ func TestLimitsOfTheDefaults(t *testing.T) {
 	}
 }
 
+func TestNoLimitForJSON(t *testing.T) {
+	l := parsed(t, nil, "serve", "--max-json-depth=0", "--max-json-members=0").Serve.limits()
+	if l.JSONDepth < 1<<20 || l.JSONMembers < 1<<20 {
+		t.Errorf("depth %d, members %d", l.JSONDepth, l.JSONMembers)
+	}
+}
+
 // Every option that bounds something arrives at the engine: none is forgotten
 // or swapped with its neighbour.
 func TestEveryLimitArrives(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -173,7 +174,8 @@ func (o *serverOptions) limits() engine.Limits {
 	l.MessageRate, l.ByteRate = float64(o.MessageRate), float64(o.ByteRate)
 	l.SubscribeRate, l.PingRate = float64(o.SubscribeRate), float64(o.PingRate)
 	l.MessageSize, l.MaxFragments = int(o.MessageSizeLimit), int(o.MaxFragments)
-	l.JSONDepth, l.JSONMembers = int(o.MaxJSONDepth), int(o.MaxJSONMembers)
+	noLimit := func(c count) int { return cmp.Or(int(c), math.MaxInt32) } // the engine's parts take 0 for their default
+	l.JSONDepth, l.JSONMembers = noLimit(o.MaxJSONDepth), noLimit(o.MaxJSONMembers)
 	l.EchoSize = int(o.EchoSizeLimit)
 	l.MaxOutboxBytes, l.PartialBytes, l.TLSKeyCache = int(o.MaxOutboxBytes), int(o.PartialBytes), int(o.TLSKeyCache)
 	if total, known := machineMemory(); known || o.OutboxBudget.bytes > 0 {

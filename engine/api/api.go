@@ -67,7 +67,7 @@ type NodeInfo struct {
 type Limits struct {
 	Body            int           // bytes of a request body
 	Data            int           // bytes of one publication, compacted; 0: only Body bounds it
-	Depth           int           // nesting of a publication's data
+	Depth           int           // nesting of a publication's data, 9999 at most
 	Members         int           // members of one object
 	Channels        int           // channels of one broadcast
 	IdempotencyKeys int           // answers kept; about 150 bytes each
@@ -115,6 +115,9 @@ type Handlers struct {
 	checkers sync.Pool // of *schema.Validator
 }
 
+// maxDepth is what encoding/json reads, less the object around a publication's data.
+const maxDepth = 10_000 - 1
+
 // New makes the handlers. A nil Node panics.
 func New(cfg Config) *Handlers {
 	if cfg.Node == nil {
@@ -153,6 +156,7 @@ func (l Limits) orDefault() Limits {
 	if l.IdempotencyTTL == 0 {
 		l.IdempotencyTTL = d.IdempotencyTTL
 	}
+	l.Depth = min(l.Depth, maxDepth)
 	if l.PublishTimeout == 0 {
 		l.PublishTimeout = d.PublishTimeout
 	}

@@ -582,3 +582,21 @@ func FuzzPublishBody(f *testing.F) {
 		}
 	})
 }
+
+// However deep the operator allows JSON to be, a body that encoding/json does not read is a bad request and no panic.
+func TestDepthBeyondEncodingJSON(t *testing.T) {
+	s := newService(t, func(c *Config) { c.Limits.Depth = 1 << 30 })
+	nested := func(n int) string {
+		return `{"channel":"c","data":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`
+	}
+	if r := s.call(t, "publish", nested(maxDepth)); r.code() != 0 {
+		t.Errorf("%d levels: %.200s", maxDepth, r.raw)
+	}
+	if r := s.call(t, "publish", nested(maxDepth+1)); r.code() != 107 {
+		t.Errorf("%d levels: %.200s", maxDepth+1, r.raw)
+	}
+	inner := strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)
+	if r := s.call(t, "publish", `{"channel":"c","b64data":"`+base64.StdEncoding.EncodeToString([]byte(inner))+`"}`); r.code() != 107 {
+		t.Errorf("b64data of %d levels: %.200s", maxDepth+1, r.raw)
+	}
+}
