@@ -183,7 +183,7 @@ func (s *shard) recount(c *conn) {
 // eighths, by closing the readers with a backlog who owe the most of it.
 func (s *shard) shed() {
 	budget := int64(s.perShard.outbox)
-	if s.queued <= budget || s.now < s.shedBy {
+	if budget == 0 || s.queued <= budget || s.now < s.shedBy { // 0: no budget
 		return
 	}
 	s.shedBy = s.now + int64(tick) // when nobody has a backlog the next walk finds nobody either

@@ -118,6 +118,7 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims) {
 			s.close(c, clientproto.CloseServerError)
 			return
 		}
+		c.session.Sub(len(c.session.Subs()) - 1).Server = true
 		subs = append(subs, clientproto.ServerSub{Channel: channel,
 			SubscribeResult: clientproto.SubscribeResult{Positioned: true, Offset: pos.Offset, Epoch: pos.Epoch}})
 	}

@@ -13,6 +13,10 @@ type fanout struct {
 	next  int // first of taken.Deliveries that is not spread
 }
 
+// bytesPerDelivery makes long publications cost as much of a turn as several
+// short ones (a megabyte is a turn): between turns the sockets take what waits.
+const bytesPerDelivery = 64
+
 // deliver appends publications to the outboxes of their subscribers, as many
 // as one turn may. The rest waits for the next turn, in order.
 func (s *shard) deliver() {
@@ -23,7 +27,7 @@ func (s *shard) deliver() {
 		if s.fanout.next < len(s.fanout.taken.Deliveries) {
 			d := &s.fanout.taken.Deliveries[s.fanout.next]
 			s.fanout.next++
-			budget -= s.spreadOut(d)
+			budget -= s.spreadOut(d) + len(d.Frame.Plain)/bytesPerDelivery
 		}
 	}
 	if s.fanout.next < len(s.fanout.taken.Deliveries) {
@@ -104,7 +108,13 @@ func (s *shard) gap(ch *hub.Channel) {
 	for members := ch.Members(s.id); len(members.All()) > 0; {
 		m := members.All()[len(members.All())-1]
 		c := s.conns.at(m.Slot)
+		server := c.session.Sub(int(m.Sub)).Server
 		s.leave(c, int(m.Sub))
+		if server { // SDKs do not subscribe to these again by themselves
+			s.close(c, clientproto.CloseInsufficientState)
+			s.settle(c)
+			continue
+		}
 		s.send(c, clientproto.AppendUnsubscribePush(s.replies[:0], ch.Name, clientproto.UnsubscribeInsufficient, "insufficient state"))
 		if !c.dirty { // sweep sends it, in its slices
 			c.dirty = true

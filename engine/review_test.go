@@ -478,3 +478,62 @@ func TestRepliesNobodyReadsAreCounted(t *testing.T) {
 		}
 	})
 }
+
+// TestGapsAreTold: the inbox was full. A client's own subscription is ended
+// with 2500, which it answers by subscribing again; a subscription of the
+// server's, which it would not, costs the connection.
+func TestGapsAreTold(t *testing.T) {
+	s := start(t, func(c *Config) { c.Pollers = 1 })
+	own := s.connected(t, sign(t, "a", "feeds:*"))
+	own.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+	servers := s.client(t)
+	servers.mustDo(`"connect":{"token":"` + signClaims(t, token.SignClaims{Subject: "b", ExpiresAt: time.Now().Add(time.Hour).Unix(), Channels: []string{"feeds:a"}}) + `"}`)
+	const n = inboxEntries + 10
+	s.onLoops(func(*shard) { // nothing is spread before all are there
+		for range n {
+			if _, _, err := s.Publish(t.Context(), "feeds:a", []byte("1")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range n {
+		line := own.mustNext()
+		if strings.Contains(line, `"unsubscribe":{"code":2500`) {
+			break
+		}
+		if i >= inboxEntries || !strings.Contains(line, fmt.Sprintf(`"offset":%d}`, i+1)) {
+			t.Fatalf("%.80s where publication %d or an unsubscribe push was due", line, i+1)
+		}
+	}
+	servers.wantClose(3010)
+	if reply := own.mustDo(`"subscribe":{"channel":"feeds:a","positioned":true}`); !strings.Contains(reply, fmt.Sprintf(`"offset":%d`, n)) {
+		t.Errorf("subscribed again: %s, want offset %d", reply, n)
+	}
+}
+
+// TestFloodOfCutsInTheHead: a head that comes byte by byte is not read again
+// from the start for each.
+func TestFloodOfCutsInTheHead(t *testing.T) {
+	s := start(t, func(c *Config) { c.Pollers = 1 })
+	raw := s.raw(t)
+	if _, err := io.WriteString(raw, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the head having begun", func() (ok bool) {
+		s.onLoops(func(sh *shard) {
+			sh.conns.each(func(c *conn) { ok = c.waiting != nil })
+		})
+		return ok
+	})
+	s.onLoops(func(sh *shard) {
+		sh.conns.each(func(c *conn) {
+			began := time.Now()
+			for range 8000 {
+				sh.head(c, []byte("x"))
+			}
+			if took := time.Since(began); took > 10*time.Millisecond && !raceEnabled {
+				t.Errorf("8,000 bytes of a head took %v", took)
+			}
+		})
+	})
+}

@@ -93,6 +93,7 @@ type Session struct {
 type Sub struct {
 	Channel *hub.Channel
 	Member  uint32 // index in the shard's list of members
+	Server  bool   // made by the server, for the token
 }
 
 // Vouch notes that the handshake brought a checked credential, so connect

@@ -143,6 +143,28 @@ func (b *Broker) stripe(channel string) *stripe {
 	return &b.stripes[maphash.String(b.seed, channel)%stripes]
 }
 
+// forgetEmpty makes room for one more by forgetting a stream that nothing was
+// ever published to and that nobody is attached to: names that were only
+// subscribed to once cannot fill the broker. It looks at a few, which the
+// map's order picks at random. Called with mu held.
+func (p *stripe) forgetEmpty() bool {
+	steps := 16
+	for name, s := range p.streams {
+		if steps--; steps < 0 {
+			break
+		}
+		s.mu.Lock()
+		empty := s.attached == 0 && s.offset == 0
+		s.gone = s.gone || empty
+		s.mu.Unlock()
+		if empty {
+			delete(p.streams, name)
+			return true
+		}
+	}
+	return false
+}
+
 // lock returns the channel's stream, made if need be, with its lock held.
 func (b *Broker) lock(channel string) (*stream, error) {
 	for {
@@ -172,7 +194,9 @@ func (b *Broker) stream(channel string) (*stream, error) {
 	}
 	if b.held.Add(1) > int64(b.options.Streams) {
 		b.held.Add(-1)
-		return nil, broker.ErrFull
+		if !p.forgetEmpty() {
+			return nil, broker.ErrFull
+		} // one gone, one more
 	}
 	s := &stream{epoch: rand.Text()[:8], used: time.Now().UnixNano()}
 	p.streams[channel] = s

@@ -59,3 +59,32 @@ func TestSweepForgetsOnlyWhatIsIdleAndAlone(t *testing.T) {
 		t.Fatalf("an attached stream moved from %+v to %+v", attached, now)
 	}
 }
+
+// TestNamesThatWereOnlySubscribedToGiveWay: a client that subscribes to ever
+// new channels must not keep others from theirs.
+func TestNamesThatWereOnlySubscribedToGiveWay(t *testing.T) {
+	const held = 64 * stripes // so that every stripe has some
+	b := New(discard{}, Options{Streams: held, IdleAfter: time.Hour})
+	ctx := context.Background()
+	for i := range held {
+		name := fmt.Sprint("once ", i)
+		if _, err := b.Attach(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+		b.Detach(name)
+	}
+	for i := range 100 {
+		name := fmt.Sprint("kept ", i)
+		if _, err := b.Publish(ctx, name, broker.Message{}); err != nil {
+			t.Fatalf("channel %d after %d that nobody uses: %v", i, held, err)
+		}
+	}
+	if n := b.Streams(); n != held {
+		t.Errorf("%d streams are counted, want %d", n, held)
+	}
+	for i := range 100 {
+		if pos, err := b.Publish(ctx, fmt.Sprint("kept ", i), broker.Message{}); err != nil || pos.Offset != 2 {
+			t.Errorf("what was published to is at %+v, %v; want offset 2", pos, err)
+		}
+	}
+}
