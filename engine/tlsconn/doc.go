@@ -18,7 +18,8 @@
 // For TLS 1.3 the traffic secrets leave crypto/tls through the KeyLogWriter of a configuration that belongs to that
 // one handshake, so no secret is ever looked up by anything that a peer chose. The tls.Conn is dropped. crypto/tls
 // reads at most one record at a time, hence never more than the handshake; what is left is the Conn's (Leftover).
-// For TLS 1.2 the tls.Conn stays, fed with whole records, and costs 7 to 14 KB a connection.
+// For TLS 1.2 the tls.Conn stays, fed with whole records, and costs 7 to 14 KB a connection; it keeps room for the longest
+// record that came, so a peer can make that 33 KB.
 //
 // Ownership: a Conn and its Shared belong to one loop goroutine. Feed, Abort, Take and Leftover of a Handshake are
 // that loop's calls too. Pool is safe for concurrent use. Locks are leaves: a Sink is called with none held.
