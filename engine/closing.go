@@ -120,9 +120,7 @@ func (s *shard) forget(c *conn) {
 	c.out.Reset(&s.blocks)
 	s.giveBack(c)
 	s.dropInput(c)
-	if c.secure {
-		c.tls.Wipe(s.tls)
-	}
+	c.tls.Wipe(s.tls)
 	c.dirty = false
 }
 

@@ -157,6 +157,9 @@ func (cfg *Config) check() error {
 	case l.PartialBytes/cfg.Pollers < 2*(l.MessageSize+tlsRecordBytes):
 		return fmt.Errorf("--partial-bytes %d does not hold two messages of --message-size-limit %d for each of %d --pollers: raise it to at least %d",
 			l.PartialBytes, l.MessageSize, cfg.Pollers, 2*cfg.Pollers*(l.MessageSize+tlsRecordBytes))
+	case l.ByteRate > 0 && 2*l.ByteRate < float64(l.MessageSize):
+		return fmt.Errorf("--byte-rate %.0f lets no message of --message-size-limit %d through (the burst is twice the rate): raise it to at least %d",
+			l.ByteRate, l.MessageSize, (l.MessageSize+1)/2)
 	case l.HandshakeTimeout <= 0 || l.HeadTimeout <= 0 || l.StaleCloseDelay <= 0 || l.PartialTimeout <= 0 || l.WriteTimeout <= 0:
 		return errors.New("--handshake-timeout, --head-timeout, --stale-close-delay, --partial-timeout and --write-timeout must be above 0: " +
 			"without them a silent peer stays for ever")

@@ -49,6 +49,7 @@ type Server struct {
 	reusePort bool // one listener per shard and address
 
 	full              atomic.Uint64 // connections refused by admit for --connections
+	panicLogged       atomic.Int64  // clock of the last one
 	serving, draining atomic.Bool
 	stopped           chan struct{} // closed when Run ends
 }
@@ -80,7 +81,7 @@ func (s *Server) build(cfg *Config) error {
 	s.shared = newShared(cfg, s.nodeName())
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
 		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
-		StaleAfter: handshakeStaleAfter, Exempt: s.shared.gate.Exempt,
+		StaleAfter: handshakeStaleAfter, Exempt: s.shared.gate.Exempt, Panic: s.panicked,
 	})
 	if err != nil {
 		return err
@@ -195,9 +196,14 @@ func (s *Server) newShard(i int, inbox *hub.Inbox) (*shard, error) {
 	return sh, nil
 }
 
-// panicked is told of a panic that was contained to one connection or job.
+// panicked is told of a panic that was contained to one connection or job. All
+// are counted; one a second is logged, for a peer may know how to repeat it.
 func (s *Server) panicked(v any, stack []byte) {
 	s.apiStats.Inc(stats.Panics)
+	now, last := s.shared.clock(), s.panicLogged.Load()
+	if last != 0 && now-last < int64(time.Second) || !s.panicLogged.CompareAndSwap(last, now) {
+		return
+	}
 	s.log.Error("panic contained", "panic", fmt.Sprint(v), "stack", string(stack))
 }
 
