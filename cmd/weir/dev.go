@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"weir/cmd/weir/demo"
@@ -54,6 +55,11 @@ func prepareDev(p *process, o *serverOptions) (*devSetup, error) {
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if o.TLSCert == "" && o.TLSKey == "" {
 		if o.TLSCert, o.TLSKey, err = devCertificate(dir); err != nil {
 			return nil, err
@@ -165,7 +171,7 @@ func devCertificate(dir string) (cert, key path, err error) {
 		return "", "", err
 	}
 	if err := errors.Join(writePrivate(keyFile, keyPEM), writePrivate(certFile, certPEM)); err != nil {
-		return "", "", fmt.Errorf("keeping the development certificate: %w", err)
+		return "", "", fmt.Errorf("--dev: its certificate was not kept: %w; make room, or set XDG_CACHE_HOME to a folder elsewhere", err)
 	}
 	return path(certFile), path(keyFile), nil
 }
@@ -177,7 +183,7 @@ func devSecret(dir, name string) (path, error) {
 		return path(file), nil
 	}
 	if err := writePrivate(file, []byte(rand.Text()+rand.Text()+"\n")); err != nil {
-		return "", fmt.Errorf("keeping the development keys: %w", err)
+		return "", fmt.Errorf("--dev: its keys were not kept: %w; make room, or set XDG_CACHE_HOME to a folder elsewhere", err)
 	}
 	return path(file), nil
 }
@@ -195,10 +201,28 @@ func devDir(p *process) (string, error) {
 		return "", mistake("--dev: no folder for its certificate and keys; set HOME or XDG_CACHE_HOME")
 	}
 	dir := filepath.Join(base, "weir-dev")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.Chmod(dir, 0o700)
 	}
-	return dir, os.Chmod(dir, 0o700)
+	if err != nil {
+		return "", mistake("--dev: no folder for its certificate and keys: %w; set XDG_CACHE_HOME to one of yours", err)
+	}
+	return dir, nil
+}
+
+// lockFolder keeps other processes that lock the folder out until unlock: two
+// that start at once would mix their certificates and keys. The lock ends with
+// the process, however that ends.
+func lockFolder(dir string) (unlock func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("--dev: locking %s: %w", dir, err), f.Close())
+	}
+	return func() { f.Close() }, nil
 }
 
 // writePrivate replaces a file as a whole, readable by its owner only.
@@ -208,10 +232,13 @@ func writePrivate(file string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return os.Rename(f.Name(), file)
+	return nil
 }
 
 // withDevNamespace adds the sample feed's namespace, if it is not configured.
