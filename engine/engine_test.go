@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -267,7 +268,7 @@ func (s *testServer) api(method, body string) map[string]any {
 		s.t.Fatal(err)
 	}
 	req.Header.Set("X-API-Key", testAPIKey)
-	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testWait}).Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -282,7 +283,7 @@ func (s *testServer) api(method, body string) map[string]any {
 // raw is a TLS connection with nothing on it yet.
 func (s *testServer) raw(t testing.TB) *tls.Conn {
 	t.Helper()
-	c, err := tls.Dial("tcp", s.Addr().String(), s.tlsConfig())
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: testWait}, "tcp", s.Addr().String(), s.tlsConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +341,17 @@ func (s *testServer) onLoops(f func(*shard)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testWait)
 	defer cancel()
-	if e := (node{s.Server}).everyShard(ctx, f); e != nil {
+	// f has a goroutine of its own while the loop waits: ending it (t.Fatal) must
+	// not end the loop.
+	order := func(sh *shard) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			f(sh)
+		}()
+		<-done
+	}
+	if e := (node{s.Server}).everyShard(ctx, order); e != nil {
 		s.t.Fatalf("the loops do not answer: %s", e.Message)
 	}
 }

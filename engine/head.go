@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"bytes"
-
 	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/upgrade"
@@ -34,9 +32,6 @@ func (s *shard) head(c *conn, b []byte) {
 	if held {
 		c.waiting.head = append(c.waiting.head, b...)
 		in = c.waiting.head
-		if len(in) <= headBytes && bytes.IndexByte(b, '\n') < 0 {
-			return // a head that drips is not read again for each byte
-		}
 	}
 	req, n, refusal := upgrade.Parse(in, upgrade.Limits{HeadBytes: headBytes, Headers: headFields})
 	switch {

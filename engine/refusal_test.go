@@ -96,11 +96,11 @@ func TestALPN(t *testing.T) {
 	s := start(t, nil)
 	cfg := s.tlsConfig()
 	cfg.NextProtos = []string{"h2"}
-	if _, err := tls.Dial("tcp", s.Addr().String(), cfg); err == nil || !strings.Contains(err.Error(), "no application protocol") {
+	if _, err := tls.DialWithDialer(&net.Dialer{Timeout: testWait}, "tcp", s.Addr().String(), cfg); err == nil || !strings.Contains(err.Error(), "no application protocol") {
 		t.Fatalf("h2 alone: %v, want no_application_protocol", err)
 	}
 	cfg.NextProtos = []string{"h2", "http/1.1"}
-	c, err := tls.Dial("tcp", s.Addr().String(), cfg)
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: testWait}, "tcp", s.Addr().String(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,12 +365,12 @@ func TestConnectionsPerAddress(t *testing.T) {
 	for range 3 {
 		held = append(held, s.raw(t))
 	}
-	if _, err := tls.Dial("tcp", s.Addr().String(), s.tlsConfig()); err == nil {
+	if _, err := tls.DialWithDialer(&net.Dialer{Timeout: testWait}, "tcp", s.Addr().String(), s.tlsConfig()); err == nil {
 		t.Fatal("a fourth connection of three was served")
 	}
 	_ = held[0].Close()
 	eventually(t, "a place being free again", func() bool {
-		c, err := tls.Dial("tcp", s.Addr().String(), s.tlsConfig())
+		c, err := tls.DialWithDialer(&net.Dialer{Timeout: testWait}, "tcp", s.Addr().String(), s.tlsConfig())
 		if err == nil {
 			_ = c.Close()
 		}

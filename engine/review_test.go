@@ -510,30 +510,3 @@ func TestGapsAreTold(t *testing.T) {
 		t.Errorf("subscribed again: %s, want offset %d", reply, n)
 	}
 }
-
-// TestFloodOfCutsInTheHead: a head that comes byte by byte is not read again
-// from the start for each.
-func TestFloodOfCutsInTheHead(t *testing.T) {
-	s := start(t, func(c *Config) { c.Pollers = 1 })
-	raw := s.raw(t)
-	if _, err := io.WriteString(raw, "GET / HTTP/1.1\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the head having begun", func() (ok bool) {
-		s.onLoops(func(sh *shard) {
-			sh.conns.each(func(c *conn) { ok = c.waiting != nil })
-		})
-		return ok
-	})
-	s.onLoops(func(sh *shard) {
-		sh.conns.each(func(c *conn) {
-			began := time.Now()
-			for range 8000 {
-				sh.head(c, []byte("x"))
-			}
-			if took := time.Since(began); took > 10*time.Millisecond && !raceEnabled {
-				t.Errorf("8,000 bytes of a head took %v", took)
-			}
-		})
-	})
-}
