@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/engine/broker"
 	"weir/engine/hub"
 	"weir/engine/outbox"
 	"weir/engine/ws"
@@ -35,7 +36,7 @@ func TestNoAllocationPerDelivery(t *testing.T) {
 	s.onLoops(func(sh *shard) {
 		ch := sh.conns.at(firstOpen(sh)).session.Subs()[0].Channel
 		frame := &outbox.Frame{Plain: ws.AppendFrame(nil, ws.OpText, []byte(strings.Repeat("x", 64))), Topic: ch.ID}
-		d := hub.Delivery{Channel: ch, Offset: 1 << 40, Frame: frame}
+		d := hub.Delivery{Channel: ch, Position: broker.Position{Offset: 1 << 40}, Frames: [hub.Forms]*outbox.Frame{hub.Protocol: frame}}
 		deliver := func() {
 			if n := sh.spreadOut(&d); n != 51 {
 				t.Errorf("spread to %d subscribers, want 50", n-1)

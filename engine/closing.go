@@ -85,9 +85,9 @@ func (s *shard) abort(c *conn, label string) {
 
 // detach ends the session: the hub forgets the connection.
 func (s *shard) detach(c *conn) {
-	if c.compress && c.kind == kindProtocol {
+	if c.compress && c.kind != kindEcho {
 		c.compress = false
-		s.hub.CompressFor(-1)
+		s.hub.CompressFor(c.kind.form(), -1)
 	}
 	if c.session == nil {
 		return

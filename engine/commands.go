@@ -122,13 +122,18 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims) {
 		subs = append(subs, clientproto.ServerSub{Channel: channel,
 			SubscribeResult: clientproto.SubscribeResult{Positioned: true, Offset: pos.Offset, Epoch: pos.Epoch}})
 	}
+	s.begun(c)
+	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, time.Now()))
+}
+
+// begun starts the clocks of a session that is now authenticated.
+func (s *shard) begun(c *conn) {
 	s.stats.Move(stats.Sessions, 1)
 	c.phaseBy = 0
 	if s.limits.PingInterval > 0 {
 		c.pingAt = s.now + s.spread(int64(s.limits.PingInterval))
 	}
 	s.expiry(c)
-	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, time.Now()))
 }
 
 // newClientID returns a random UUID (version 4, RFC 9562 §5.4).
@@ -154,13 +159,14 @@ func (s *shard) subscribe(c *conn, step *session.Step) {
 // The memory broker answers from this process; one that has to ask another
 // would do so from a worker.
 func (s *shard) join(c *conn, channel string) (broker.Position, *clientproto.Error) {
-	ch := s.hub.Join(s.id, channel)
+	form := c.kind.form()
+	ch := s.hub.Join(s.id, channel, form)
 	pos, err := s.broker.Attach(context.Background(), channel)
 	if err != nil {
-		s.hub.Leave(s.id, ch)
+		s.hub.Leave(s.id, ch, form)
 		return pos, errorOf(err)
 	}
-	members := ch.Members(s.id)
+	members := ch.Members(s.id, form)
 	i := c.session.Add(session.Sub{Channel: ch})
 	c.session.Sub(i).Member = members.Add(hub.Member{Slot: c.Slot, Sub: uint32(i), From: pos.Offset})
 	s.stats.Move(stats.Subscriptions, 1)
@@ -170,15 +176,15 @@ func (s *shard) join(c *conn, channel string) (broker.Position, *clientproto.Err
 // leave ends subscription i. Publications of it that still wait are taken
 // out, so none follows the reply.
 func (s *shard) leave(c *conn, i int) {
-	sub := *c.session.Sub(i)
-	if moved, ok := sub.Channel.Members(s.id).Remove(sub.Member); ok {
+	sub, form := *c.session.Sub(i), c.kind.form()
+	if moved, ok := sub.Channel.Members(s.id, form).Remove(sub.Member); ok {
 		s.conns.at(moved.Slot).session.Sub(int(moved.Sub)).Member = sub.Member
 	}
 	if c.session.Drop(i) {
 		other := c.session.Sub(i)
-		other.Channel.Members(s.id).SetSub(other.Member, uint32(i))
+		other.Channel.Members(s.id, form).SetSub(other.Member, uint32(i))
 	}
-	s.hub.Leave(s.id, sub.Channel)
+	s.hub.Leave(s.id, sub.Channel, form)
 	s.broker.Detach(sub.Channel.Name)
 	s.stats.Move(stats.Subscriptions, -1)
 	s.takeOut(c, sub.Channel.ID)

@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 
+	"weir/engine/hub"
 	"weir/engine/outbox"
 	"weir/engine/poll"
 	"weir/engine/session"
@@ -31,9 +32,18 @@ type kind uint8
 
 const (
 	kindProtocol kind = iota
+	kindFeed
 	kindEcho
 	kinds
 )
+
+// form is how a connection of this kind is told of publications.
+func (k kind) form() hub.Form {
+	if k == kindFeed {
+		return hub.Feed
+	}
+	return hub.Protocol
+}
 
 // conn is one connection. Everything in it is owned by its shard's loop. It
 // lives in the shard's slab and is found by slot; a handle (slot and

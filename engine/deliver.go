@@ -27,7 +27,7 @@ func (s *shard) deliver() {
 		if s.fanout.next < len(s.fanout.taken.Deliveries) {
 			d := &s.fanout.taken.Deliveries[s.fanout.next]
 			s.fanout.next++
-			budget -= s.spreadOut(d) + len(d.Frame.Plain)/bytesPerDelivery
+			budget -= s.spreadOut(d) + d.Bytes()/bytesPerDelivery
 		}
 	}
 	if s.fanout.next < len(s.fanout.taken.Deliveries) {
@@ -41,8 +41,8 @@ func (s *shard) deliver() {
 // refill answers for the gaps behind what was spread and takes what has come
 // since; false if nothing has.
 func (s *shard) refill() bool {
-	for ch := range s.fanout.taken.Behind {
-		s.gap(ch)
+	for ch, gap := range s.fanout.taken.Behind {
+		s.gap(ch, gap)
 	}
 	s.fanout.taken = s.inbox.Take(s.fanout.taken.Deliveries)
 	s.fanout.next = 0
@@ -53,19 +53,32 @@ func (s *shard) refill() bool {
 	return len(s.fanout.taken.Deliveries) > 0 || len(s.fanout.taken.Behind) > 0
 }
 
-// spreadOut is the loop over subscribers: no encoding, allocation, lock,
-// look-up by name or interface call. It returns its cost.
+// spreadOut hands a publication to the subscribers of each form. It returns its
+// cost.
 func (s *shard) spreadOut(d *hub.Delivery) int {
-	members := d.Channel.Members(s.id).All()
-	size := int64(len(d.Frame.Plain))
-	delivered := 0
+	cost := 1
+	for form, frame := range d.Frames {
+		if frame == nil {
+			continue
+		}
+		members := d.Channel.Members(s.id, hub.Form(form)).All()
+		s.stats.Add(stats.Deliveries, uint64(s.push(members, frame, d.Offset)))
+		cost += len(members)
+	}
+	return cost
+}
+
+// push is the loop over subscribers: no encoding, allocation, lock, look-up by
+// name or interface call. It returns how many outboxes took the frame.
+func (s *shard) push(members []hub.Member, frame *outbox.Frame, offset uint64) (delivered int) {
+	size := int64(len(frame.Plain))
 	for i := range members {
 		m := &members[i]
-		if d.Offset <= m.From {
+		if offset <= m.From {
 			continue
 		}
 		c := s.conns.at(m.Slot)
-		if !c.out.Push(&s.blocks, d.Frame, s.limits.MaxOutboxBytes) && !s.pushAgain(c, d.Frame) {
+		if !c.out.Push(&s.blocks, frame, s.limits.MaxOutboxBytes) && !s.pushAgain(c, frame) {
 			s.slow = append(s.slow, m.Slot)
 			continue
 		}
@@ -76,8 +89,7 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 			s.dirty = append(s.dirty, m.Slot)
 		}
 	}
-	s.stats.Add(stats.Deliveries, uint64(delivered))
-	return 1 + len(members)
+	return delivered
 }
 
 // pushAgain is for an outbox at its bound. Its reader is not slow if the socket
@@ -102,10 +114,14 @@ func (s *shard) closeSlow() {
 	s.shed()
 }
 
-// gap tells the subscribers of a channel that publications were lost to them:
-// they subscribe again, and know that they missed something.
-func (s *shard) gap(ch *hub.Channel) {
-	for members := ch.Members(s.id); len(members.All()) > 0; {
+// gap tells the subscribers of a channel that publications were lost to them.
+// Those of the protocol subscribe again, and know that they missed something;
+// those of /feed stay, and are told in the place of what they missed.
+func (s *shard) gap(ch *hub.Channel, gap hub.Gap) {
+	if feed := ch.Members(s.id, hub.Feed).All(); len(feed) > 0 {
+		s.push(feed, s.hub.GapFrame(ch, gap), gap.To.Offset)
+	}
+	for members := ch.Members(s.id, hub.Protocol); len(members.All()) > 0; {
 		m := members.All()[len(members.All())-1]
 		c := s.conns.at(m.Slot)
 		server := c.session.Sub(int(m.Sub)).Server

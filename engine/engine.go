@@ -146,10 +146,13 @@ func newShared(cfg *Config, name string) *shared {
 		sh.heldLimit = heldBytes + sh.rates.bytes.Burst
 	}
 	for _, compressed := range []bool{false, true} {
-		sh.wsLimits[kindProtocol][b2i(compressed)] = ws.Limits{Message: l.MessageSize, Fragments: l.MaxFragments, Compression: compressed}
+		clients := ws.Limits{Message: l.MessageSize, Fragments: l.MaxFragments, Compression: compressed}
+		sh.wsLimits[kindProtocol][b2i(compressed)] = clients
+		sh.wsLimits[kindFeed][b2i(compressed)] = clients
 		sh.wsLimits[kindEcho][b2i(compressed)] = ws.Limits{Message: l.EchoSize, Compression: compressed}
 	}
 	sh.controlLimit[kindProtocol] = l.MaxOutboxBytes + controlFloorBytes
+	sh.controlLimit[kindFeed] = l.MaxOutboxBytes + controlFloorBytes
 	sh.controlLimit[kindEcho] = 2*l.EchoSize + controlFloorBytes
 	if cfg.Dev != nil {
 		sh.page = upgrade.AppendPage(nil, "text/html; charset=utf-8", cfg.Dev.Page, cfg.Dev.CSP)

@@ -10,10 +10,12 @@ import (
 
 const (
 	pathProtocol = "/connection/websocket"
+	pathFeed     = "/feed"
 	pathEcho     = "/echo"
 	pathDemo     = "/"
 
-	subprotocol = "centrifuge-json"
+	subprotocol     = "centrifuge-json"
+	subprotocolFeed = "weir-feed"
 )
 
 // upgradePlan is what a request asks for, in owned bytes.
@@ -22,6 +24,7 @@ type upgradePlan struct {
 	key       [24]byte // Sec-WebSocket-Key is 24 characters of base64
 	protocol  string
 	extension string
+	feed      feedPlan // kindFeed
 }
 
 // head collects the request head and answers it: 101, a page or a refusal.
@@ -60,6 +63,8 @@ func (s *shard) request(c *conn, req *upgrade.Request) {
 	plan := upgradePlan{}
 	switch string(req.Path) {
 	case pathProtocol:
+	case pathFeed:
+		plan.kind = kindFeed
 	case pathEcho:
 		if !s.echo {
 			s.refuse(c, upgrade.NotFound)
@@ -86,11 +91,24 @@ func (s *shard) request(c *conn, req *upgrade.Request) {
 		s.refuse(c, refusal)
 		return
 	}
-	if len(bearer) == 0 || plan.kind == kindEcho {
-		s.open(c, &plan)
-		return
+	if plan.kind == kindFeed {
+		if len(bearer) == 0 && !s.anonymous {
+			s.refuse(c, upgrade.Unauthorized)
+			return
+		}
+		if plan.feed, refusal = parseFeed(req.RawQuery, s.rules.Channels); refusal != nil {
+			s.refuse(c, refusal)
+			return
+		}
 	}
-	s.authenticateHead(c, plan, bearer)
+	switch {
+	case len(bearer) > 0 && plan.kind != kindEcho:
+		s.authenticateHead(c, plan, bearer)
+	case plan.kind == kindFeed:
+		s.openFeed(c, &plan, nil)
+	default:
+		s.open(c, &plan)
+	}
 }
 
 // demo answers with the page of --dev.
@@ -117,7 +135,11 @@ func (s *shard) originAllowed(req *upgrade.Request) bool {
 // came with it, if any: Authorization first, then the subprotocol, then the URL.
 func (s *shard) negotiate(req *upgrade.Request, plan *upgradePlan) (bearer []byte, f *upgrade.Refusal) {
 	copy(plan.key[:], req.Key)
-	plan.protocol, bearer, f = upgrade.SelectProtocol(req.Protocols, subprotocol)
+	offer := subprotocol
+	if plan.kind == kindFeed {
+		offer = subprotocolFeed
+	}
+	plan.protocol, bearer, f = upgrade.SelectProtocol(req.Protocols, offer)
 	if f != nil {
 		return nil, f
 	}
@@ -165,6 +187,10 @@ func (s *shard) headAuthenticated(c *conn, claims *token.Claims, err error) {
 		s.refuse(c, upgrade.Unauthorized)
 		return
 	}
+	if c.waiting.upgrade.kind == kindFeed {
+		s.openFeed(c, &c.waiting.upgrade, claims)
+		return
+	}
 	c.waiting.claims = claims
 	s.open(c, &c.waiting.upgrade)
 	c.session.Vouch()
@@ -176,18 +202,19 @@ func (s *shard) open(c *conn, plan *upgradePlan) {
 	c.phase = phaseOpen
 	c.kind = plan.kind
 	c.compress = plan.extension != ""
-	if c.compress && c.kind == kindProtocol {
-		s.hub.CompressFor(1)
+	if c.compress && c.kind != kindEcho {
+		s.hub.CompressFor(c.kind.form(), 1)
 	}
 	s.replies = upgrade.AppendSwitching(s.replies[:0], plan.key[:], plan.protocol, plan.extension)
 	s.control(c, s.replies)
 	c.phaseBy = 0
-	if c.kind == kindProtocol {
+	switch c.kind {
+	case kindProtocol:
 		c.session = new(session.Session)
 		c.phaseBy = s.now + int64(s.limits.StaleCloseDelay)
-		return
+	case kindEcho:
+		c.pingAt = s.now + int64(s.limits.IdleTimeout)
 	}
-	c.pingAt = s.now + int64(s.limits.IdleTimeout)
 }
 
 // refuse answers a request that gets no 101, and closes.

@@ -121,6 +121,10 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 		s.reply(c, ws.OpPong, ev.Payload)
 	case ws.Pong:
 		s.stats.Inc(stats.ControlFramesIn)
+		if c.kind == kindFeed && c.awaitPong {
+			s.pong(c)
+			return
+		}
 		if !take(&c.pings, s.rates.pings, 1, s.now) && c.kind != kindEcho { // nobody asked for it
 			s.close(c, clientproto.CloseTooManyRequests)
 		}
@@ -138,6 +142,10 @@ func (s *shard) message(c *conn, ev *ws.Event) {
 			op = ws.OpBinary
 		}
 		s.reply(c, op, ev.Payload)
+		return
+	}
+	if c.kind == kindFeed { // it takes no commands
+		s.close(c, clientproto.CloseBadRequest)
 		return
 	}
 	if !take(&c.bytes, s.rates.bytes, len(ev.Payload), s.now) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/engine/broker"
 	"weir/engine/hub"
 	"weir/engine/outbox"
 	"weir/engine/stats"
@@ -344,7 +345,7 @@ func TestAbortAmidACompressedFrame(t *testing.T) {
 		c := sh.conns.at(firstOpen(sh))
 		frame := &outbox.Frame{Plain: make([]byte, 10), Deflated: make([]byte, 20), Topic: c.session.Subs()[0].Channel.ID}
 		c.compress = true
-		sh.hub.CompressFor(1)
+		sh.hub.CompressFor(hub.Protocol, 1)
 		c.out.Push(&sh.blocks, frame, 1<<20)
 		sh.queued += 10
 		c.frontFrom = 15
@@ -439,7 +440,9 @@ func TestBudgetIsPaidByThoseWhoOwe(t *testing.T) {
 		for _, c := range all[:4] {
 			owe(c, 30)
 		}
-		d := hub.Delivery{Channel: ch, Offset: 1 << 40, Frame: &outbox.Frame{Plain: make([]byte, 32<<10), Topic: ch.ID}}
+		d := hub.Delivery{Channel: ch, Position: broker.Position{Offset: 1 << 40}, Frames: [hub.Forms]*outbox.Frame{
+			hub.Protocol: {Plain: make([]byte, 32<<10), Topic: ch.ID},
+		}}
 		sh.spreadOut(&d)
 		sh.closeSlow()
 		if sh.queued > int64(sh.perShard.outbox) {

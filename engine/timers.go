@@ -119,8 +119,8 @@ func (s *shard) expiry(c *conn) {
 	}
 }
 
-// ping sends the protocol's ping, or closes who did not answer the last. On
-// /echo, which has none, it closes the idle.
+// ping sends the protocol's ping (on /feed WebSocket's), or closes who did not
+// answer the last. On /echo, which has none, it closes the idle.
 func (s *shard) ping(c *conn) {
 	switch {
 	case c.kind == kindEcho:
@@ -128,7 +128,11 @@ func (s *shard) ping(c *conn) {
 	case c.awaitPong:
 		s.close(c, clientproto.CloseNoPong)
 	default:
-		s.reply(c, ws.OpText, []byte(clientproto.Ping))
+		if c.kind == kindFeed {
+			s.reply(c, ws.OpPing, nil)
+		} else {
+			s.reply(c, ws.OpText, []byte(clientproto.Ping))
+		}
 		if s.limits.PongTimeout > 0 {
 			c.awaitPong = true
 			c.pingAt = s.now + int64(s.limits.PongTimeout)

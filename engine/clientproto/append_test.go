@@ -56,6 +56,12 @@ var appended = []struct {
 		`{"push":{"channel":"feeds:*","pub":{"channel":"feeds:a","data":1,"info":{"user":"u","client":"c"},"tags":{"k":"v"}}}}`},
 	{"publication with newlines", AppendPublication(nil, "c", &Publication{Data: b("{\n\"a b\":\r\n [1, 2]}\n"), Tags: b("{\t}")}),
 		`{"push":{"channel":"c","pub":{"data":{"a b":[1,2]},"tags":{}}}}`},
+	{"feed", AppendFeed(nil, "a", 7, "e", b(`{"p":1}`)), `{"channel":"a","offset":7,"epoch":"e","data":{"p":1}}`},
+	{"feed with newlines", AppendFeed(nil, "c\n", 18446744073709551615, "e\n", b("{\n\"a b\":\r\n [1, 2]}\n")),
+		`{"channel":"c\n","offset":18446744073709551615,"epoch":"e\n","data":{"a b":[1,2]}}`},
+	{"feed of nothing", AppendFeed(nil, "a", 0, "", nil), `{"channel":"a","offset":0,"epoch":"","data":null}`},
+	{"feed gap", AppendFeedGap(nil, "a", 0, "e"), `{"channel":"a","gap":true,"offset":0,"epoch":"e"}`},
+
 	{"publication of nothing", AppendPublication(nil, "c", &Publication{}), `{"push":{"channel":"c","pub":{"data":null}}}`},
 
 	{"unsubscribe push", AppendUnsubscribePush(nil, "c", UnsubscribeInsufficient, "insufficient state"),
@@ -109,6 +115,8 @@ func everything(s string) [][]byte {
 		AppendMessagePush(nil, raw),
 		AppendJoin(nil, s, info),
 		AppendLeave(nil, s, info),
+		AppendFeed(nil, s, 1, s, raw),
+		AppendFeedGap(nil, s, 1, s),
 		AppendCommand(nil, &Command{ID: 1, Method: Connect, Connect: ConnectRequest{
 			Token: []byte(s), Subs: []SubRecover{{Channel: []byte(s), Epoch: []byte(s)}}}}),
 	}
@@ -215,6 +223,8 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		"subscribe":   func() { AppendSubscribe(buf, 1, subscribe) },
 		"publication": func() { AppendPublication(buf, "c", pub) },
 		"compacted":   func() { AppendPublication(buf, "c", spaced) },
+		"feed":        func() { AppendFeed(buf, "c", 1, "e", pub.Data) },
+		"feed gap":    func() { AppendFeedGap(buf, "c", 1, "e") },
 		"unsubscribe": func() { AppendUnsubscribePush(buf, "c", 2500, "r") },
 		"disconnect":  func() { AppendDisconnectPush(buf, 3001, "r") },
 		"message":     func() { AppendMessagePush(buf, pub.Data) },

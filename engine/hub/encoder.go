@@ -15,26 +15,43 @@ const maxHeader = 10
 
 // encoder turns a publication into the frame that all its subscribers share.
 type encoder struct {
-	compressing atomic.Int64 // connections that take compressed messages
+	compressing [Forms]atomic.Int64 // connections that take compressed messages
 
 	mu       sync.Mutex
 	deflater *ws.Deflater // guarded by mu; made when first needed
 }
 
-func (e *encoder) publication(p *broker.Publication, topic uint64) *outbox.Frame {
-	// The payload is encoded behind room for the longest header; the header is
-	// then put right before it: one buffer, one encoding.
-	buf := make([]byte, maxHeader, maxHeader+len(p.Data)+len(p.Info)+len(p.Tags)+len(p.Channel)+80)
-	buf = clientproto.AppendPublication(buf, p.Channel, &clientproto.Publication{
+// publication encodes p in one form.
+func (e *encoder) publication(p *broker.Publication, form Form, topic uint64) *outbox.Frame {
+	room := maxHeader + len(p.Channel) + len(p.Data) + 80
+	if form == Feed {
+		buf := make([]byte, maxHeader, room+len(p.Epoch))
+		return e.frame(clientproto.AppendFeed(buf, p.Channel, p.Offset, p.Epoch, p.Data), form, topic)
+	}
+	buf := make([]byte, maxHeader, room+len(p.Info)+len(p.Tags))
+	return e.frame(clientproto.AppendPublication(buf, p.Channel, &clientproto.Publication{
 		Offset: p.Offset, Data: p.Data, Info: p.Info, Tags: p.Tags,
-	})
+	}), form, topic)
+}
+
+// GapFrame is what the Feed subscribers of a channel are sent in place of the
+// publications of a gap.
+func (h *Hub) GapFrame(c *Channel, g Gap) *outbox.Frame {
+	buf := clientproto.AppendFeedGap(make([]byte, maxHeader), c.Name, g.To.Offset, g.To.Epoch)
+	return h.encoder.frame(buf, Feed, c.ID)
+}
+
+// frame makes a text message of the payload, which stands in buf behind room
+// for the longest header; the header is put right before it: one buffer, one
+// encoding.
+func (e *encoder) frame(buf []byte, form Form, topic uint64) *outbox.Frame {
 	payload := buf[maxHeader:]
 	var header [maxHeader]byte
 	h := ws.AppendHeader(header[:0], ws.Header{Fin: true, Opcode: ws.OpText, Length: uint64(len(payload))})
 	start := maxHeader - len(h)
 	copy(buf[start:], h)
 	f := &outbox.Frame{Plain: buf[start:], Topic: topic}
-	if e.compressing.Load() > 0 {
+	if e.compressing[form].Load() > 0 {
 		f.Deflated = e.deflate(payload)
 	}
 	return f

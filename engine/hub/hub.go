@@ -1,15 +1,18 @@
 // Package hub knows the channels of this node and who on it subscribes to
-// them, and carries each publication, encoded once, to the shards concerned.
+// them, and carries each publication, encoded once in each form that somebody
+// takes, to the shards concerned.
 //
 // A Channel exists while anybody on the node subscribes to it. Its subscribers
-// stand in one list per shard; only that shard's loop reads or changes its list,
-// so fan-out takes no lock. Between a publisher and a shard stands the shard's
+// stand in one list per shard and form; only that shard's loop reads or changes
+// its lists, so fan-out takes no lock. Between a publisher and a shard stands the shard's
 // Inbox: bounded, appended to without waiting, emptied by the loop.
 //
 // Order: the broker calls Deliver in the order of offsets for a channel, and
 // Deliver appends to every inbox before it returns, so a shard meets the
 // publications of a channel in that order. A subscriber joins its list before
-// it asks the broker for its position and passes over what is not newer.
+// it asks the broker for its position and passes over what is not newer. That is
+// also why a frame that a Delivery lacks is nobody's loss: whoever takes that
+// form joined after the publication was given out, so its position is not lower.
 package hub
 
 import (
@@ -21,6 +24,15 @@ import (
 )
 
 const stripes = 64
+
+// Form is how a subscriber is told of a publication.
+type Form uint8
+
+const (
+	Protocol Form = iota // a push of the client protocol
+	Feed                 // a message of /feed
+	Forms
+)
 
 // Hub is safe for concurrent use, but for the lists of members (see Members).
 type Hub struct {
@@ -40,14 +52,15 @@ type stripe struct {
 // Channel is a named feed with at least one subscriber on this node.
 type Channel struct {
 	Name   string
-	ID     uint64 // unique in this process: the outbox.Frame.Topic of its frames
+	ID     uint64              // unique in this process: the outbox.Frame.Topic of its frames
+	takers [Forms]atomic.Int32 // subscribers by form; changed under the stripe's lock
 	shards []shardSide
 }
 
 // shardSide is one shard's view of a channel.
 type shardSide struct {
-	interest atomic.Int32 // members; changed under the stripe's lock
-	members  Members      // owned by the shard's loop
+	interest atomic.Int32   // members of all forms; changed under the stripe's lock
+	members  [Forms]Members // owned by the shard's loop
 }
 
 // New returns a hub that delivers to inboxes, one per shard.
@@ -63,12 +76,14 @@ func New(inboxes []*Inbox) *Hub {
 func (h *Hub) Channels() int { return int(h.count.Load()) }
 
 // CompressFor tells the hub that n more (or, negative, fewer) connections take
-// compressed messages. While there are any, frames are deflated, once each.
-func (h *Hub) CompressFor(n int) { h.encoder.compressing.Add(int64(n)) }
+// compressed messages of a form. While there are any, frames of that form are
+// deflated, once each.
+func (h *Hub) CompressFor(form Form, n int) { h.encoder.compressing[form].Add(int64(n)) }
 
 // Join returns the channel, counting one more subscriber on shard. From now on
-// its publications reach the shard's inbox. Only the shard's loop calls it.
-func (h *Hub) Join(shard int, name string) *Channel {
+// its publications reach the shard's inbox, in that form. Only the shard's loop
+// calls it, and before it asks the broker for the subscriber's position.
+func (h *Hub) Join(shard int, name string, form Form) *Channel {
 	s := h.stripe(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,16 +93,17 @@ func (h *Hub) Join(shard int, name string) *Channel {
 		s.channels[name] = c
 		h.count.Add(1)
 	}
+	c.takers[form].Add(1)
 	c.shards[shard].interest.Add(1)
 	return c
 }
 
 // Leave takes one Join back. A channel without subscribers is forgotten.
-func (h *Hub) Leave(shard int, c *Channel) {
+func (h *Hub) Leave(shard int, c *Channel, form Form) {
 	s := h.stripe(c.Name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.shards[shard].interest.Add(-1) < 0 {
+	if c.takers[form].Add(-1) < 0 || c.shards[shard].interest.Add(-1) < 0 {
 		panic("hub: more Leave than Join")
 	}
 	for i := range c.shards {
@@ -113,8 +129,9 @@ func (h *Hub) Subscribers(name string) int {
 	return n
 }
 
-// Deliver implements broker.Sink: it encodes p once and leaves the frame in
-// the inbox of each shard with a subscriber. It never waits for a reader.
+// Deliver implements broker.Sink: it encodes p once in each form that has a
+// subscriber and leaves the frames in the inbox of each shard with any. It never
+// waits for a reader.
 func (h *Hub) Deliver(p *broker.Publication) {
 	s := h.stripe(p.Channel)
 	s.mu.RLock()
@@ -123,7 +140,12 @@ func (h *Hub) Deliver(p *broker.Publication) {
 	if c == nil {
 		return
 	}
-	d := Delivery{Channel: c, Offset: p.Offset, Frame: h.encoder.publication(p, c.ID)}
+	d := Delivery{Channel: c, Position: p.Position}
+	for form := range Forms {
+		if c.takers[form].Load() > 0 {
+			d.Frames[form] = h.encoder.publication(p, form, c.ID)
+		}
+	}
 	for i := range c.shards {
 		if c.shards[i].interest.Load() > 0 {
 			h.inboxes[i].append(d)
@@ -135,5 +157,6 @@ func (h *Hub) stripe(name string) *stripe {
 	return &h.stripes[maphash.String(h.seed, name)%stripes]
 }
 
-// Members returns the list of one shard's subscribers, owned by its loop.
-func (c *Channel) Members(shard int) *Members { return &c.shards[shard].members }
+// Members returns the list of one shard's subscribers that take a form, owned by
+// the shard's loop.
+func (c *Channel) Members(shard int, form Form) *Members { return &c.shards[shard].members[form] }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,10 +30,10 @@ func publication(channel string, offset uint64) *broker.Publication {
 
 func TestFrameIsTheWireFormat(t *testing.T) {
 	h, in := newHub(1, 10, 1<<20)
-	h.Join(0, "feeds:a")
+	h.Join(0, "feeds:a", Protocol)
 	h.Deliver(&broker.Publication{Channel: "feeds:a", Position: broker.Position{Offset: 7},
 		Message: broker.Message{Data: []byte(`{"p":1}`), Tags: []byte(`{"k":"v"}`)}})
-	got := string(in[0].Take(nil).Deliveries[0].Frame.Plain)
+	got := string(in[0].Take(nil).Deliveries[0].Frames[Protocol].Plain)
 	payload := `{"push":{"channel":"feeds:a","pub":{"data":{"p":1},"offset":7,"tags":{"k":"v"}}}}`
 	if want := "\x81" + string(rune(len(payload))) + payload; got != want {
 		t.Fatalf("the frame is\n%q, want\n%q", got, want)
@@ -40,7 +42,7 @@ func TestFrameIsTheWireFormat(t *testing.T) {
 
 func TestLongFrameHasTheLongHeader(t *testing.T) {
 	h, in := newHub(1, 10, 1<<20)
-	h.Join(0, "a")
+	h.Join(0, "a", Protocol)
 	for _, n := range []int{0, 80, 90, 200, 65000, 66000} {
 		data := make([]byte, n+2)
 		for i := range data {
@@ -48,7 +50,7 @@ func TestLongFrameHasTheLongHeader(t *testing.T) {
 		}
 		data[0], data[n+1] = '"', '"'
 		h.Deliver(&broker.Publication{Channel: "a", Message: broker.Message{Data: data}})
-		f := in[0].Take(nil).Deliveries[0].Frame.Plain
+		f := in[0].Take(nil).Deliveries[0].Frames[Protocol].Plain
 		header, length := 2, int(f[1])
 		switch length {
 		case 126:
@@ -64,35 +66,35 @@ func TestLongFrameHasTheLongHeader(t *testing.T) {
 
 func TestOneFrameForAllShards(t *testing.T) {
 	h, in := newHub(3, 10, 1<<20)
-	h.Join(0, "a")
-	h.Join(0, "a")
-	h.Join(2, "a")
+	h.Join(0, "a", Protocol)
+	h.Join(0, "a", Protocol)
+	h.Join(2, "a", Protocol)
 	h.Deliver(publication("a", 1))
 	first, second, third := in[0].Take(nil), in[1].Take(nil), in[2].Take(nil)
 	if len(first.Deliveries) != 1 || len(second.Deliveries) != 0 || len(third.Deliveries) != 1 {
 		t.Fatalf("%d, %d, %d deliveries; want one for each shard with subscribers", len(first.Deliveries), len(second.Deliveries), len(third.Deliveries))
 	}
-	if first.Deliveries[0].Frame != third.Deliveries[0].Frame {
+	if first.Deliveries[0].Frames[Protocol] != third.Deliveries[0].Frames[Protocol] {
 		t.Fatal("the frame was encoded twice")
 	}
 }
 
 func TestChannelLivesWhileItHasSubscribers(t *testing.T) {
 	h, in := newHub(2, 10, 1<<20)
-	a, b := h.Join(0, "a"), h.Join(1, "a")
+	a, b := h.Join(0, "a", Protocol), h.Join(1, "a", Protocol)
 	if a != b || h.Channels() != 1 || h.Subscribers("a") != 2 {
 		t.Fatalf("two subscribers make %d channels with %d subscribers", h.Channels(), h.Subscribers("a"))
 	}
-	h.Leave(0, a)
+	h.Leave(0, a, Protocol)
 	h.Deliver(publication("a", 1))
 	if in[0].Len() != 0 || in[1].Len() != 1 {
 		t.Fatalf("%d and %d deliveries after one left; want 0 and 1", in[0].Len(), in[1].Len())
 	}
-	h.Leave(1, b)
+	h.Leave(1, b, Protocol)
 	if h.Channels() != 0 {
 		t.Fatal("a channel without subscribers stays")
 	}
-	if again := h.Join(0, "a"); again.ID == a.ID {
+	if again := h.Join(0, "a", Protocol); again.ID == a.ID {
 		t.Fatal("the topic of a channel that is gone was given again")
 	}
 	defer func() {
@@ -100,7 +102,7 @@ func TestChannelLivesWhileItHasSubscribers(t *testing.T) {
 			t.Error("a Leave too many did not panic")
 		}
 	}()
-	h.Leave(1, b)
+	h.Leave(1, b, Protocol)
 }
 
 // TestInboxBound: over either bound nothing of the channel follows until the
@@ -111,7 +113,7 @@ func TestInboxBound(t *testing.T) {
 		entries, bytes int
 	}{{"entries", 3, 1 << 20}, {"bytes", 100, 150}} {
 		h, in := newHub(1, c.entries, c.bytes)
-		a := h.Join(0, "a")
+		a := h.Join(0, "a", Protocol)
 		for i := range uint64(10) {
 			h.Deliver(publication("a", i+1))
 		}
@@ -120,8 +122,9 @@ func TestInboxBound(t *testing.T) {
 		if kept == 0 || kept > 3 {
 			t.Fatalf("%s: %d kept, want 1 to 3", c.name, kept)
 		}
-		if from, ok := taken.Behind[a]; !ok || from != kept+1 || taken.Lost != 10-kept {
-			t.Fatalf("%s: gap at %d (%v), %d lost; want at %d, %d lost", c.name, from, ok, taken.Lost, kept+1, 10-kept)
+		want := Gap{From: kept + 1, To: broker.Position{Offset: 10, Epoch: "e"}}
+		if gap, ok := taken.Behind[a]; !ok || gap != want || taken.Lost != 10-kept {
+			t.Fatalf("%s: gap %+v (%v), %d lost; want %+v, %d lost", c.name, gap, ok, taken.Lost, want, 10-kept)
 		}
 		h.Deliver(publication("a", 11))
 		if taken = in[0].Take(nil); len(taken.Deliveries) != 1 || taken.Behind != nil {
@@ -133,16 +136,19 @@ func TestInboxBound(t *testing.T) {
 func TestNothingFollowsAGap(t *testing.T) {
 	in := NewInbox(100, 100, func() {})
 	a, b := &Channel{Name: "a"}, &Channel{Name: "b"}
-	big, small := &outbox.Frame{Plain: make([]byte, 90)}, &outbox.Frame{Plain: make([]byte, 20)}
-	in.append(Delivery{Channel: b, Offset: 1, Frame: big})
-	in.append(Delivery{Channel: a, Offset: 1, Frame: small}) // no room
+	deliver := func(ch *Channel, offset uint64, size int) {
+		frames := [Forms]*outbox.Frame{Protocol: {Plain: make([]byte, size/2)}, Feed: {Plain: make([]byte, size-size/2)}}
+		in.append(Delivery{Channel: ch, Position: broker.Position{Offset: offset}, Frames: frames})
+	}
+	deliver(b, 1, 90)
+	deliver(a, 1, 20) // no room
 	in.Take(nil)
-	in.append(Delivery{Channel: b, Offset: 2, Frame: big})
-	in.append(Delivery{Channel: a, Offset: 2, Frame: small}) // no room again
-	in.append(Delivery{Channel: a, Offset: 3, Frame: &outbox.Frame{Plain: make([]byte, 5)}})
+	deliver(b, 2, 90)
+	deliver(a, 2, 20) // no room again
+	deliver(a, 3, 5)
 	taken := in.Take(nil)
-	if len(taken.Deliveries) != 1 || taken.Behind[a] != 2 || taken.Lost != 2 {
-		t.Fatalf("%d kept, gap at %d, %d lost: an offset stands behind a gap", len(taken.Deliveries), taken.Behind[a], taken.Lost)
+	if len(taken.Deliveries) != 1 || taken.Behind[a].From != 2 || taken.Behind[a].To.Offset != 3 || taken.Lost != 2 {
+		t.Fatalf("%d kept, gap %+v, %d lost: an offset stands behind a gap", len(taken.Deliveries), taken.Behind[a], taken.Lost)
 	}
 }
 
@@ -175,56 +181,126 @@ func TestMembersAgainstMap(t *testing.T) {
 }
 
 // TestJoinThenAttachMissesNothing runs the subscriber's order of steps against
-// a publisher: what it gets is exactly what follows its position.
+// a publisher, for subscribers of both forms that come one after the other: what
+// each gets is exactly what follows its position, in its form.
 func TestJoinThenAttachMissesNothing(t *testing.T) {
-	const total = 5000
+	const total, subscribers = 5000, 40
 	h, in := newHub(1, 2*total, 1<<30)
 	b := memory.New(h, memory.Options{Streams: 10, IdleAfter: time.Hour})
 	ctx := context.Background()
+	var published atomic.Int64
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range total {
 			if _, err := b.Publish(ctx, "a", broker.Message{Data: []byte("1")}); err != nil {
 				t.Error(err)
 			}
+			published.Add(1)
 		}
 	})
-	h.Join(0, "a")
-	from, err := b.Attach(ctx, "a")
-	if err != nil {
-		t.Fatal(err)
+	var from [subscribers]broker.Position
+	var err error
+	for i := range from {
+		for published.Load() < int64(i*total/subscribers/2) {
+			runtime.Gosched()
+		}
+		h.Join(0, "a", Form(i%2))
+		if from[i], err = b.Attach(ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	wg.Wait()
-	next := from.Offset + 1
-	for _, d := range in[0].Take(nil).Deliveries {
-		if d.Offset <= from.Offset {
-			continue
+	deliveries := in[0].Take(nil).Deliveries
+	for i, start := range from {
+		next := start.Offset + 1
+		for _, d := range deliveries {
+			if d.Offset <= start.Offset {
+				continue
+			}
+			if d.Offset != next || d.Frames[i%2] == nil || d.Epoch != start.Epoch {
+				t.Fatalf("subscriber %d from %d: offset %d (frame %v) where %d was due", i, start.Offset, d.Offset, d.Frames[i%2], next)
+			}
+			next++
 		}
-		if d.Offset != next {
-			t.Fatalf("offset %d where %d was due", d.Offset, next)
+		if next != total+1 {
+			t.Fatalf("subscriber %d: the last offset is %d, want %d", i, next-1, total)
 		}
-		next++
-	}
-	if next != total+1 {
-		t.Fatalf("the last offset is %d, want %d", next-1, total)
 	}
 }
 
+// TestFormsThatAreTaken: a form is encoded while somebody takes it, once for
+// all shards, and not otherwise.
+func TestFormsThatAreTaken(t *testing.T) {
+	h, in := newHub(2, 10, 1<<20)
+	check := func(protocol, feed bool) {
+		t.Helper()
+		h.Deliver(publication("a", 7))
+		first, second := in[0].Take(nil).Deliveries, in[1].Take(nil).Deliveries
+		if len(first) != 1 || len(second) != 1 || first[0].Frames != second[0].Frames {
+			t.Fatalf("%d and %d deliveries; want one each, with the same frames", len(first), len(second))
+		}
+		if f := first[0].Frames; (f[Protocol] != nil) != protocol || (f[Feed] != nil) != feed {
+			t.Fatalf("encoded: protocol %v, feed %v; want %v, %v", f[Protocol] != nil, f[Feed] != nil, protocol, feed)
+		}
+	}
+	a := h.Join(0, "a", Protocol)
+	h.Join(1, "a", Protocol)
+	check(true, false)
+	h.Join(1, "a", Feed)
+	h.Join(0, "a", Feed)
+	check(true, true)
+	if n := h.Subscribers("a"); n != 4 {
+		t.Fatalf("%d subscribers, want 4", n)
+	}
+	h.Leave(0, a, Protocol)
+	h.Leave(1, a, Protocol)
+	check(false, true)
+	if h.Leave(0, a, Feed); h.Channels() != 1 {
+		t.Fatal("the channel is gone while somebody takes its feed")
+	}
+	if h.Leave(1, a, Feed); h.Channels() != 0 {
+		t.Fatal("a channel without subscribers stays")
+	}
+}
+
+func TestFeedFrames(t *testing.T) {
+	h, in := newHub(1, 10, 1<<20)
+	a := h.Join(0, "a", Feed)
+	h.Deliver(publication("a", 7))
+	f := in[0].Take(nil).Deliveries[0].Frames[Feed]
+	payload := `{"channel":"a","offset":7,"epoch":"e","data":{"n":7}}`
+	if want := "\x81" + string(rune(len(payload))) + payload; string(f.Plain) != want || f.Topic != a.ID {
+		t.Fatalf("the frame is\n%q, want\n%q", f.Plain, want)
+	}
+	f = h.GapFrame(a, Gap{From: 8, To: broker.Position{Offset: 9, Epoch: "e"}})
+	payload = `{"channel":"a","gap":true,"offset":9,"epoch":"e"}`
+	if want := "\x81" + string(rune(len(payload))) + payload; string(f.Plain) != want || f.Topic != a.ID {
+		t.Fatalf("the gap is\n%q, want\n%q", f.Plain, want)
+	}
+}
+
+// TestDeflatedOnceWhileSomebodyAsks: and only in the form in which they ask.
 func TestDeflatedOnceWhileSomebodyAsks(t *testing.T) {
 	h, in := newHub(1, 10, 1<<20)
-	h.Join(0, "a")
+	h.Join(0, "a", Protocol)
+	h.Join(0, "a", Feed)
 	for _, step := range []struct {
+		form Form
 		n    int
-		want bool
-	}{{0, false}, {1, true}, {-1, false}} {
-		h.CompressFor(step.n)
+		want [Forms]bool
+	}{
+		{Protocol, 0, [Forms]bool{}}, {Protocol, 1, [Forms]bool{true, false}}, {Feed, 1, [Forms]bool{true, true}},
+		{Protocol, -1, [Forms]bool{false, true}}, {Feed, -1, [Forms]bool{}},
+	} {
+		h.CompressFor(step.form, step.n)
 		h.Deliver(publication("a", 1))
-		f := in[0].Take(nil).Deliveries[0].Frame
-		if got := f.Deflated != nil; got != step.want {
-			t.Fatalf("after %+d connections: deflated is %v", step.n, got)
-		}
-		if step.want && f.Deflated[0] != 0xC1 {
-			t.Fatalf("a compressed text frame starts with %#x, want 0xc1", f.Deflated[0])
+		for form, f := range in[0].Take(nil).Deliveries[0].Frames {
+			if got := f.Deflated != nil; got != step.want[form] {
+				t.Fatalf("after %+d connections of form %d: form %d deflated is %v", step.n, step.form, form, got)
+			}
+			if f.Deflated != nil && f.Deflated[0] != 0xC1 {
+				t.Fatalf("a compressed text frame starts with %#x, want 0xc1", f.Deflated[0])
+			}
 		}
 	}
 }

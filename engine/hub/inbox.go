@@ -3,14 +3,31 @@ package hub
 import (
 	"sync"
 
+	"weir/engine/broker"
 	"weir/engine/outbox"
 )
 
 // Delivery is one publication on its way to the subscribers of one shard.
 type Delivery struct {
 	Channel *Channel
-	Offset  uint64
-	Frame   *outbox.Frame
+	broker.Position
+	Frames [Forms]*outbox.Frame // nil in a form that nobody took when it was published
+}
+
+// Bytes is the length of all that is encoded.
+func (d *Delivery) Bytes() (n int) {
+	for _, f := range d.Frames {
+		if f != nil {
+			n += len(f.Plain) + len(f.Deflated)
+		}
+	}
+	return n
+}
+
+// Gap is a run of publications of one channel that a shard did not get.
+type Gap struct {
+	From uint64          // offset of the first
+	To   broker.Position // of the last: what comes next is whole again
 }
 
 // Inbox is where publications wait for a shard's loop. A publisher never
@@ -22,10 +39,10 @@ type Inbox struct {
 	bytes   int    // immutable bound
 
 	mu     sync.Mutex
-	queue  []Delivery          // guarded by mu
-	queued int                 // bytes in queue; guarded by mu
-	behind map[*Channel]uint64 // first offset that was dropped; guarded by mu
-	lost   uint64              // publications dropped; guarded by mu
+	queue  []Delivery       // guarded by mu
+	queued int              // bytes in queue; guarded by mu
+	behind map[*Channel]Gap // guarded by mu
+	lost   uint64           // publications dropped; guarded by mu
 }
 
 // NewInbox returns an inbox of at most so many entries and bytes of frames;
@@ -36,7 +53,7 @@ func NewInbox(entries, bytes int, wake func()) *Inbox {
 
 func (b *Inbox) append(d Delivery) {
 	b.mu.Lock()
-	size := len(d.Frame.Plain) + len(d.Frame.Deflated)
+	size := d.Bytes()
 	if len(b.queue) >= b.entries || b.queued+size > b.bytes {
 		b.drop(d)
 	} else if _, behind := b.behind[d.Channel]; behind {
@@ -54,18 +71,21 @@ func (b *Inbox) append(d Delivery) {
 func (b *Inbox) drop(d Delivery) {
 	b.lost++
 	if b.behind == nil {
-		b.behind = make(map[*Channel]uint64)
+		b.behind = make(map[*Channel]Gap)
 	}
-	if _, ok := b.behind[d.Channel]; !ok {
-		b.behind[d.Channel] = d.Offset
+	gap, ok := b.behind[d.Channel]
+	if !ok {
+		gap.From = d.Offset
 	}
+	gap.To = d.Position
+	b.behind[d.Channel] = gap
 }
 
 // Taken is what Take found.
 type Taken struct {
 	Deliveries []Delivery
-	Behind     map[*Channel]uint64 // channels with a gap, and where it begins; nil if none
-	Lost       uint64              // publications dropped since the last Take
+	Behind     map[*Channel]Gap // channels that missed something; nil if none
+	Lost       uint64           // publications dropped since the last Take
 }
 
 // Take empties the inbox. spare, the slice of an earlier Taken, is used for

@@ -24,6 +24,13 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	return dst, Step{Kind: Subscribe, ID: cmd.ID, Channel: channel}
 }
 
+// MaySubscribe says whether the session may subscribe to a channel with a valid
+// name: nil, ErrPermissionDenied, or, only where its grant covers the name,
+// ErrUnknownChannel.
+func (s *Session) MaySubscribe(channel string, r *Rules) *clientproto.Error {
+	return s.maySubscribe(channel, false, r)
+}
+
 // maySubscribe answers in an order that tells nothing about channels outside
 // the caller's grant: they are denied whether they exist or not.
 func (s *Session) maySubscribe(channel string, withToken bool, r *Rules) *clientproto.Error {

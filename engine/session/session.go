@@ -192,6 +192,10 @@ func (s *Session) Welcome(dst []byte, id uint32, client string, subs []clientpro
 	})
 }
 
+// Opened ends Authenticated for a connection without a connect command: client
+// is its new id. It takes no commands; the engine sees to that.
+func (s *Session) Opened(client string) { s.state, s.client = connected, client }
+
 func ttl(expires int64, now time.Time) uint32 {
 	if left := expires - now.Unix(); expires > 0 && left > 0 {
 		return uint32(min(left, 1<<31))

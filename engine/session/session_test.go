@@ -238,3 +238,35 @@ func TestExpireAtWinsOverExp(t *testing.T) {
 		t.Fatalf("expire_at 0 is never, the session ends at %d", s.Expires())
 	}
 }
+
+// TestOpenedWithoutConnect: a push-only connection has a user, an id and
+// permissions like any other.
+func TestOpenedWithoutConnect(t *testing.T) {
+	r := rules()
+	s := new(Session)
+	s.Authenticated(claims(t, "u", feeds))
+	for channel, want := range map[string]*clientproto.Error{
+		"feeds:a": nil, "open:a": nil, "feeds:a#u": nil,
+		"feeds:a#v": clientproto.ErrPermissionDenied, "$feeds:a": clientproto.ErrPermissionDenied,
+		"a": clientproto.ErrPermissionDenied, "nowhere:a": clientproto.ErrPermissionDenied,
+		"gone:a": clientproto.ErrUnknownChannel,
+	} {
+		if e := s.MaySubscribe(channel, r); e != want {
+			t.Errorf("%s: %v, want %v", channel, e, want)
+		}
+	}
+	if s.Connected() {
+		t.Error("connected before it was opened")
+	}
+	if s.Opened("client-id"); !s.Connected() || s.Client() != "client-id" || s.User() != "u" || s.Expires() != now.Unix()+60 {
+		t.Errorf("%+v", s)
+	}
+	anonymous := new(Session)
+	anonymous.Authenticated(nil)
+	if e := anonymous.MaySubscribe("open:a", r); e != nil {
+		t.Errorf("anonymous, where clients may subscribe: %v", e)
+	}
+	if e := anonymous.MaySubscribe("feeds:a", r); e != clientproto.ErrPermissionDenied {
+		t.Errorf("anonymous, without a grant: %v", e)
+	}
+}

@@ -32,11 +32,16 @@ var (
 	ErrExtensionList  = &Refusal{Status: 400, Label: "extension_list", Reason: "malformed Sec-WebSocket-Extensions"}
 	ErrQuery          = &Refusal{Status: 400, Label: "query", Reason: "malformed query"}
 	ErrQueryDuplicate = &Refusal{Status: 400, Label: "query_duplicate", Reason: "a query parameter that may come once came twice"}
+	ErrNoChannel      = &Refusal{Status: 400, Label: "no_channel", Reason: "name what to receive: ?channel=a&channel=b"}
+	ErrChannel        = &Refusal{Status: 400, Label: "channel", Reason: "channel: a name is 1 to 255 bytes of printable ASCII without *, %-encoded"}
+	ErrChannels       = &Refusal{Status: 400, Label: "channels", Reason: "channel: too many for one connection"}
+	ErrSince          = &Refusal{Status: 400, Label: "since", Reason: "since: must be channel:offset@epoch, once for a channel that is asked for"}
 	ErrAuthorization  = &Refusal{Status: 401, Label: "authorization", Reason: "Authorization must be Bearer and a token"}
 	BadRequest        = &Refusal{Status: 400, Label: "bad_request", Reason: "bad request"}
 	Unauthorized      = &Refusal{Status: 401, Label: "unauthorized", Reason: "a valid credential is needed"}
 	ForbiddenOrigin   = &Refusal{Status: 403, Label: "origin", Reason: "this Origin is not allowed"}
 	Forbidden         = &Refusal{Status: 403, Label: "forbidden", Reason: "not permitted"}
+	UnknownChannel    = &Refusal{Status: 403, Label: "unknown_channel", Reason: "unknown channel: there is no such namespace"}
 	NotFound          = &Refusal{Status: 404, Label: "not_found", Reason: "nothing is served at this path"}
 	MethodNotAllowed  = &Refusal{Status: 405, Label: "method", Reason: "only GET is served here"}
 	UpgradeRequired   = &Refusal{Status: 426, Label: "version", Reason: "only WebSocket version 13 is served here"}
@@ -49,7 +54,8 @@ func Refusals() []*Refusal {
 	return []*Refusal{
 		ErrHeadTooLong, ErrTooManyHeaders, ErrRequestLine, ErrHTTPVersion, ErrTarget, ErrBareLF, ErrFolding, ErrHeaderName,
 		ErrHeaderValue, ErrDuplicate, ErrBody, ErrHost, ErrNotUpgrade, ErrKey, ErrMissingVersion, ErrProtocolList,
-		ErrBearerProtocol, ErrBearerAlone, ErrExtensionList, ErrQuery, ErrQueryDuplicate, ErrAuthorization, BadRequest, Unauthorized,
-		ForbiddenOrigin, Forbidden, NotFound, MethodNotAllowed, UpgradeRequired, TooManyRequests, Overloaded,
+		ErrBearerProtocol, ErrBearerAlone, ErrExtensionList, ErrQuery, ErrQueryDuplicate, ErrNoChannel, ErrChannel,
+		ErrChannels, ErrSince, ErrAuthorization, BadRequest, Unauthorized, ForbiddenOrigin, Forbidden, UnknownChannel, NotFound,
+		MethodNotAllowed, UpgradeRequired, TooManyRequests, Overloaded,
 	}
 }

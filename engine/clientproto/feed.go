@@ -1,0 +1,24 @@
+package clientproto
+
+// AppendFeed appends the message that a subscriber of /feed gets for a
+// publication; data is JSON.
+func AppendFeed(dst []byte, channel string, offset uint64, epoch string, data []byte) []byte {
+	o := beginObject(dst)
+	o.str("channel", channel)
+	o.uint("offset", offset)
+	o.str("epoch", epoch)
+	o.name("data")
+	o.dst = appendRaw(o.dst, data)
+	return o.end()
+}
+
+// AppendFeedGap appends the message that tells a subscriber of /feed that
+// publications of channel, up to this position, were missed.
+func AppendFeedGap(dst []byte, channel string, offset uint64, epoch string) []byte {
+	o := beginObject(dst)
+	o.str("channel", channel)
+	o.flag("gap", true)
+	o.uint("offset", offset)
+	o.str("epoch", epoch)
+	return o.end()
+}
