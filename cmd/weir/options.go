@@ -88,7 +88,7 @@ type serverOptions struct {
 	StaleCloseDelay   span `name:"stale-close-delay" group:"Times" default:"10s" placeholder:"TIME" help:"From the upgrade to an accepted connect command (default ${default})."`
 	PartialTimeout    span `name:"partial-timeout" group:"Times" default:"10s" placeholder:"TIME" help:"From the first to the last byte of a record, frame or message (default ${default})."`
 	WriteTimeout      span `name:"write-timeout" group:"Times" default:"30s" placeholder:"TIME" help:"How long data may wait of which the client takes no byte (default ${default})."`
-	IdleTimeout       span `name:"idle-timeout" group:"Times" default:"60s" placeholder:"TIME" help:"How long a client may be silent (default ${default})."`
+	IdleTimeout       span `name:"idle-timeout" group:"Times" default:"60s" placeholder:"TIME" help:"How long a client of /echo may be silent; others answer pings (default ${default})."`
 	SessionMax        span `name:"session-max" group:"Times" default:"24h" placeholder:"TIME" help:"Longest life of a connection (default ${default})."`
 	PingInterval      span `name:"ping-interval" group:"Times" default:"25s" placeholder:"TIME" help:"Between pings to a client (default ${default})."`
 	PongTimeout       span `name:"pong-timeout" group:"Times" default:"8s" placeholder:"TIME" help:"From a ping to its pong (default ${default})."`
