@@ -97,6 +97,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	}, o.Flags...)...)
 	n.process.Cancel = func() error { return n.process.Process.Signal(os.Interrupt) }
 	n.process.WaitDelay = stopTimeout
+	dieWithParent(n.process)
 	log, err := n.process.StderrPipe()
 	if err != nil {
 		return err
