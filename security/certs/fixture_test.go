@@ -110,10 +110,14 @@ func files(t testing.TB, cert, key []byte) (certFile, keyFile string) {
 
 func write(t testing.TB, name string, b []byte, mode os.FileMode) {
 	t.Helper()
-	if err := os.WriteFile(name, b, mode); err != nil {
+	fresh := name + ".new" // a watcher that reads now must not see half of it
+	if err := os.WriteFile(fresh, b, mode); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(name, mode); err != nil {
+	if err := os.Chmod(fresh, mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(fresh, name); err != nil {
 		t.Fatal(err)
 	}
 }
