@@ -283,7 +283,7 @@ func (s *Server) listenInternal(cfg *Config) error {
 		if err != nil {
 			return fmt.Errorf("%s %s: %w (choose a free address)", l.flag, l.addr, err)
 		}
-		s.internal = append(s.internal, &internalListener{ln: ln, server: &http.Server{
+		s.internal = append(s.internal, &internalListener{ln: newBoundedListener(ln, internalConnections), server: &http.Server{
 			Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),

@@ -84,6 +84,11 @@ const (
 	// overflow. Tokens may end in the year 9999.
 	forever = 100 * 365 * 24 * time.Hour
 
+	// internalConnections bounds those of the API and of the health listener,
+	// each. Attack: idle connections from inside the network, which would take
+	// the descriptors of the public listener.
+	internalConnections = 512
+
 	// tick is the resolution of every deadline.
 	tick = 50 * time.Millisecond
 

@@ -1,0 +1,40 @@
+package engine
+
+import (
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// Who can reach the internal listener and holds connections open takes no more
+// descriptors than its share, and gives them back.
+func TestInternalListenerBoundsItsConnections(t *testing.T) {
+	s := start(t, nil)
+	open := make([]net.Conn, 0, internalConnections)
+	for range internalConnections {
+		c, err := net.Dial("tcp", s.HealthAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testWait}
+	scrape := func() error {
+		response, err := client.Get("http://" + s.HealthAddr().String() + "/health")
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	}
+	eventually(t, "the listener is full", func() bool { return scrape() != nil })
+	if c, err := net.DialTimeout("tcp", s.APIAddr().String(), time.Second); err != nil {
+		t.Errorf("the other listener: %v", err)
+	} else {
+		c.Close()
+	}
+	s.client(t) // the public listener has its own
+	open[0].Close()
+	eventually(t, "a place is free again", func() bool { return scrape() == nil })
+}
