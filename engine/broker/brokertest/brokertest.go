@@ -11,11 +11,17 @@ import (
 	"weir/engine/broker"
 )
 
-// Run checks the broker that open makes. open is called once a test.
+// Run checks the broker that open makes. open is called once a test; the broker
+// must have room for a few hundred streams and publications.
 func Run(t *testing.T, open func(t *testing.T, sink broker.Sink) broker.Broker) {
 	t.Run("offsets", func(t *testing.T) { offsets(t, open) })
 	t.Run("order under contention", func(t *testing.T) { order(t, open) })
 	t.Run("attach misses nothing", func(t *testing.T) { attach(t, open) })
+	t.Run("history", func(t *testing.T) { historyOf(t, open) })
+	t.Run("recovery", func(t *testing.T) { recovery(t, open) })
+	t.Run("latest", func(t *testing.T) { latest(t, open) })
+	t.Run("missed and live meet", func(t *testing.T) { meet(t, open) })
+	t.Run("skipped", func(t *testing.T) { skipped(t, open) })
 	t.Run("detach", func(t *testing.T) { detach(t, open) })
 	t.Run("close", func(t *testing.T) { closed(t, open) })
 }
@@ -46,17 +52,17 @@ func offsets(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 	b := open(t, &r)
 	defer b.Close()
 	ctx := context.Background()
-	start, err := b.Attach(ctx, "a")
+	start, err := b.Attach(ctx, "a", nil)
 	if err != nil || start.Offset != 0 || start.Epoch == "" {
 		t.Fatalf("a new stream stands at %+v, %v; want offset 0 and an epoch", start, err)
 	}
 	for i := uint64(1); i <= 3; i++ {
-		pos, err := b.Publish(ctx, "a", broker.Message{Data: fmt.Appendf(nil, "%d", i)})
+		pos, err := b.Publish(ctx, "a", broker.Message{Data: fmt.Appendf(nil, "%d", i)}, broker.Retention{})
 		if err != nil || pos != (broker.Position{Offset: i, Epoch: start.Epoch}) {
 			t.Fatalf("publication %d: %+v, %v", i, pos, err)
 		}
 	}
-	if pos, _ := b.Publish(ctx, "b", broker.Message{}); pos.Offset != 1 {
+	if pos, _ := b.Publish(ctx, "b", broker.Message{}, broker.Retention{}); pos.Offset != 1 {
 		t.Fatalf("another channel starts at %d, want 1", pos.Offset)
 	}
 	for i, p := range r.of("a") {
@@ -77,7 +83,7 @@ func order(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 	b := open(t, &r)
 	defer b.Close()
 	ctx := context.Background()
-	if _, err := b.Attach(ctx, "a"); err != nil {
+	if _, err := b.Attach(ctx, "a", nil); err != nil {
 		t.Fatal(err)
 	}
 	const publishers, each = 8, 500
@@ -85,7 +91,7 @@ func order(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 	for range publishers {
 		wg.Go(func() {
 			for range each {
-				if _, err := b.Publish(ctx, "a", broker.Message{}); err != nil {
+				if _, err := b.Publish(ctx, "a", broker.Message{}, broker.Retention{}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -112,12 +118,12 @@ func attach(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range total {
-			if _, err := b.Publish(ctx, "a", broker.Message{}); err != nil {
+			if _, err := b.Publish(ctx, "a", broker.Message{}, broker.Retention{}); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	from, err := b.Attach(ctx, "a")
+	from, err := b.Attach(ctx, "a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,12 +145,12 @@ func detach(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 	defer b.Close()
 	ctx := context.Background()
 	for range 2 {
-		if _, err := b.Attach(ctx, "a"); err != nil {
+		if _, err := b.Attach(ctx, "a", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for attached := 2; attached >= 0; attached-- {
-		if _, err := b.Publish(ctx, "a", broker.Message{}); err != nil {
+		if _, err := b.Publish(ctx, "a", broker.Message{}, broker.Retention{}); err != nil {
 			t.Fatal(err)
 		}
 		if attached > 0 {
@@ -168,10 +174,10 @@ func closed(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	if _, err := b.Publish(ctx, "a", broker.Message{}); !errors.Is(err, broker.ErrClosed) {
+	if _, err := b.Publish(ctx, "a", broker.Message{}, broker.Retention{}); !errors.Is(err, broker.ErrClosed) {
 		t.Errorf("Publish after Close: %v, want ErrClosed", err)
 	}
-	if _, err := b.Attach(ctx, "a"); !errors.Is(err, broker.ErrClosed) {
+	if _, err := b.Attach(ctx, "a", nil); !errors.Is(err, broker.ErrClosed) {
 		t.Errorf("Attach after Close: %v, want ErrClosed", err)
 	}
 }

@@ -17,6 +17,8 @@ import (
 type Options struct {
 	Streams   int           // most streams held at once; over it new ones are refused with broker.ErrFull
 	IdleAfter time.Duration // Sweep forgets a stream that nobody attached or published to for so long
+	Bytes     int           // of all histories; over it the stream that is published to gives up its oldest
+	Now       func() time.Time
 }
 
 const stripes = 64
@@ -27,6 +29,7 @@ type Broker struct {
 	options Options
 	seed    maphash.Seed
 	held    atomic.Int64 // streams in all stripes
+	bytes   atomic.Int64 // of all histories
 	closed  atomic.Bool
 	stripes [stripes]stripe
 }
@@ -42,11 +45,15 @@ type stream struct {
 	epoch    string
 	attached int
 	used     int64 // unix nanoseconds of the last Attach, Detach or Publish
-	gone     bool  // swept: look it up again
+	history  history
+	gone     bool // swept: look it up again
 }
 
 // New returns a broker that delivers to sink.
 func New(sink broker.Sink, o Options) *Broker {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	b := &Broker{sink: sink, options: o, seed: maphash.MakeSeed()}
 	for i := range b.stripes {
 		b.stripes[i].streams = make(map[string]*stream)
@@ -54,31 +61,78 @@ func New(sink broker.Sink, o Options) *Broker {
 	return b
 }
 
-// Publish numbers and delivers under the stream's lock, so offsets reach the
-// Sink in order.
-func (b *Broker) Publish(_ context.Context, channel string, m broker.Message) (broker.Position, error) {
+// Publish numbers, keeps and delivers under the stream's lock, so offsets reach
+// the Sink in order.
+func (b *Broker) Publish(_ context.Context, channel string, m broker.Message, r broker.Retention) (broker.Position, error) {
 	s, err := b.lock(channel)
 	if err != nil {
 		return broker.Position{}, err
 	}
 	defer s.mu.Unlock()
-	s.offset++
-	pos := broker.Position{Offset: s.offset, Epoch: s.epoch}
-	if s.attached > 0 {
-		b.sink.Deliver(&broker.Publication{Channel: channel, Position: pos, Message: m})
+	if r.Skip {
+		top := broker.Position{Offset: s.offset, Epoch: s.epoch}
+		if s.attached > 0 {
+			b.sink.Deliver(&broker.Publication{Channel: channel, Position: broker.Position{Epoch: s.epoch}, Message: m})
+		}
+		return top, nil
 	}
-	return pos, nil
+	s.offset++
+	p := broker.Publication{Channel: channel, Position: broker.Position{Offset: s.offset, Epoch: s.epoch}, Message: m}
+	if r.None() {
+		// What is kept must end at the top: without this one it no longer would.
+		b.bytes.Add(-int64(s.history.clear()))
+	} else {
+		b.keep(s, p, r)
+	}
+	if s.attached > 0 {
+		b.sink.Deliver(&p)
+	}
+	return p.Position, nil
+}
+
+// keep adds p to the history, within the bytes that all histories may take.
+func (b *Broker) keep(s *stream, p broker.Publication, r broker.Retention) {
+	total := b.bytes.Add(int64(s.history.add(p, r, b.options.Now().UnixNano())))
+	for total > int64(b.options.Bytes) && len(s.history.kept) > 0 {
+		total = b.bytes.Add(-int64(s.history.dropOldest()))
+	}
 }
 
 // Attach implements broker.Broker.
-func (b *Broker) Attach(_ context.Context, channel string) (broker.Position, error) {
+func (b *Broker) Attach(_ context.Context, channel string, since *broker.Since) (broker.Attached, error) {
 	s, err := b.lock(channel)
 	if err != nil {
-		return broker.Position{}, err
+		return broker.Attached{}, err
 	}
 	defer s.mu.Unlock()
 	s.attached++
-	return broker.Position{Offset: s.offset, Epoch: s.epoch}, nil
+	a := broker.Attached{Position: broker.Position{Offset: s.offset, Epoch: s.epoch}}
+	if since != nil {
+		s.recover(&a, since)
+	}
+	return a, nil
+}
+
+// History implements broker.Broker.
+func (b *Broker) History(_ context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error) {
+	s, err := b.lock(channel)
+	if err != nil {
+		return broker.Position{}, nil, err
+	}
+	defer s.mu.Unlock()
+	list, err := s.slice(f)
+	return broker.Position{Offset: s.offset, Epoch: s.epoch}, list, err
+}
+
+// RemoveHistory implements broker.Broker.
+func (b *Broker) RemoveHistory(_ context.Context, channel string) error {
+	s, err := b.lock(channel)
+	if err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	b.bytes.Add(-int64(s.history.clear()))
+	return nil
 }
 
 // Detach implements broker.Broker.
@@ -96,18 +150,20 @@ func (b *Broker) Detach(channel string) {
 		panic("memory: more Detach than Attach")
 	}
 	s.attached--
-	s.used = time.Now().UnixNano()
+	s.used = b.options.Now().UnixNano()
 }
 
-// Sweep forgets streams that were not used for Options.IdleAfter before now.
+// Sweep drops histories whose time is over and forgets streams that were not
+// used for Options.IdleAfter before now.
 func (b *Broker) Sweep(now time.Time) (forgotten int) {
-	before := now.Add(-b.options.IdleAfter).UnixNano()
+	before := now.Add(-b.options.IdleAfter)
 	for i := range b.stripes {
 		p := &b.stripes[i]
 		p.mu.Lock()
 		for name, s := range p.streams {
 			s.mu.Lock()
-			if s.attached == 0 && s.used < before {
+			b.bytes.Add(-int64(s.history.expire(now.UnixNano())))
+			if s.idle(before) {
 				s.gone = true
 				delete(p.streams, name)
 				forgotten++
@@ -119,6 +175,9 @@ func (b *Broker) Sweep(now time.Time) (forgotten int) {
 	b.held.Add(-int64(forgotten))
 	return forgotten
 }
+
+// Bytes returns what all histories take.
+func (b *Broker) Bytes() int { return int(b.bytes.Load()) }
 
 // Streams returns how many streams are held.
 func (b *Broker) Streams() int { return int(b.held.Load()) }
@@ -178,7 +237,8 @@ func (b *Broker) lock(channel string) (*stream, error) {
 			return nil, broker.ErrClosed
 		}
 		if !s.gone {
-			s.used = time.Now().UnixNano()
+			s.used = b.options.Now().UnixNano()
+			b.bytes.Add(-int64(s.history.expire(s.used)))
 			return s, nil
 		}
 		s.mu.Unlock()
@@ -198,7 +258,7 @@ func (b *Broker) stream(channel string) (*stream, error) {
 			return nil, broker.ErrFull
 		} // one gone, one more
 	}
-	s := &stream{epoch: rand.Text()[:8], used: time.Now().UnixNano()}
+	s := &stream{epoch: rand.Text()[:8], used: b.options.Now().UnixNano()}
 	p.streams[channel] = s
 	return s, nil
 }

@@ -13,7 +13,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	brokertest.Run(t, func(_ *testing.T, sink broker.Sink) broker.Broker {
-		return New(sink, Options{Streams: 1 << 16, IdleAfter: time.Hour})
+		return New(sink, Options{Streams: 1 << 16, IdleAfter: time.Hour, Bytes: 1 << 20})
 	})
 }
 
@@ -25,17 +25,17 @@ func TestStreamsAreBounded(t *testing.T) {
 	b := New(discard{}, Options{Streams: 3, IdleAfter: time.Minute})
 	ctx := context.Background()
 	for i := range 3 {
-		if _, err := b.Publish(ctx, fmt.Sprint(i), broker.Message{}); err != nil {
+		if _, err := b.Publish(ctx, fmt.Sprint(i), broker.Message{}, broker.Retention{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.Publish(ctx, "one more", broker.Message{}); !errors.Is(err, broker.ErrFull) {
+	if _, err := b.Publish(ctx, "one more", broker.Message{}, broker.Retention{}); !errors.Is(err, broker.ErrFull) {
 		t.Fatalf("a fourth stream: %v, want ErrFull", err)
 	}
-	if _, err := b.Attach(ctx, "one more"); !errors.Is(err, broker.ErrFull) {
+	if _, err := b.Attach(ctx, "one more", nil); !errors.Is(err, broker.ErrFull) {
 		t.Fatalf("a fourth stream by Attach: %v, want ErrFull", err)
 	}
-	if _, err := b.Publish(ctx, "1", broker.Message{}); err != nil {
+	if _, err := b.Publish(ctx, "1", broker.Message{}, broker.Retention{}); err != nil {
 		t.Fatalf("a stream that is held: %v", err)
 	}
 }
@@ -43,19 +43,19 @@ func TestStreamsAreBounded(t *testing.T) {
 func TestSweepForgetsOnlyWhatIsIdleAndAlone(t *testing.T) {
 	b := New(discard{}, Options{Streams: 3, IdleAfter: time.Minute})
 	ctx := context.Background()
-	first, _ := b.Publish(ctx, "idle", broker.Message{})
-	attached, _ := b.Attach(ctx, "attached")
+	first, _ := b.Publish(ctx, "idle", broker.Message{}, broker.Retention{})
+	attached, _ := b.Attach(ctx, "attached", nil)
 	if n := b.Sweep(time.Now()); n != 0 {
 		t.Fatalf("%d streams forgotten at once, want none", n)
 	}
 	if n := b.Sweep(time.Now().Add(2 * time.Minute)); n != 1 || b.Streams() != 1 {
 		t.Fatalf("%d forgotten, %d held, want 1 and 1", n, b.Streams())
 	}
-	again, _ := b.Publish(ctx, "idle", broker.Message{})
+	again, _ := b.Publish(ctx, "idle", broker.Message{}, broker.Retention{})
 	if again.Offset != 1 || again.Epoch == first.Epoch {
 		t.Fatalf("the numbering starts anew as %+v after %+v: want offset 1 and another epoch", again, first)
 	}
-	if now, _ := b.Attach(ctx, "attached"); now != attached {
+	if now, _ := b.Attach(ctx, "attached", nil); now.Position != attached.Position {
 		t.Fatalf("an attached stream moved from %+v to %+v", attached, now)
 	}
 }
@@ -64,18 +64,18 @@ func TestSweepForgetsOnlyWhatIsIdleAndAlone(t *testing.T) {
 // new channels must not keep others from theirs.
 func TestNamesThatWereOnlySubscribedToGiveWay(t *testing.T) {
 	const held = 64 * stripes // so that every stripe has some
-	b := New(discard{}, Options{Streams: held, IdleAfter: time.Hour})
+	b := New(discard{}, Options{Streams: held, IdleAfter: time.Hour, Bytes: 1 << 20})
 	ctx := context.Background()
 	for i := range held {
 		name := fmt.Sprint("once ", i)
-		if _, err := b.Attach(ctx, name); err != nil {
+		if _, err := b.Attach(ctx, name, nil); err != nil {
 			t.Fatal(err)
 		}
 		b.Detach(name)
 	}
 	for i := range 100 {
 		name := fmt.Sprint("kept ", i)
-		if _, err := b.Publish(ctx, name, broker.Message{}); err != nil {
+		if _, err := b.Publish(ctx, name, broker.Message{}, broker.Retention{}); err != nil {
 			t.Fatalf("channel %d after %d that nobody uses: %v", i, held, err)
 		}
 	}
@@ -83,8 +83,78 @@ func TestNamesThatWereOnlySubscribedToGiveWay(t *testing.T) {
 		t.Errorf("%d streams are counted, want %d", n, held)
 	}
 	for i := range 100 {
-		if pos, err := b.Publish(ctx, fmt.Sprint("kept ", i), broker.Message{}); err != nil || pos.Offset != 2 {
+		if pos, err := b.Publish(ctx, fmt.Sprint("kept ", i), broker.Message{}, broker.Retention{}); err != nil || pos.Offset != 2 {
 			t.Errorf("what was published to is at %+v, %v; want offset 2", pos, err)
 		}
+	}
+}
+
+func TestHistoryExpires(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := New(discard{}, Options{Streams: 3, IdleAfter: time.Minute, Bytes: 1 << 20, Now: func() time.Time { return now }})
+	ctx := context.Background()
+	keep := broker.Retention{Size: 5, TTL: time.Minute}
+	for range 3 {
+		if _, err := b.Publish(ctx, "a", broker.Message{Data: []byte("1")}, keep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 3}, {59 * time.Second, 3}, {time.Second, 0}} {
+		now = now.Add(step.after)
+		if _, list, err := b.History(ctx, "a", broker.Filter{Limit: -1}); err != nil || len(list) != step.want {
+			t.Fatalf("at %v: %d kept, %v; want %d", now.Sub(time.Unix(1000, 0)), len(list), err, step.want)
+		}
+	}
+	if b.Bytes() != 0 {
+		t.Fatalf("%d bytes are still counted", b.Bytes())
+	}
+}
+
+// TestSweepKeepsHistory: a stream with history is not idle until that is over.
+func TestSweepKeepsHistory(t *testing.T) {
+	start := time.Now()
+	b := New(discard{}, Options{Streams: 3, IdleAfter: time.Minute, Bytes: 1 << 20})
+	if _, err := b.Publish(context.Background(), "a", broker.Message{}, broker.Retention{Size: 1, TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.Sweep(start.Add(30 * time.Minute)); n != 0 {
+		t.Fatal("a stream was forgotten with its history")
+	}
+	if n := b.Sweep(start.Add(2 * time.Hour)); n != 1 || b.Bytes() != 0 {
+		t.Fatalf("%d forgotten, %d bytes counted after the history's time", n, b.Bytes())
+	}
+}
+
+// TestHistoriesAreBoundedTogether: over the budget the publishing stream gives
+// up its oldest, and what is counted is what is there.
+func TestHistoriesAreBoundedTogether(t *testing.T) {
+	const budget = 10_000
+	b := New(discard{}, Options{Streams: 100, IdleAfter: time.Minute, Bytes: budget})
+	ctx := context.Background()
+	keep := broker.Retention{Size: 1000, TTL: time.Hour}
+	for i := range 500 {
+		channel := fmt.Sprint(i % 7)
+		if _, err := b.Publish(ctx, channel, broker.Message{Data: make([]byte, i)}, keep); err != nil {
+			t.Fatal(err)
+		}
+		if b.Bytes() > budget {
+			t.Fatalf("%d bytes of history, the budget is %d", b.Bytes(), budget)
+		}
+	}
+	sum := 0
+	for i := range 7 {
+		pos, list, _ := b.History(ctx, fmt.Sprint(i), broker.Filter{Limit: -1})
+		for k := range list {
+			sum += cost(&list[k])
+			if want := pos.Offset - uint64(len(list)) + uint64(k) + 1; list[k].Offset != want {
+				t.Fatalf("channel %d: offset %d at place %d, want %d: a history has no gap", i, list[k].Offset, k, want)
+			}
+		}
+	}
+	if sum != b.Bytes() {
+		t.Fatalf("%d bytes are kept, %d counted", sum, b.Bytes())
 	}
 }
