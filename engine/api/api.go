@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"weir/engine/broker"
 	"weir/engine/clientproto"
 	"weir/engine/stats"
 	"weir/security/schema"
@@ -21,6 +22,10 @@ type Node interface {
 	// Publish returns when the publication is numbered and in the channel's history. data is valid, compact JSON; it and
 	// o.Tags may be kept and are not changed by the caller afterwards.
 	Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Position, *clientproto.Error)
+	// History returns a channel's position and what is kept of it; the publications are shared.
+	History(ctx context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error)
+	// RemoveHistory drops what is kept of a channel. Offsets go on.
+	RemoveHistory(ctx context.Context, channel string) error
 	// Disconnect closes the matching connections; none is no error.
 	Disconnect(ctx context.Context, d DisconnectRequest) *clientproto.Error
 	// Info describes every node that is known, this one first.
@@ -181,6 +186,8 @@ func (h *Handlers) table() map[string]method {
 	table["broadcast"] = h.broadcast
 	table["disconnect"] = h.disconnect
 	table["info"] = h.info
+	table["history"] = h.history
+	table["history_remove"] = h.historyRemove
 	return table
 }
 

@@ -86,7 +86,7 @@ func TestPublish(t *testing.T) {
 			if r.status != http.StatusOK || r.code() != test.code {
 				t.Fatalf("status %d code %d (%s), want 200 and %d", r.status, r.code(), r.raw, test.code)
 			}
-			if got := strings.Join(s.node.history("c"), "|"); got != test.data || s.node.total() > 1 {
+			if got := strings.Join(s.node.published("c"), "|"); got != test.data || s.node.total() > 1 {
 				t.Errorf("history %q (%d in all), want %q", got, s.node.total(), test.data)
 			}
 			if want := `{"result":{"offset":1,"epoch":"e-c"}}`; test.code == 0 && r.raw != want {
@@ -197,7 +197,7 @@ func TestBroadcast(t *testing.T) {
 	if r.raw != want || r.status != 200 {
 		t.Errorf("answer %s, want %s", r.raw, want)
 	}
-	if a, b := s.node.history("a"), s.node.history("b"); len(a) != 1 || len(b) != 1 || a[0] != `{"x":1}` || b[0] != a[0] {
+	if a, b := s.node.published("a"), s.node.published("b"); len(a) != 1 || len(b) != 1 || a[0] != `{"x":1}` || b[0] != a[0] {
 		t.Errorf("histories %q and %q", a, b)
 	}
 	before := s.node.total()
@@ -287,7 +287,7 @@ func TestInfo(t *testing.T) {
 
 func TestMethodsThatAreNotHere(t *testing.T) {
 	s := newService(t, nil)
-	here := map[string]bool{"publish": true, "broadcast": true, "disconnect": true, "info": true}
+	here := map[string]bool{"publish": true, "broadcast": true, "disconnect": true, "info": true, "history": true, "history_remove": true}
 	for _, name := range MethodNames() {
 		if here[name] {
 			continue
@@ -483,10 +483,10 @@ func TestCallsAreCounted(t *testing.T) {
 	s := newService(t, nil)
 	s.call(t, "publish", `{"channel":"c","data":1}`)
 	s.call(t, "publish", `{"channel":"","data":1}`)
-	s.call(t, "history", `{}`)
+	s.call(t, "presence", `{}`)
 	s.call(t, "made up by a peer", `{}`)
 	s.call(t, "publish", `{}`, keyHeader, "no")
-	for label, want := range map[string]uint64{"publish": 2, "history": 1, stats.Other: 2} {
+	for label, want := range map[string]uint64{"publish": 2, "presence": 1, stats.Other: 2} {
 		if got := s.set.LabelTotal(stats.APIRequests, label); got != want {
 			t.Errorf("requests %q: %d, want %d", label, got, want)
 		}

@@ -154,8 +154,8 @@ func TestHangUpDoesNotStopAKeyedPublish(t *testing.T) {
 	cancel()
 	first.Wait()
 	close(s.node.hold)
-	if r := s.call(t, "publish", keyed("c", "k", 2)); r.raw != `{"result":{"offset":1,"epoch":"e-c"}}` || s.node.history("c")[0] != "1" {
-		t.Errorf("answer %s, history %v", r.raw, s.node.history("c"))
+	if r := s.call(t, "publish", keyed("c", "k", 2)); r.raw != `{"result":{"offset":1,"epoch":"e-c"}}` || s.node.published("c")[0] != "1" {
+		t.Errorf("answer %s, history %v", r.raw, s.node.published("c"))
 	}
 	if s.node.total() != 1 {
 		t.Errorf("%d publications", s.node.total())

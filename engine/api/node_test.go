@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"weir/engine/broker"
 	"weir/engine/clientproto"
 	"weir/engine/stats"
 )
@@ -25,14 +26,17 @@ const testKey = "the key of the tests"
 
 // memoryNode is a whole node in memory: channels with offsets and history, and connections that can be disconnected.
 type memoryNode struct {
-	mu          sync.Mutex
-	channels    map[string][]published
-	connections []connection
-	closed      []DisconnectRequest
-	notReady    string
-	refuse      *clientproto.Error // what Publish answers instead
-	hold        chan struct{}      // if set, Publish waits until it is closed or its context is done
-	begun       chan struct{}      // if set, gets one value for each Publish that began
+	mu           sync.Mutex
+	channels     map[string][]published
+	connections  []connection
+	closed       []DisconnectRequest
+	notReady     string
+	refuse       *clientproto.Error // what Publish answers instead
+	hold         chan struct{}      // if set, Publish waits until it is closed or its context is done
+	asked        broker.Filter      // of the last History
+	removed      []string           // by RemoveHistory
+	historyFails bool
+	begun        chan struct{} // if set, gets one value for each Publish that began
 }
 
 type published struct {
@@ -84,7 +88,7 @@ func (n *memoryNode) Info(context.Context) []NodeInfo {
 
 func (n *memoryNode) Ready() (bool, string) { return n.notReady == "", n.notReady }
 
-func (n *memoryNode) history(channel string) []string {
+func (n *memoryNode) published(channel string) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var list []string
