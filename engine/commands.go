@@ -83,9 +83,11 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 		s.leave(c, step.Sub)
 		s.send(c, clientproto.AppendEmpty(s.replies[:0], step.ID, clientproto.Unsubscribe))
 	case session.Publish:
-		s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, message: broker.Message{
+		s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, keep: step.Keep, message: broker.Message{
 			Data: append([]byte(nil), step.Data...), Info: c.session.PublishInfo(),
 		}})
+	case session.History:
+		s.queue(c, step.ID, &historyJob{id: step.ID, channel: step.Channel, filter: step.Filter})
 	}
 }
 
@@ -94,16 +96,17 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 func (s *shard) authenticate(c *conn, step *session.Step) {
 	switch {
 	case c.waiting != nil && c.waiting.claims != nil:
-		s.welcome(c, step.ID, c.waiting.claims)
+		s.welcome(c, step.ID, c.waiting.claims, step.Recover)
 	case len(step.Token) > 0:
-		s.queue(c, step.ID, &authJob{use: authConnect, id: step.ID, token: append([]byte(nil), step.Token...)})
+		s.queue(c, step.ID, &authJob{use: authConnect, id: step.ID, token: append([]byte(nil), step.Token...), held: step.Recover})
 	default:
-		s.welcome(c, step.ID, nil)
+		s.welcome(c, step.ID, nil, step.Recover)
 	}
 }
 
-// welcome makes the session's server-side subscriptions and answers connect.
-func (s *shard) welcome(c *conn, id uint32, claims *token.Claims) {
+// welcome makes the session's server-side subscriptions, from the positions that
+// the client holds, and answers connect.
+func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session.Recover) {
 	if c.waiting != nil {
 		c.waiting.claims = nil
 	}
@@ -112,15 +115,15 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims) {
 		if e := s.rules.Known(channel); e != nil {
 			continue // a token may name channels of namespaces that are gone
 		}
-		pos, e := s.join(c, channel)
+		plan := s.rules.ServerPlan(channel, held)
+		at, e := s.join(c, channel, plan.Since)
 		if e != nil {
 			c.session.Rejected(nil, id, e)
 			s.close(c, clientproto.CloseServerError)
 			return
 		}
 		c.session.Sub(len(c.session.Subs()) - 1).Server = true
-		subs = append(subs, clientproto.ServerSub{Channel: channel,
-			SubscribeResult: clientproto.SubscribeResult{Positioned: true, Offset: pos.Offset, Epoch: pos.Epoch}})
+		subs = append(subs, clientproto.ServerSub{Channel: channel, SubscribeResult: plan.Result(&at)})
 	}
 	s.begun(c)
 	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, time.Now()))
@@ -145,32 +148,37 @@ func newClientID() string {
 }
 
 func (s *shard) subscribe(c *conn, step *session.Step) {
-	pos, e := s.join(c, step.Channel)
+	at, e := s.join(c, step.Channel, step.Plan.Since)
 	if e != nil {
 		s.fail(c, step.ID, e)
 		return
 	}
-	s.send(c, clientproto.AppendSubscribe(s.replies[:0], step.ID, &clientproto.SubscribeResult{
-		Positioned: s.command.Subscribe.Positioned, Offset: pos.Offset, Epoch: pos.Epoch,
-	}))
+	result := step.Plan.Result(&at)
+	if step.Plan.Reject && result.WasRecovering && !result.Recovered {
+		s.leave(c, len(c.session.Subs())-1)
+		s.fail(c, step.ID, clientproto.ErrUnrecoverable)
+		return
+	}
+	s.send(c, clientproto.AppendSubscribe(s.replies[:0], step.ID, &result))
 }
 
-// join subscribes the session to a channel, live from the position returned.
+// join subscribes the session to a channel, live from the position returned,
+// and brings what since asks for.
 // The memory broker answers from this process; one that has to ask another
 // would do so from a worker.
-func (s *shard) join(c *conn, channel string) (broker.Position, *clientproto.Error) {
+func (s *shard) join(c *conn, channel string, since *broker.Since) (broker.Attached, *clientproto.Error) {
 	form := c.kind.form()
 	ch := s.hub.Join(s.id, channel, form)
-	pos, err := s.broker.Attach(context.Background(), channel)
+	at, err := s.broker.Attach(context.Background(), channel, since)
 	if err != nil {
 		s.hub.Leave(s.id, ch, form)
-		return pos, errorOf(err)
+		return at, errorOf(err)
 	}
 	members := ch.Members(s.id, form)
 	i := c.session.Add(session.Sub{Channel: ch})
-	c.session.Sub(i).Member = members.Add(hub.Member{Slot: c.Slot, Sub: uint32(i), From: pos.Offset})
+	c.session.Sub(i).Member = members.Add(hub.Member{Slot: c.Slot, Sub: uint32(i), From: at.Offset})
 	s.stats.Move(stats.Subscriptions, 1)
-	return pos, nil
+	return at, nil
 }
 
 // leave ends subscription i. Publications of it that still wait are taken
@@ -192,10 +200,14 @@ func (s *shard) leave(c *conn, i int) {
 
 // errorOf is what a client is told of a broker's error.
 func errorOf(err error) *clientproto.Error {
-	if errors.Is(err, broker.ErrFull) {
+	switch {
+	case errors.Is(err, broker.ErrFull):
 		return clientproto.ErrTooManyRequests
+	case errors.Is(err, broker.ErrUnrecoverable):
+		return clientproto.ErrUnrecoverable
+	default:
+		return clientproto.ErrInternal
 	}
-	return clientproto.ErrInternal
 }
 
 // fail answers a command with an error.

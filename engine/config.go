@@ -58,6 +58,13 @@ type Namespace struct {
 	AllowSubscribeForClient   bool
 	AllowPublishForClient     bool
 	AllowPublishForSubscriber bool
+	AllowHistoryForSubscriber bool
+
+	HistorySize      int           // publications kept for each channel; 0: none
+	HistoryTTL       time.Duration // how long they are kept; 0: not at all
+	ForceRecovery    bool          // subscriptions recover without asking for it
+	RecoverLatest    bool          // force_recovery_mode: cache; only the newest publication comes back
+	ForcePositioning bool
 }
 
 // Limits are the operator's bounds (PROTOCOL.md §6). 0 means no limit where
@@ -100,6 +107,7 @@ type Limits struct {
 	DrainPeriod        time.Duration
 	ExpiredCloseDelay  time.Duration
 	ChannelsPerSession int // subscriptions of one connection; 0: none
+	RecoveryMax        int // missed publications that a subscribe may bring back
 }
 
 // DefaultLimits returns the defaults of the command line.
@@ -135,6 +143,7 @@ func DefaultLimits() Limits {
 		DrainPeriod:        30 * time.Second,
 		ExpiredCloseDelay:  25 * time.Second,
 		ChannelsPerSession: 128,
+		RecoveryMax:        300,
 	}
 }
 

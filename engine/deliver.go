@@ -74,7 +74,7 @@ func (s *shard) push(members []hub.Member, frame *outbox.Frame, offset uint64) (
 	size := int64(len(frame.Plain))
 	for i := range members {
 		m := &members[i]
-		if offset <= m.From {
+		if offset <= m.From && offset != 0 { // 0 is no part of the stream
 			continue
 		}
 		c := s.conns.at(m.Slot)

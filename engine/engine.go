@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"weir/engine/api"
+	"weir/engine/broker"
 	"weir/engine/broker/memory"
 	"weir/engine/clientproto"
 	"weir/engine/hub"
@@ -96,7 +97,7 @@ func (s *Server) build(cfg *Config) error {
 		inboxes[i] = hub.NewInbox(inboxEntries, inboxBytes, wakers[i].ring)
 	}
 	s.shared.hub = hub.New(inboxes)
-	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle})
+	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: historyBytes})
 	s.shared.broker = s.memory
 	for i := range inboxes {
 		sh, err := s.newShard(i, inboxes[i])
@@ -138,6 +139,7 @@ func newShared(cfg *Config, name string) *shared {
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession,
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
 			Node:        name, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
+			RecoveryLimit: l.RecoveryMax,
 		},
 		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
 	}
@@ -174,7 +176,9 @@ func namespaces(list []Namespace) map[string]session.Namespace {
 	for _, n := range list {
 		m[n.Name] = session.Namespace{
 			Subscribe: n.AllowSubscribeForClient, Publish: n.AllowPublishForClient,
-			PublishIfSubscribed: n.AllowPublishForSubscriber,
+			PublishIfSubscribed: n.AllowPublishForSubscriber, HistoryIfSubscribed: n.AllowHistoryForSubscriber,
+			Keep:          broker.Retention{Size: n.HistorySize, TTL: n.HistoryTTL},
+			ForceRecovery: n.ForceRecovery, Cache: n.RecoverLatest, ForcePositioning: n.ForcePositioning,
 		}
 	}
 	return m

@@ -22,26 +22,45 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 		}
 	}
 	for i := range plan.feed {
-		top, e := s.join(c, plan.feed[i].name)
+		ch := &plan.feed[i]
+		at, e := s.join(c, ch.name, ch.wanted(s.rules))
 		if e != nil {
 			s.refuse(c, upgrade.Overloaded)
 			return
 		}
-		plan.feed[i].top = top
+		ch.at = at
 	}
 	c.session.Opened(newClientID())
 	s.begun(c)
 	s.open(c, plan)
 	for i := range plan.feed {
-		if ch := &plan.feed[i]; ch.missed() {
-			s.send(c, clientproto.AppendFeedGap(s.replies[:0], ch.name, ch.top.Offset, ch.top.Epoch))
-		}
+		s.resumeFeed(c, &plan.feed[i])
 	}
 }
 
-// missed reports whether the client left off anywhere but at the top. Without
-// history nothing can be made up for.
-func (ch *feedChannel) missed() bool { return ch.since != broker.Position{} && ch.since != ch.top }
+// wanted is what the client asks to have back of a channel; nil if it did not say
+// where it left off.
+func (ch *feedChannel) wanted(r *session.Rules) *broker.Since {
+	if ch.since == (broker.Position{}) {
+		return nil
+	}
+	return &broker.Since{Position: ch.since, Limit: r.RecoveryLimit}
+}
+
+// resumeFeed sends what was missed, or says that it is gone.
+func (s *shard) resumeFeed(c *conn, ch *feedChannel) {
+	if ch.since == (broker.Position{}) {
+		return
+	}
+	if !ch.at.Recovered {
+		s.send(c, clientproto.AppendFeedGap(s.replies[:0], ch.name, ch.at.Offset, ch.at.Epoch))
+		return
+	}
+	for i := range ch.at.Missed {
+		p := &ch.at.Missed[i]
+		s.send(c, clientproto.AppendFeed(s.replies[:0], ch.name, p.Offset, p.Epoch, p.Data))
+	}
+}
 
 // forbidden is how a session's refusal of a channel is answered. That a channel
 // is unknown is said only to those whose grant covers its name.

@@ -16,7 +16,7 @@ type feedPlan []feedChannel
 type feedChannel struct {
 	name  string
 	since broker.Position // where the client left off; no epoch: it did not say
-	top   broker.Position // where it was subscribed
+	at    broker.Attached // where it was subscribed, and what came back
 }
 
 // parseFeed reads channel= and since= of a query; other parameters are not

@@ -7,6 +7,7 @@ import (
 
 	"weir/engine/broker"
 	"weir/engine/clientproto"
+	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/work"
 	"weir/security/token"
@@ -64,6 +65,7 @@ type authJob struct {
 	use    authUse
 	id     uint32
 	token  []byte
+	held   []session.Recover
 	claims *token.Claims
 	err    error
 }
@@ -94,7 +96,7 @@ func (j *authJob) finish(s *shard, c *conn) {
 	case j.err != nil:
 		s.close(c, clientproto.CloseInvalidToken)
 	case j.use == authConnect:
-		s.welcome(c, j.id, j.claims)
+		s.welcome(c, j.id, j.claims, j.held)
 	default:
 		s.refreshed(c, j)
 	}
@@ -115,6 +117,7 @@ type publishJob struct {
 	ticket
 	id      uint32
 	channel string
+	keep    broker.Retention
 	message broker.Message
 	err     error
 }
@@ -123,7 +126,7 @@ type publishJob struct {
 func (j *publishJob) Run() {
 	j.err = errors.New("engine: publish did not finish")
 	defer j.shard.post(post{job: j})
-	_, j.err = j.shard.broker.Publish(context.Background(), j.channel, j.message)
+	_, j.err = j.shard.broker.Publish(context.Background(), j.channel, j.message, j.keep)
 }
 
 func (j *publishJob) finish(s *shard, c *conn) {
@@ -133,4 +136,31 @@ func (j *publishJob) finish(s *shard, c *conn) {
 	}
 	s.stats.Inc(stats.Publications)
 	s.send(c, clientproto.AppendEmpty(s.replies[:0], j.id, clientproto.Publish))
+}
+
+// historyJob reads what is kept of a channel.
+type historyJob struct {
+	ticket
+	id      uint32
+	channel string
+	filter  broker.Filter
+	result  clientproto.HistoryResult
+	err     error
+}
+
+// Run implements work.Job.
+func (j *historyJob) Run() {
+	j.err = errors.New("engine: history did not finish")
+	defer j.shard.post(post{job: j})
+	at, list, err := j.shard.broker.History(context.Background(), j.channel, j.filter)
+	j.result = clientproto.HistoryResult{Offset: at.Offset, Epoch: at.Epoch, Publications: session.Publications(list)}
+	j.err = err
+}
+
+func (j *historyJob) finish(s *shard, c *conn) {
+	if j.err != nil {
+		s.fail(c, j.id, errorOf(j.err))
+		return
+	}
+	s.send(c, clientproto.AppendHistory(s.replies[:0], j.id, &j.result))
 }

@@ -21,12 +21,24 @@ var _ api.Node = node{}
 
 // Publish implements api.Node.
 func (n node) Publish(ctx context.Context, channel string, data []byte, o api.PublishOptions) (api.Position, *clientproto.Error) {
-	pos, err := n.shared.broker.Publish(ctx, channel, broker.Message{Data: data, Tags: o.Tags})
+	keep := n.shared.rules.Retention(channel)
+	keep.Skip = o.SkipHistory && !keep.None()
+	pos, err := n.shared.broker.Publish(ctx, channel, broker.Message{Data: data, Tags: o.Tags}, keep)
 	if err != nil {
 		return api.Position{}, errorOf(err)
 	}
 	n.apiStats.Inc(stats.Publications)
 	return api.Position{Offset: pos.Offset, Epoch: pos.Epoch}, nil
+}
+
+// History implements api.Node.
+func (n node) History(ctx context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error) {
+	return n.shared.broker.History(ctx, channel, f)
+}
+
+// RemoveHistory implements api.Node.
+func (n node) RemoveHistory(ctx context.Context, channel string) error {
+	return n.shared.broker.RemoveHistory(ctx, channel)
 }
 
 // Disconnect implements api.Node. It walks the shards: a rare order is not

@@ -108,6 +108,11 @@ const (
 	streams    = 1 << 18
 	streamIdle = time.Hour
 
+	// historyBytes bounds the histories of all channels. Attack: publishing long
+	// messages to many channels. Over it a channel that is published to gives up
+	// its oldest.
+	historyBytes = 256 << 20
+
 	// userTimeout is TCP_USER_TIMEOUT: data in flight that a vanished peer does
 	// not acknowledge.
 	userTimeout = 30 * time.Second

@@ -192,20 +192,20 @@ func TestJoinThenAttachMissesNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range total {
-			if _, err := b.Publish(ctx, "a", broker.Message{Data: []byte("1")}); err != nil {
+			if _, err := b.Publish(ctx, "a", broker.Message{Data: []byte("1")}, broker.Retention{}); err != nil {
 				t.Error(err)
 			}
 			published.Add(1)
 		}
 	})
-	var from [subscribers]broker.Position
+	var from [subscribers]broker.Attached
 	var err error
 	for i := range from {
 		for published.Load() < int64(i*total/subscribers/2) {
 			runtime.Gosched()
 		}
 		h.Join(0, "a", Form(i%2))
-		if from[i], err = b.Attach(ctx, "a"); err != nil {
+		if from[i], err = b.Attach(ctx, "a", nil); err != nil {
 			t.Fatal(err)
 		}
 	}

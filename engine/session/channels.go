@@ -1,6 +1,7 @@
 package session
 
 import (
+	"weir/engine/broker"
 	"weir/engine/clientproto"
 	"weir/engine/hub"
 	"weir/security/grant"
@@ -21,7 +22,12 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	if r.Channels > 0 && len(s.subs) >= r.Channels {
 		return reject(dst, cmd.ID, clientproto.ErrLimitExceeded)
 	}
-	return dst, Step{Kind: Subscribe, ID: cmd.ID, Channel: channel}
+	ns, _ := r.namespace(channel)
+	return dst, Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, Plan: ns.plan(asked{
+		recover: req.Recover, recoverable: req.Recoverable, positioned: req.Positioned,
+		reject: req.Flag&clientproto.FlagRejectUnrecovered != 0,
+		from:   broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)},
+	}, r)}
 }
 
 // MaySubscribe says whether the session may subscribe to a channel with a valid
@@ -129,7 +135,7 @@ func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	if e := s.mayPublish(channel, r); e != nil {
 		return reject(dst, cmd.ID, e)
 	}
-	return dst, Step{Kind: Publish, ID: cmd.ID, Channel: channel, Data: cmd.Publish.Data}
+	return dst, Step{Kind: Publish, ID: cmd.ID, Channel: channel, Data: cmd.Publish.Data, Keep: r.Retention(channel)}
 }
 
 func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"weir/engine/broker"
 	"weir/engine/clientproto"
 	"weir/engine/hub"
 	"weir/security/grant"
@@ -32,6 +33,8 @@ type Rules struct {
 	Node           string // name of this process in the connect reply
 	Version        string
 	Namespaces     map[string]Namespace // by name; one named "" always exists
+
+	RecoveryLimit int // most publications that a recovery or a history command brings
 }
 
 // Namespace is what clients may do in its channels without a grant.
@@ -39,6 +42,12 @@ type Namespace struct {
 	Subscribe           bool
 	Publish             bool
 	PublishIfSubscribed bool
+
+	Keep                broker.Retention // what is kept of each channel
+	ForceRecovery       bool             // subscriptions are recoverable without asking
+	Cache               bool             // recovery brings the newest publication only
+	ForcePositioning    bool
+	HistoryIfSubscribed bool // subscribers may read what is kept
 }
 
 // Kind says what the engine has to do before the session can go on.
@@ -54,6 +63,7 @@ const (
 	Subscribe                // join Channel → Subscribed or SubscribeFailed
 	Unsubscribe              // leave the channel of Sub → Unsubscribed
 	Publish                  // publish Data into Channel → Published
+	History                  // read Filter of Channel
 )
 
 // Step is the outcome of a command. Token and Data borrow the command.
@@ -66,6 +76,11 @@ type Step struct {
 	Token   []byte
 	Data    []byte
 	Sub     int // index into Subs
+
+	Plan    Plan             // of Subscribe
+	Keep    broker.Retention // of Publish
+	Filter  broker.Filter    // of History
+	Recover []Recover        // of Authenticate: positions in server-side subscriptions; owned
 }
 
 type state uint8
@@ -137,6 +152,8 @@ func (s *Session) Command(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 		return s.publish(dst, cmd, r)
 	case clientproto.Refresh:
 		return s.refresh(dst, cmd)
+	case clientproto.History:
+		return s.history(dst, cmd, r)
 	case clientproto.Send:
 		return dst, Step{} // no backend takes messages yet, and send has no reply
 	default:
@@ -156,7 +173,7 @@ func (s *Session) connect(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 		return reject(dst, cmd.ID, clientproto.ErrUnauthorized)
 	}
 	s.state = connecting
-	return dst, Step{Kind: Authenticate, ID: cmd.ID, Token: cmd.Connect.Token}
+	return dst, Step{Kind: Authenticate, ID: cmd.ID, Token: cmd.Connect.Token, Recover: recovers(cmd.Connect.Subs)}
 }
 
 // Authenticated notes whom the token named (nil: nobody, an anonymous

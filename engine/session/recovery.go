@@ -1,0 +1,122 @@
+package session
+
+import (
+	"weir/engine/broker"
+	"weir/engine/clientproto"
+	"weir/security/grant"
+)
+
+// Plan is how a subscription begins.
+type Plan struct {
+	Recoverable, Positioned bool
+	Since                   *broker.Since // what the client asks to have back; nil: nothing
+	Reject                  bool          // an answer that it is gone is an error instead
+}
+
+// Recover is the position that a client holds in a server-side subscription.
+type Recover struct {
+	Channel string
+	From    broker.Position
+}
+
+// asked is what a request says of recovery.
+type asked struct {
+	recover, recoverable, positioned, reject bool
+	from                                     broker.Position
+}
+
+// plan decides by the namespace's options. Without history nothing is
+// recoverable, whatever is asked.
+func (ns *Namespace) plan(a asked, r *Rules) Plan {
+	p := Plan{Reject: a.reject}
+	p.Recoverable = !ns.Keep.None() && (ns.ForceRecovery || a.recoverable)
+	p.Positioned = p.Recoverable || ns.ForcePositioning || a.positioned
+	if p.Recoverable && a.recover {
+		p.Since = &broker.Since{Position: a.from, Limit: r.RecoveryLimit, Latest: ns.Cache}
+	}
+	return p
+}
+
+// ServerPlan is how the server-side subscription to channel begins for a
+// client that brought these positions.
+func (r *Rules) ServerPlan(channel string, held []Recover) Plan {
+	ns, _ := r.namespace(channel)
+	for i := range held {
+		if held[i].Channel == channel {
+			return ns.plan(asked{recover: true, positioned: true, from: held[i].From}, r)
+		}
+	}
+	return ns.plan(asked{positioned: true}, r)
+}
+
+// Retention is what is kept of a channel.
+func (r *Rules) Retention(channel string) broker.Retention {
+	ns, _ := r.namespace(channel)
+	return ns.Keep
+}
+
+// Result is the reply to a subscribe that began by p: with what was missed, the
+// client's own offset stays its position, and the publications move it on.
+func (p *Plan) Result(a *broker.Attached) clientproto.SubscribeResult {
+	res := clientproto.SubscribeResult{
+		Recoverable: p.Recoverable, Positioned: p.Positioned, Offset: a.Offset, Epoch: a.Epoch,
+		WasRecovering: p.Since != nil, Recovered: p.Since != nil && a.Recovered,
+	}
+	if res.Recovered && !p.Since.Latest {
+		res.Offset = p.Since.Offset
+	}
+	if res.Recovered {
+		res.Publications = Publications(a.Missed)
+	}
+	return res
+}
+
+// Publications are kept publications as replies show them; they share the
+// bytes.
+func Publications(list []broker.Publication) []clientproto.Publication {
+	out := make([]clientproto.Publication, len(list))
+	for i := range list {
+		p := &list[i]
+		out[i] = clientproto.Publication{Offset: p.Offset, Data: p.Data, Info: p.Info, Tags: p.Tags}
+	}
+	return out
+}
+
+func recovers(subs []clientproto.SubRecover) (list []Recover) {
+	for i := range subs {
+		if sub := &subs[i]; sub.Recover {
+			list = append(list, Recover{Channel: string(sub.Channel), From: broker.Position{Offset: sub.Offset, Epoch: string(sub.Epoch)}})
+		}
+	}
+	return list
+}
+
+// history answers who may read: by a grant, or as a subscriber where the
+// namespace says so.
+func (s *Session) history(dst []byte, cmd *clientproto.Command, r *Rules) ([]byte, Step) {
+	req := &cmd.History
+	channel := string(req.Channel)
+	if grant.CheckChannel(channel) != nil {
+		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
+	}
+	ns, known := r.namespace(channel)
+	covered := s.grant.Allows(grant.Hst, channel)
+	switch limited, allowed := grant.UserLimited(channel, s.user); {
+	case limited && !allowed:
+		return reject(dst, cmd.ID, clientproto.ErrPermissionDenied)
+	case covered && !known:
+		return reject(dst, cmd.ID, clientproto.ErrUnknownChannel)
+	case !covered && !(ns.HistoryIfSubscribed && s.find(channel) >= 0):
+		return reject(dst, cmd.ID, clientproto.ErrPermissionDenied)
+	case ns.Keep.None():
+		return reject(dst, cmd.ID, clientproto.ErrNotAvailable)
+	}
+	f := broker.Filter{Limit: r.RecoveryLimit, Reverse: req.Reverse}
+	if req.Limit >= 0 {
+		f.Limit = int(min(req.Limit, int64(r.RecoveryLimit)))
+	}
+	if req.Since {
+		f.Since = &broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)}
+	}
+	return dst, Step{Kind: History, ID: cmd.ID, Channel: channel, Filter: f}
+}
