@@ -8,13 +8,14 @@ type Bounds struct {
 	BatchBytes      int // output of one connection that is sealed and that its socket did not take
 	QueuedCommands  int // commands that wait for a worker, each as long as a message at most
 	Streams         int // channels with a position
+	HistoryBytes    int // publications kept for all channels
 	IdempotencyKeys int // publishes whose answers are kept
 }
 
 // FixedBounds returns them, for who adds up the memory of a node.
 func FixedBounds() Bounds {
 	return Bounds{
-		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams,
+		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, HistoryBytes: historyBytes,
 		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys,
 	}
 }

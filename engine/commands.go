@@ -111,12 +111,17 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 		c.waiting.claims = nil
 	}
 	var subs []clientproto.ServerSub
+	left := s.rules.RecoveryBytes // for all of them: they share one reply
 	for _, channel := range c.session.Authenticated(claims) {
 		if e := s.rules.Known(channel); e != nil {
 			continue // a token may name channels of namespaces that are gone
 		}
 		plan := s.rules.ServerPlan(channel, held)
+		if plan.Since != nil {
+			plan.Since.Bytes = left
+		}
 		at, e := s.join(c, channel, plan.Since)
+		left -= session.Size(&at)
 		if e != nil {
 			c.session.Rejected(nil, id, e)
 			s.close(c, clientproto.CloseServerError)

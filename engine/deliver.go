@@ -118,7 +118,7 @@ func (s *shard) closeSlow() {
 // Those of the protocol subscribe again, and know that they missed something;
 // those of /feed stay, and are told in the place of what they missed.
 func (s *shard) gap(ch *hub.Channel, gap hub.Gap) {
-	if feed := ch.Members(s.id, hub.Feed).All(); len(feed) > 0 {
+	if feed := ch.Members(s.id, hub.Feed).All(); len(feed) > 0 && gap.To.Offset > 0 {
 		s.push(feed, s.hub.GapFrame(ch, gap), gap.To.Offset)
 	}
 	for members := ch.Members(s.id, hub.Protocol); len(members.All()) > 0; {

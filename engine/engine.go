@@ -139,7 +139,7 @@ func newShared(cfg *Config, name string) *shared {
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession,
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
 			Node:        name, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
-			RecoveryLimit: l.RecoveryMax,
+			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
 		},
 		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
 	}

@@ -21,9 +21,11 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 			return
 		}
 	}
+	left := s.rules.RecoveryBytes // for all of them: they wait together
 	for i := range plan.feed {
 		ch := &plan.feed[i]
-		at, e := s.join(c, ch.name, ch.wanted(s.rules))
+		at, e := s.join(c, ch.name, ch.wanted(s.rules, left))
+		left -= session.Size(&at)
 		if e != nil {
 			s.refuse(c, upgrade.Overloaded)
 			return
@@ -40,11 +42,11 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 
 // wanted is what the client asks to have back of a channel; nil if it did not say
 // where it left off.
-func (ch *feedChannel) wanted(r *session.Rules) *broker.Since {
+func (ch *feedChannel) wanted(r *session.Rules, bytes int) *broker.Since {
 	if ch.since == (broker.Position{}) {
 		return nil
 	}
-	return &broker.Since{Position: ch.since, Limit: r.RecoveryLimit}
+	return &broker.Since{Position: ch.since, Limit: r.RecoveryLimit, Bytes: bytes}
 }
 
 // resumeFeed sends what was missed, or says that it is gone.

@@ -11,27 +11,27 @@ import (
 // namespaceOptions are the options of the channels "name:…"; each field's key
 // is its name in the YAML file. A field with the tag later is refused when set.
 type namespaceOptions struct {
-	Name                       text `key:"name" help:"What stands before the colon; \"\" is for channels without one."`
-	AllowSubscribeForClient    bool `key:"allow_subscribe_for_client" help:"Any client may subscribe, whatever its token grants."`
-	AllowPublishForClient      bool `key:"allow_publish_for_client" help:"Any client may publish."`
-	AllowPublishForSubscriber  bool `key:"allow_publish_for_subscriber" help:"Who is subscribed to a channel may publish to it."`
-	HistorySize                text `key:"history_size" later:"history" help:"Publications kept for each channel."`
-	HistoryTTL                 text `key:"history_ttl" later:"history" help:"How long they are kept."`
-	ForceRecovery              text `key:"force_recovery" later:"recovery" help:"Every subscription recovers what it missed."`
-	ForceRecoveryMode          text `key:"force_recovery_mode" later:"recovery" help:"stream or cache."`
-	ForcePositioning           text `key:"force_positioning" later:"recovery" help:"Every subscription is checked for gaps."`
-	Presence                   text `key:"presence" later:"presence" help:"Keep who is subscribed."`
-	JoinLeave                  text `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
-	AllowHistoryForSubscriber  text `key:"allow_history_for_subscriber" later:"history" help:"Who is subscribed may read the history."`
-	AllowPresenceForSubscriber text `key:"allow_presence_for_subscriber" later:"presence" help:"Who is subscribed may read the presence."`
-	AllowedDeltaTypes          list `key:"allowed_delta_types" later:"delta" help:"fossil."`
-	DeltaPublish               text `key:"delta_publish" later:"delta" help:"Use deltas for every publication."`
-	Schema                     path `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`
-	Sanitize                   text `key:"sanitize" later:"schemas" help:"none or html."`
-	SlowConsumer               text `key:"slow_consumer" later:"slow consumer policies" help:"disconnect, drop_oldest, drop_newest or conflate."`
-	ConflateKey                text `key:"conflate_key" later:"slow consumer policies" help:"JSON pointer to the key of which only the newest is kept."`
-	MaxOutboxBytes             text `key:"max_outbox_bytes" later:"slow consumer policies" help:"What may wait for one connection from this namespace, inside the connection's own limit."`
-	AllowedOrigins             list `key:"allowed_origins" later:"origins per namespace" help:"Origins that may subscribe, of those that may connect."`
+	Name                       text  `key:"name" help:"What stands before the colon; \"\" is for channels without one."`
+	AllowSubscribeForClient    bool  `key:"allow_subscribe_for_client" help:"Any client may subscribe, whatever its token grants."`
+	AllowPublishForClient      bool  `key:"allow_publish_for_client" help:"Any client may publish."`
+	AllowPublishForSubscriber  bool  `key:"allow_publish_for_subscriber" help:"Who is subscribed to a channel may publish to it."`
+	HistorySize                count `key:"history_size" help:"Publications kept for each channel; needs history_ttl."`
+	HistoryTTL                 span  `key:"history_ttl" help:"How long they are kept, counted from the newest; needs history_size."`
+	ForceRecovery              bool  `key:"force_recovery" help:"Every subscription can recover what it missed, asked for or not; needs history."`
+	ForceRecoveryMode          text  `key:"force_recovery_mode" help:"stream (the default: all that was missed) or cache (only the newest publication)."`
+	ForcePositioning           bool  `key:"force_positioning" help:"Every subscription is told its position and of gaps."`
+	Presence                   text  `key:"presence" later:"presence" help:"Keep who is subscribed."`
+	JoinLeave                  text  `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
+	AllowHistoryForSubscriber  bool  `key:"allow_history_for_subscriber" help:"Who is subscribed may read the history."`
+	AllowPresenceForSubscriber text  `key:"allow_presence_for_subscriber" later:"presence" help:"Who is subscribed may read the presence."`
+	AllowedDeltaTypes          list  `key:"allowed_delta_types" later:"delta" help:"fossil."`
+	DeltaPublish               text  `key:"delta_publish" later:"delta" help:"Use deltas for every publication."`
+	Schema                     path  `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`
+	Sanitize                   text  `key:"sanitize" later:"schemas" help:"none or html."`
+	SlowConsumer               text  `key:"slow_consumer" later:"slow consumer policies" help:"disconnect, drop_oldest, drop_newest or conflate."`
+	ConflateKey                text  `key:"conflate_key" later:"slow consumer policies" help:"JSON pointer to the key of which only the newest is kept."`
+	MaxOutboxBytes             text  `key:"max_outbox_bytes" later:"slow consumer policies" help:"What may wait for one connection from this namespace, inside the connection's own limit."`
+	AllowedOrigins             list  `key:"allowed_origins" later:"origins per namespace" help:"Origins that may subscribe, of those that may connect."`
 }
 
 // readNamespaces reads the list under the key namespaces.
@@ -74,7 +74,19 @@ func readNamespace(n *yaml.Node) (namespaceOptions, error) {
 	if !seen["name"] {
 		return ns, fmt.Errorf("line %d: the namespace has no name; write name: \"\" for channels without one", n.Line)
 	}
-	return ns, ns.checkName()
+	return ns, errors.Join(ns.checkName(), ns.checkHistory())
+}
+
+func (ns *namespaceOptions) checkHistory() error {
+	switch {
+	case (ns.HistorySize > 0) != (ns.HistoryTTL > 0):
+		return fmt.Errorf("the namespace %q has one of history_size and history_ttl; history needs both", ns.Name)
+	case ns.ForceRecovery && ns.HistorySize == 0:
+		return fmt.Errorf("the namespace %q has force_recovery and no history to recover from; set history_size and history_ttl", ns.Name)
+	case ns.ForceRecoveryMode != "" && ns.ForceRecoveryMode != "stream" && ns.ForceRecoveryMode != "cache":
+		return fmt.Errorf("force_recovery_mode: %q is neither stream nor cache", ns.ForceRecoveryMode)
+	}
+	return nil
 }
 
 // set gives the option key its value.

@@ -81,7 +81,7 @@ type serverOptions struct {
 	MaxJSONDepth     count    `name:"max-json-depth" group:"Limits per connection" default:"16" placeholder:"N" help:"Nesting of JSON; 0 is no limit (default ${default})."`
 	MaxJSONMembers   count    `name:"max-json-members" group:"Limits per connection" default:"1024" placeholder:"N" help:"Members of one JSON object; 0 is no limit (default ${default})."`
 	MaxOutboxBytes   size     `name:"max-outbox-bytes" group:"Limits per connection" default:"1MiB" placeholder:"SIZE" help:"What may wait for one connection before it counts as slow and is closed with 3008 (default ${default})."`
-	RecoveryMax      count    `name:"recovery-max-publication-limit" group:"Limits per connection" default:"300" placeholder:"N" later:"recovery" help:"Missed publications that a subscribe may bring back (default ${default})."`
+	RecoveryMax      count    `name:"recovery-max-publication-limit" group:"Limits per connection" default:"300" placeholder:"N" help:"Missed publications that a subscribe may bring back (default ${default})."`
 
 	HandshakeTimeout  span `name:"handshake-timeout" group:"Times" default:"3s" placeholder:"TIME" help:"From accept to the end of the TLS handshake (default ${default})."`
 	HeadTimeout       span `name:"head-timeout" group:"Times" default:"3s" placeholder:"TIME" help:"From there to a whole request head (default ${default})."`

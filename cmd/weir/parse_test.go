@@ -110,7 +110,7 @@ func TestEmptyFileAndForeignVariablesAreNoMistake(t *testing.T) {
 func TestOptionsOfALaterReleaseAreRefusedWhenSet(t *testing.T) {
 	for flag, value := range map[string]string{
 		"proxy-listen": ":1", "ticket-key-file": "f", "jwks-url": "https://a", "memory-limit": "1GiB", "user-connections": "3",
-		"broker": "nats", "audit-file": "f", "recovery-max-publication-limit": "3",
+		"broker": "nats", "audit-file": "f",
 	} {
 		args := []string{"serve", "--" + flag + "=" + value}
 		wantRefusal(t, nil, args, "--"+flag, "not available yet")
@@ -184,7 +184,11 @@ func TestNamespaceMistakes(t *testing.T) {
 		"namespaces:\n  - {name: 'a:b'}":                                  {"a:b", "printable ASCII"},
 		"namespaces:\n  - {name: a, allow_publish_for_clients: true}":     {"did you mean allow_publish_for_client?"},
 		"namespaces:\n  - {name: a, colour: red}":                         {"colour is not an option of a namespace"},
-		"namespaces:\n  - {name: a, history_size: 100}":                   {"history_size", "not available yet"},
+		"namespaces:\n  - {name: a, presence: true}":                      {"presence", "not available yet"},
+		"namespaces:\n  - {name: a, history_size: 100}":                   {"history_ttl", "needs both"},
+		"namespaces:\n  - {name: a, history_ttl: 5m}":                     {"history_size", "needs both"},
+		"namespaces:\n  - {name: a, force_recovery: true}":                {"force_recovery", "set history_size"},
+		"namespaces:\n  - {name: a, force_recovery_mode: both}":           {"force_recovery_mode", "stream", "cache"},
 		"namespaces:\n  - {name: a, max_outbox_bytes: 64KiB}":             {"max_outbox_bytes", "not available yet"},
 		"namespaces:\n  - name: a\n    allow_publish_for_client: perhaps": {"line 3", "neither true nor false"},
 	} {

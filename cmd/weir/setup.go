@@ -176,7 +176,7 @@ func (o *serverOptions) limits() engine.Limits {
 	l.MessageSize, l.MaxFragments = int(o.MessageSizeLimit), int(o.MaxFragments)
 	noLimit := func(c count) int { return cmp.Or(int(c), math.MaxInt32) } // the engine's parts take 0 for their default
 	l.JSONDepth, l.JSONMembers = noLimit(o.MaxJSONDepth), noLimit(o.MaxJSONMembers)
-	l.EchoSize = int(o.EchoSizeLimit)
+	l.EchoSize, l.RecoveryMax = int(o.EchoSizeLimit), int(o.RecoveryMax)
 	l.MaxOutboxBytes, l.PartialBytes, l.TLSKeyCache = int(o.MaxOutboxBytes), int(o.PartialBytes), int(o.TLSKeyCache)
 	if total, known := machineMemory(); known || o.OutboxBudget.bytes > 0 {
 		l.OutboxBudget = o.OutboxBudget.of(total)
@@ -196,6 +196,12 @@ func engineNamespaces(all []namespaceOptions) []engine.Namespace {
 			AllowSubscribeForClient:   n.AllowSubscribeForClient,
 			AllowPublishForClient:     n.AllowPublishForClient,
 			AllowPublishForSubscriber: n.AllowPublishForSubscriber,
+			AllowHistoryForSubscriber: n.AllowHistoryForSubscriber,
+			HistorySize:               int(n.HistorySize),
+			HistoryTTL:                time.Duration(n.HistoryTTL),
+			ForceRecovery:             n.ForceRecovery,
+			RecoverLatest:             n.ForceRecoveryMode == "cache",
+			ForcePositioning:          n.ForcePositioning,
 		})
 	}
 	return out

@@ -42,6 +42,9 @@ type Sink interface {
 	Deliver(p *Publication)
 }
 
+// Size is what m takes in a reply, about: its bytes and the envelope's.
+func (m *Message) Size() int { return len(m.Data) + len(m.Info) + len(m.Tags) + 64 }
+
 // Retention is how much of a stream is kept: the options history_size and
 // history_ttl of its namespace. The zero value keeps nothing.
 type Retention struct {
@@ -57,6 +60,7 @@ func (r Retention) None() bool { return r.Size <= 0 || r.TTL <= 0 }
 type Since struct {
 	Position      // an empty Epoch is any
 	Limit    int  // most publications wanted; a longer run counts as not recovered
+	Bytes    int  // most bytes of them, by Size; a larger run counts as not recovered
 	Latest   bool // only the newest publication is wanted
 }
 
@@ -71,6 +75,7 @@ type Attached struct {
 type Filter struct {
 	Since   *Position // only what follows it, or with Reverse precedes it; nil: from the end that Reverse says
 	Limit   int       // 0: none, only the position is wanted; below 0: all
+	Bytes   int       // most bytes, by Size; what is over is left out at the end; 0: no bound
 	Reverse bool      // newest first
 }
 

@@ -77,7 +77,9 @@ func (b *Inbox) drop(d Delivery) {
 	if !ok {
 		gap.From = d.Offset
 	}
-	gap.To = d.Position
+	if gap.To.Epoch == "" || d.Offset > 0 { // one that is no part of the stream does not move it
+		gap.To = d.Position
+	}
 	b.behind[d.Channel] = gap
 }
 

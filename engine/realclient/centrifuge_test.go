@@ -2,6 +2,7 @@ package realclient
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -306,5 +307,39 @@ func TestSDKForeignOrigin(t *testing.T) {
 	n.do(order{"do": "connect"})
 	for range 2 {
 		n.next("error", "connecting")
+	}
+}
+
+// TestSDKRecovers: what was published while the SDK was away comes back with its
+// subscription, in order; what is no longer kept does not, and the SDK is told so.
+func TestSDKRecovers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(c *engine.Config) {
+		c.Namespaces = []engine.Namespace{{Name: "feeds", HistorySize: 5, HistoryTTL: time.Hour, ForceRecovery: true}}
+	})
+	n := s.connected(t, order{}, "feeds:a")
+	s.mustReceive(n, "feeds:a", `1`)
+	for _, c := range []struct {
+		missed    int
+		recovered bool
+	}{{3, true}, {0, true}, {7, false}} {
+		n.do(order{"do": "disconnect"})
+		n.next("disconnected", append(chatter, "subscribing")...)
+		for i := range c.missed {
+			s.publish("feeds:a", fmt.Sprint(100+i))
+		}
+		n.do(order{"do": "connect"})
+		if e := n.next("subscribed", append(chatter, "connecting", "connected", "subscribing")...); e.Recovered != c.recovered {
+			t.Fatalf("%d missed: recovered is %v, want %v", c.missed, e.Recovered, c.recovered)
+		}
+		for i := range c.missed {
+			if !c.recovered {
+				break
+			}
+			if p := n.next("publication", chatter...); string(p.Data) != fmt.Sprint(100+i) {
+				t.Fatalf("%d missed: publication %d is %s", c.missed, i, p.Data)
+			}
+		}
+		s.mustReceive(n, "feeds:a", `"live"`)
 	}
 }

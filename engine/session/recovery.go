@@ -32,7 +32,7 @@ func (ns *Namespace) plan(a asked, r *Rules) Plan {
 	p.Recoverable = !ns.Keep.None() && (ns.ForceRecovery || a.recoverable)
 	p.Positioned = p.Recoverable || ns.ForcePositioning || a.positioned
 	if p.Recoverable && a.recover {
-		p.Since = &broker.Since{Position: a.from, Limit: r.RecoveryLimit, Latest: ns.Cache}
+		p.Since = &broker.Since{Position: a.from, Limit: r.RecoveryLimit, Bytes: r.RecoveryBytes, Latest: ns.Cache}
 	}
 	return p
 }
@@ -47,6 +47,14 @@ func (r *Rules) ServerPlan(channel string, held []Recover) Plan {
 		}
 	}
 	return ns.plan(asked{positioned: true}, r)
+}
+
+// Size is how many bytes a came with.
+func Size(a *broker.Attached) (n int) {
+	for i := range a.Missed {
+		n += a.Missed[i].Size()
+	}
+	return n
 }
 
 // Retention is what is kept of a channel.
@@ -111,7 +119,7 @@ func (s *Session) history(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	case ns.Keep.None():
 		return reject(dst, cmd.ID, clientproto.ErrNotAvailable)
 	}
-	f := broker.Filter{Limit: r.RecoveryLimit, Reverse: req.Reverse}
+	f := broker.Filter{Limit: r.RecoveryLimit, Bytes: r.RecoveryBytes, Reverse: req.Reverse}
 	if req.Limit >= 0 {
 		f.Limit = int(min(req.Limit, int64(r.RecoveryLimit)))
 	}

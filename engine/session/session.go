@@ -35,6 +35,7 @@ type Rules struct {
 	Namespaces     map[string]Namespace // by name; one named "" always exists
 
 	RecoveryLimit int // most publications that a recovery or a history command brings
+	RecoveryBytes int // most bytes of them: a reply must fit beside a full outbox
 }
 
 // Namespace is what clients may do in its channels without a grant.

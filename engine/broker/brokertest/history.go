@@ -48,6 +48,8 @@ func historyOf(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 		{"all", broker.Filter{Limit: -1}, "[6 7 8 9 10 11 12 13 14 15]"},
 		{"first", broker.Filter{Limit: 3}, "[6 7 8]"},
 		{"last", broker.Filter{Limit: 3, Reverse: true}, "[15 14 13]"},
+		{"as many as fit", broker.Filter{Limit: -1, Bytes: 150}, "[6 7]"},
+		{"as many as fit, newest first", broker.Filter{Limit: -1, Bytes: 150, Reverse: true}, "[15 14]"},
 		{"since", broker.Filter{Limit: -1, Since: at(12)}, "[13 14 15]"},
 		{"since, some", broker.Filter{Limit: 2, Since: at(12)}, "[13 14]"},
 		{"since the top", broker.Filter{Limit: -1, Since: at(15)}, "[]"},
@@ -92,16 +94,17 @@ func recovery(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 		recovered     bool
 		want          string
 	}{
-		{"nothing missed", "a", broker.Since{Position: top, Limit: 100}, true, "[]"},
-		{"three missed", "a", broker.Since{Position: broker.Position{Offset: 12, Epoch: top.Epoch}, Limit: 100}, true, "[13 14 15]"},
-		{"without an epoch", "a", broker.Since{Position: broker.Position{Offset: 12}, Limit: 100}, true, "[13 14 15]"},
-		{"all that is kept", "a", broker.Since{Position: broker.Position{Offset: 5, Epoch: top.Epoch}, Limit: 100}, true, "[6 7 8 9 10 11 12 13 14 15]"},
-		{"one is gone", "a", broker.Since{Position: broker.Position{Offset: 4, Epoch: top.Epoch}, Limit: 100}, false, "[]"},
-		{"more than the limit", "a", broker.Since{Position: broker.Position{Offset: 12, Epoch: top.Epoch}, Limit: 2}, false, "[]"},
-		{"another epoch", "a", broker.Since{Position: broker.Position{Offset: 12, Epoch: "other"}, Limit: 100}, false, "[]"},
-		{"beyond the top", "a", broker.Since{Position: broker.Position{Offset: 16, Epoch: top.Epoch}, Limit: 100}, false, "[]"},
-		{"a new stream", "new", broker.Since{Limit: 100}, true, "[]"},
-		{"behind a gap", "gap", broker.Since{Position: gap, Limit: 100}, false, "[]"},
+		{"nothing missed", "a", broker.Since{Position: top, Limit: 100, Bytes: 1 << 20}, true, "[]"},
+		{"three missed", "a", broker.Since{Position: broker.Position{Offset: 12, Epoch: top.Epoch}, Limit: 100, Bytes: 1 << 20}, true, "[13 14 15]"},
+		{"without an epoch", "a", broker.Since{Position: broker.Position{Offset: 12}, Limit: 100, Bytes: 1 << 20}, true, "[13 14 15]"},
+		{"all that is kept", "a", broker.Since{Position: broker.Position{Offset: 5, Epoch: top.Epoch}, Limit: 100, Bytes: 1 << 20}, true, "[6 7 8 9 10 11 12 13 14 15]"},
+		{"one is gone", "a", broker.Since{Position: broker.Position{Offset: 4, Epoch: top.Epoch}, Limit: 100, Bytes: 1 << 20}, false, "[]"},
+		{"more than the limit", "a", broker.Since{Position: broker.Position{Offset: 12, Epoch: top.Epoch}, Limit: 2, Bytes: 1 << 20}, false, "[]"},
+		{"more than the bytes", "a", broker.Since{Position: broker.Position{Offset: 12, Epoch: top.Epoch}, Limit: 100, Bytes: 150}, false, "[]"},
+		{"another epoch", "a", broker.Since{Position: broker.Position{Offset: 12, Epoch: "other"}, Limit: 100, Bytes: 1 << 20}, false, "[]"},
+		{"beyond the top", "a", broker.Since{Position: broker.Position{Offset: 16, Epoch: top.Epoch}, Limit: 100, Bytes: 1 << 20}, false, "[]"},
+		{"a new stream", "new", broker.Since{Limit: 100, Bytes: 1 << 20}, true, "[]"},
+		{"behind a gap", "gap", broker.Since{Position: gap, Limit: 100, Bytes: 1 << 20}, false, "[]"},
 	} {
 		a, err := b.Attach(context.Background(), c.channel, &c.since)
 		if err != nil || a.Recovered != c.recovered || fmt.Sprint(offsetsOf(a.Missed)) != c.want {
@@ -127,7 +130,7 @@ func latest(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 		{"has it", "a", top, true, "[]"},
 		{"there is none", "empty", broker.Position{}, false, "[]"},
 	} {
-		a, err := b.Attach(context.Background(), c.channel, &broker.Since{Position: c.since, Latest: true})
+		a, err := b.Attach(context.Background(), c.channel, &broker.Since{Position: c.since, Latest: true, Bytes: 1 << 20})
 		if err != nil || a.Recovered != c.recovered || fmt.Sprint(offsetsOf(a.Missed)) != c.want {
 			t.Errorf("%s: %v, recovered %v, %v; want %s, %v", c.name, offsetsOf(a.Missed), a.Recovered, err, c.want, c.recovered)
 		}
@@ -151,7 +154,7 @@ func meet(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 			}
 		}
 	})
-	a, err := b.Attach(context.Background(), "a", &broker.Since{Position: broker.Position{Offset: 1}, Limit: total})
+	a, err := b.Attach(context.Background(), "a", &broker.Since{Position: broker.Position{Offset: 1}, Limit: total, Bytes: 1 << 30})
 	if err != nil || !a.Recovered {
 		t.Fatalf("%+v, %v", a.Position, err)
 	}

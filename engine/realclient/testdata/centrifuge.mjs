@@ -42,7 +42,7 @@ drive((where) => {
     subscribe: (o) => {
       const sub = client.newSubscription(o.channel, o.options);
       subscriptions.set(o.channel, sub);
-      sub.on("subscribed", (s) => tell("subscribed", { channel: s.channel, position: s.streamPosition }));
+      sub.on("subscribed", (s) => tell("subscribed", { channel: s.channel, position: s.streamPosition, recovered: s.recovered }));
       sub.on("subscribing", (s) => tell("subscribing", { channel: s.channel, code: s.code }));
       sub.on("unsubscribed", (s) => tell("unsubscribed", { channel: s.channel, code: s.code, reason: s.reason }));
       sub.on("error", (e) => tell("subscription error", { channel: o.channel, code: e.error.code, text: e.error.message }));
