@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/engine/broker"
 	"weir/security/grant"
 	"weir/security/token"
 )
@@ -251,4 +252,47 @@ func (s *testServer) checkHistory(t *testing.T, jwt string, rng *rand.Rand, last
 		}
 		_ = c.ws.CloseNow()
 	}
+}
+
+// TestRecoveryFitsTheReply: what comes back shares one reply, which must fit
+// beside a full outbox; what does not is told as gone, and the client stays.
+func TestRecoveryFitsTheReply(t *testing.T) {
+	s := start(t, func(c *Config) {
+		c.Limits.MaxOutboxBytes = 256 << 10
+		c.Namespaces = []Namespace{{Name: "feeds", HistorySize: 10, HistoryTTL: time.Hour, ForceRecovery: true}}
+	})
+	data := []byte(`"` + strings.Repeat("x", 40<<10) + `"`)
+	for _, channel := range []string{"feeds:a", "feeds:b", "feeds:c"} {
+		for range 5 {
+			if _, _, err := s.Publish(t.Context(), channel, data); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.publishN("feeds:c", 1) // 6 now
+	jwt := signClaims(t, token.SignClaims{Subject: "u", ExpiresAt: time.Now().Add(time.Hour).Unix(), Channels: []string{"feeds:a", "feeds:b"},
+		Caps: []grant.Capability{{Channels: []string{"feeds:*"}, Match: "wildcard", Allow: []string{"sub", "hst"}}}})
+	c := s.client(t)
+	reply := c.mustDo(`"connect":{"token":"` + jwt + `","subs":{"feeds:a":{"recover":true},"feeds:b":{"recover":true}}}`)
+	if n := strings.Count(reply, `"recovered":true`); n != 1 || len(reply) > 256<<10 {
+		t.Fatalf("%d of two channels of 200 KB came back in %d bytes, want one", n, len(reply))
+	}
+	c.mustDo(`"unsubscribe":{"channel":"feeds:a"}`)
+	if got := c.subscribe("feeds:c", `,"recover":true,"offset":0`).Subscribe; !got.Recovered || len(got.Publications) != 6 {
+		t.Fatalf("recovered %v with %d, want the 6 that fit", got.Recovered, len(got.Publications))
+	}
+	f := s.feed(t, jwt, "channel=feeds:a&channel=feeds:b&since=feeds:a:0@"+s.epochOf("feeds:a")+"&since=feeds:b:0@"+s.epochOf("feeds:b"))
+	for i := range uint64(5) {
+		f.want("feeds:a", false, i+1)
+	}
+	f.want("feeds:b", true, 5)
+}
+
+func (s *testServer) epochOf(channel string) string {
+	s.t.Helper()
+	at, _, err := s.memory.History(s.t.Context(), channel, broker.Filter{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return at.Epoch
 }
