@@ -25,7 +25,7 @@ const (
 	devTokenLife = 30 * 24 * time.Hour
 	devCertLife  = 90 * 24 * time.Hour
 	devCertLeft  = 7 * 24 * time.Hour // a certificate with less is made anew
-	devFeedEvery = 200 * time.Millisecond
+	devFeedEvery = 100 * time.Millisecond
 	devDrain     = time.Second // instead of the default: nobody waits for a development server
 )
 
@@ -241,14 +241,15 @@ func writePrivate(file string, content []byte) error {
 	return nil
 }
 
-// withDevNamespace adds the sample feed's namespace, if it is not configured.
+// withDevNamespace adds the sample feed's namespace, if it is not configured,
+// with enough history to see recovery at work.
 func withDevNamespace(all []namespaceOptions) []namespaceOptions {
 	for _, n := range all {
 		if n.Name == devNamespace {
 			return all
 		}
 	}
-	return append(all, namespaceOptions{Name: devNamespace})
+	return append(all, namespaceOptions{Name: devNamespace, HistorySize: 100, HistoryTTL: span(5 * time.Minute), ForceRecovery: true})
 }
 
 // page is what the public listener shows at /.
