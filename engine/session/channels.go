@@ -37,8 +37,6 @@ func (s *Session) MaySubscribe(channel string, r *Rules) *clientproto.Error {
 	return s.maySubscribe(channel, false, r)
 }
 
-// maySubscribe answers in an order that tells nothing about channels outside
-// the caller's grant: they are denied whether they exist or not.
 func (s *Session) maySubscribe(channel string, withToken bool, r *Rules) *clientproto.Error {
 	if withToken {
 		return clientproto.ErrNotAvailable // subscription tokens
@@ -46,15 +44,22 @@ func (s *Session) maySubscribe(channel string, withToken bool, r *Rules) *client
 	if grant.NeedsToken(channel) {
 		return clientproto.ErrPermissionDenied
 	}
+	return s.may(grant.Sub, channel, r, func(ns Namespace) bool { return ns.Subscribe })
+}
+
+// may says whether the session's grant covers a verb on a channel, or else its
+// namespace opens it to clients. The order of the answers tells nothing about
+// channels outside the grant: they are denied whether they exist or not.
+func (s *Session) may(verb grant.Verb, channel string, r *Rules, opens func(Namespace) bool) *clientproto.Error {
 	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed {
 		return clientproto.ErrPermissionDenied
 	}
 	ns, known := r.namespace(channel)
-	covered := s.grant.Allows(grant.Sub, channel)
+	covered := s.grant.Allows(verb, channel)
 	switch {
 	case covered && !known:
 		return clientproto.ErrUnknownChannel
-	case covered, known && ns.Subscribe:
+	case covered, known && opens(ns):
 		return nil
 	default:
 		return clientproto.ErrPermissionDenied
@@ -139,19 +144,9 @@ func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 }
 
 func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {
-	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed {
-		return clientproto.ErrPermissionDenied
-	}
-	ns, known := r.namespace(channel)
-	covered := s.grant.Allows(grant.Pub, channel)
-	switch {
-	case covered && !known:
-		return clientproto.ErrUnknownChannel
-	case covered, known && ns.Publish, known && ns.PublishIfSubscribed && s.find(channel) >= 0:
-		return nil
-	default:
-		return clientproto.ErrPermissionDenied
-	}
+	return s.may(grant.Pub, channel, r, func(ns Namespace) bool {
+		return ns.Publish || ns.PublishIfSubscribed && s.find(channel) >= 0
+	})
 }
 
 // PublishInfo is what is told of a publishing client beside its data; nil for

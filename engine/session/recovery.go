@@ -107,16 +107,11 @@ func (s *Session) history(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	if grant.CheckChannel(channel) != nil {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
-	ns, known := r.namespace(channel)
-	covered := s.grant.Allows(grant.Hst, channel)
-	switch limited, allowed := grant.UserLimited(channel, s.user); {
-	case limited && !allowed:
-		return reject(dst, cmd.ID, clientproto.ErrPermissionDenied)
-	case covered && !known:
-		return reject(dst, cmd.ID, clientproto.ErrUnknownChannel)
-	case !covered && !(ns.HistoryIfSubscribed && s.find(channel) >= 0):
-		return reject(dst, cmd.ID, clientproto.ErrPermissionDenied)
-	case ns.Keep.None():
+	opens := func(ns Namespace) bool { return ns.HistoryIfSubscribed && s.find(channel) >= 0 }
+	if e := s.may(grant.Hst, channel, r, opens); e != nil {
+		return reject(dst, cmd.ID, e)
+	}
+	if r.Retention(channel).None() {
 		return reject(dst, cmd.ID, clientproto.ErrNotAvailable)
 	}
 	f := broker.Filter{Limit: r.RecoveryLimit, Bytes: r.RecoveryBytes, Reverse: req.Reverse}
