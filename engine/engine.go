@@ -82,7 +82,7 @@ func (s *Server) build(cfg *Config) error {
 	s.shared = newShared(cfg, s.nodeName())
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
 		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
-		StaleAfter: handshakeStaleAfter, Exempt: s.shared.gate.Exempt, Panic: s.panicked,
+		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked,
 	})
 	if err != nil {
 		return err

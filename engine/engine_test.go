@@ -82,6 +82,8 @@ func start(t testing.TB, change func(*Config)) *testServer {
 	}
 	cfg.Limits.DrainPeriod = 10 * time.Millisecond
 	cfg.Limits.IPConnectRate = 0
+	// A loaded machine is not a slow peer: TestDeadlines is about these.
+	cfg.Limits.HandshakeTimeout, cfg.Limits.HeadTimeout = testWait, testWait
 	if change != nil {
 		change(&cfg)
 	}

@@ -95,9 +95,10 @@ const (
 	// wheelBuckets: one turn of the wheel is a minute at tick.
 	wheelBuckets = 1200
 
-	// handshakeStaleAfter drops a whole hello that waited this long for a free
-	// core: its client has most likely given up (SECURITY.md F4).
-	handshakeStaleAfter = 2 * time.Second
+	// handshakeStaleShare of the handshake's time is how long a whole hello may
+	// wait for a free core: after that its client has most likely given up, and the
+	// rest would not do for the handshake (SECURITY.md F4).
+	handshakeStaleShare = 2.0 / 3
 
 	// limiterEntries sizes the fixed tables of per-address buckets: 8 bytes each.
 	limiterEntries = 1 << 16

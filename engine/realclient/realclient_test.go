@@ -111,6 +111,8 @@ func (id *identity) serve(t testing.TB, change func(*engine.Config)) *server {
 	}
 	cfg.Limits.DrainPeriod = 10 * time.Millisecond
 	cfg.Limits.IPConnectRate = 0
+	// A loaded machine is not a slow peer: other tests are about these.
+	cfg.Limits.HandshakeTimeout, cfg.Limits.HeadTimeout = 30*time.Second, 30*time.Second
 	if change != nil {
 		change(&cfg)
 	}
