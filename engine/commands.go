@@ -57,6 +57,12 @@ func (s *shard) line(c *conn, line []byte) {
 		return
 	}
 	reply, step := c.session.Command(s.replies[:0], cmd, s.rules)
+	s.outcome(c, reply, &step)
+}
+
+// outcome gives the client the session's replies, or the close that step says,
+// and does what step asks for.
+func (s *shard) outcome(c *conn, reply []byte, step *session.Step) {
 	if step.Close != nil {
 		s.close(c, step.Close)
 		return
@@ -66,7 +72,7 @@ func (s *shard) line(c *conn, line []byte) {
 	}
 	s.send(c, reply)
 	if c.phase == phaseOpen { // the reply may have been one too many
-		s.carryOut(c, &step)
+		s.carryOut(c, step)
 	}
 }
 
@@ -76,7 +82,9 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 	case session.Authenticate:
 		s.authenticate(c, step)
 	case session.Refresh:
-		s.queue(c, step.ID, &authJob{use: authRefresh, id: step.ID, token: append([]byte(nil), step.Token...)})
+		s.queue(c, step.ID, newAuthJob(authRefresh, step))
+	case session.SubToken, session.SubRefresh:
+		s.queue(c, step.ID, newAuthJob(authSubscription, step))
 	case session.Subscribe:
 		s.subscribe(c, step)
 	case session.Unsubscribe:
@@ -98,7 +106,7 @@ func (s *shard) authenticate(c *conn, step *session.Step) {
 	case c.waiting != nil && c.waiting.claims != nil:
 		s.welcome(c, step.ID, c.waiting.claims, step.Recover)
 	case len(step.Token) > 0:
-		s.queue(c, step.ID, &authJob{use: authConnect, id: step.ID, token: append([]byte(nil), step.Token...), held: step.Recover})
+		s.queue(c, step.ID, newAuthJob(authConnect, step))
 	default:
 		s.welcome(c, step.ID, nil, step.Recover)
 	}
@@ -158,7 +166,7 @@ func (s *shard) subscribe(c *conn, step *session.Step) {
 		s.fail(c, step.ID, e)
 		return
 	}
-	result := step.Plan.Result(&at)
+	result := c.session.Subscribed(step, &at, time.Now())
 	if step.Plan.Reject && result.WasRecovering && !result.Recovered {
 		s.leave(c, len(c.session.Subs())-1)
 		s.fail(c, step.ID, clientproto.ErrUnrecoverable)
@@ -201,6 +209,13 @@ func (s *shard) leave(c *conn, i int) {
 	s.broker.Detach(sub.Channel.Name)
 	s.stats.Move(stats.Subscriptions, -1)
 	s.takeOut(c, sub.Channel.ID)
+}
+
+// evict ends subscription i and tells the client.
+func (s *shard) evict(c *conn, i int, code uint32, reason string) {
+	channel := c.session.Sub(i).Channel.Name
+	s.leave(c, i)
+	s.send(c, clientproto.AppendUnsubscribePush(s.replies[:0], channel, code, reason))
 }
 
 // errorOf is what a client is told of a broker's error.

@@ -88,7 +88,7 @@ type conn struct {
 	messageBy int64 // a message that has begun must be whole
 	writeBy   int64 // the kernel must have taken something
 	pingAt    int64 // next ping; with awaitPong: the pong must be here
-	expireBy  int64 // the token is over
+	expireBy  int64 // the token is over, or that of a subscription
 	endAt     int64 // session-max
 	armed     int64 // what the wheel knows
 

@@ -124,14 +124,13 @@ func (s *shard) gap(ch *hub.Channel, gap hub.Gap) {
 	for members := ch.Members(s.id, hub.Protocol); len(members.All()) > 0; {
 		m := members.All()[len(members.All())-1]
 		c := s.conns.at(m.Slot)
-		server := c.session.Sub(int(m.Sub)).Server
-		s.leave(c, int(m.Sub))
-		if server { // SDKs do not subscribe to these again by themselves
+		if c.session.Sub(int(m.Sub)).Server { // SDKs do not subscribe to these again by themselves
+			s.leave(c, int(m.Sub))
 			s.close(c, clientproto.CloseInsufficientState)
 			s.settle(c)
 			continue
 		}
-		s.send(c, clientproto.AppendUnsubscribePush(s.replies[:0], ch.Name, clientproto.UnsubscribeInsufficient, "insufficient state"))
+		s.evict(c, int(m.Sub), clientproto.UnsubscribeInsufficient, "insufficient state")
 		if !c.dirty { // sweep sends it, in its slices
 			c.dirty = true
 			s.dirty = append(s.dirty, m.Slot)

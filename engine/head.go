@@ -176,7 +176,7 @@ func (s *shard) tokenOfURL(req *upgrade.Request) ([]byte, *upgrade.Refusal) {
 func (s *shard) authenticateHead(c *conn, plan upgradePlan, bearer []byte) {
 	c.phase = phaseUpgrade
 	c.waitings().upgrade = plan
-	if !s.begin(c, &authJob{use: authHead, token: append([]byte(nil), bearer...)}) {
+	if !s.begin(c, newAuthJob(authHead, &session.Step{Token: bearer})) {
 		s.refuse(c, upgrade.Overloaded)
 	}
 }

@@ -57,17 +57,23 @@ const (
 	authHead authUse = iota
 	authConnect
 	authRefresh
+	authSubscription
 )
 
-// authJob checks a connection token.
+// authJob checks the token of a step.
 type authJob struct {
 	ticket
 	use    authUse
-	id     uint32
-	token  []byte
-	held   []session.Recover
-	claims *token.Claims
+	step   session.Step
+	claims *token.Claims    // of a connection
+	sub    *token.SubClaims // of a subscription
 	err    error
+}
+
+func newAuthJob(use authUse, step *session.Step) *authJob {
+	j := &authJob{use: use, step: *step}
+	j.step.Token = append([]byte(nil), step.Token...) // it is borrowed from the command
+	return j
 }
 
 // Run implements work.Job.
@@ -75,41 +81,49 @@ func (j *authJob) Run() {
 	// A panic in the verifier must not leave the connection busy for ever.
 	j.err = errors.New("engine: token check did not finish")
 	defer j.shard.post(post{job: j})
-	if j.shard.tokens == nil {
-		j.err = token.ErrInvalid
+	if j.use == authSubscription {
+		j.sub, j.err = j.shard.tokens.Subscription(j.step.Token, time.Now())
 		return
 	}
-	j.claims, j.err = j.shard.tokens.Connection(j.token, time.Now())
+	j.claims, j.err = j.shard.tokens.Connection(j.step.Token, time.Now())
 }
 
 func (j *authJob) finish(s *shard, c *conn) {
-	if j.use == authHead {
-		s.headAuthenticated(c, j.claims, j.err)
-		return
-	}
 	switch {
+	case j.use == authHead:
+		s.headAuthenticated(c, j.claims, j.err)
+	case j.use == authSubscription:
+		s.subChecked(c, j)
 	case errors.Is(j.err, token.ErrExpired) && j.use == authConnect:
 		s.stats.Code(stats.CommandErrors, clientproto.ErrTokenExpired.Code)
-		s.send(c, c.session.Rejected(s.replies[:0], j.id, clientproto.ErrTokenExpired))
+		s.send(c, c.session.Rejected(s.replies[:0], j.step.ID, clientproto.ErrTokenExpired))
 	case errors.Is(j.err, token.ErrExpired):
 		s.close(c, clientproto.CloseExpired)
 	case j.err != nil:
 		s.close(c, clientproto.CloseInvalidToken)
 	case j.use == authConnect:
-		s.welcome(c, j.id, j.claims, j.held)
+		s.welcome(c, j.step.ID, j.claims, j.step.Recover)
 	default:
 		s.refreshed(c, j)
 	}
 }
 
 func (s *shard) refreshed(c *conn, j *authJob) {
-	reply, end := c.session.Refreshed(s.replies[:0], j.id, j.claims, s.rules, time.Now())
+	reply, end := c.session.Refreshed(s.replies[:0], j.step.ID, j.claims, s.rules, time.Now())
 	if end != nil {
 		s.close(c, end)
 		return
 	}
 	s.expiry(c)
 	s.send(c, reply)
+}
+
+func (s *shard) subChecked(c *conn, j *authJob) {
+	reply, step := c.session.SubChecked(s.replies[:0], j.step, j.sub, j.err, s.rules, time.Now())
+	s.outcome(c, reply, &step)
+	if c.phase == phaseOpen {
+		s.expiry(c)
+	}
 }
 
 // publishJob hands a client's publication to the broker.

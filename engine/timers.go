@@ -100,20 +100,29 @@ func (s *shard) stalled(c *conn) {
 	s.close(c, clientproto.CloseSlow)
 }
 
-// expired ends a session whose token is over, by the clock on the wall: it may
-// have been set back, or the token refreshed.
+// expired ends a session or those of its subscriptions whose token is over, by
+// the clock on the wall: it may have been set back, or a token refreshed.
 func (s *shard) expired(c *conn) {
-	if s.expiry(c); c.expireBy > s.now {
+	last := time.Now().Add(-s.limits.ExpiredCloseDelay).Unix()
+	over := func(at int64) bool { return at > 0 && at <= last }
+	if over(c.session.Expires()) {
+		s.close(c, clientproto.CloseExpired)
 		return
 	}
-	c.expireBy = 0
-	s.close(c, clientproto.CloseExpired)
+	for i := len(c.session.Subs()) - 1; i >= 0 && c.phase == phaseOpen; i-- { // the last takes the place of one that ends
+		if over(c.session.Sub(i).Expires) {
+			s.evict(c, i, clientproto.UnsubscribeExpired, "subscription expired")
+		}
+	}
+	if c.phase == phaseOpen { // the pushes may have been too many
+		s.expiry(c)
+	}
 }
 
-// expiry sets expireBy from the session's token.
+// expiry sets expireBy from the tokens of the session and its subscriptions.
 func (s *shard) expiry(c *conn) {
 	c.expireBy = 0
-	if at := c.session.Expires(); at > 0 {
+	if at := c.session.NextExpiry(); at > 0 {
 		left := min(time.Until(time.Unix(at, 0)), forever) + s.limits.ExpiredCloseDelay
 		c.expireBy = max(s.now+int64(left), 1)
 	}

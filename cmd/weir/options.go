@@ -92,7 +92,7 @@ type serverOptions struct {
 	SessionMax        span `name:"session-max" group:"Times" default:"24h" placeholder:"TIME" help:"Longest life of a connection (default ${default})."`
 	PingInterval      span `name:"ping-interval" group:"Times" default:"25s" placeholder:"TIME" help:"Between pings to a client (default ${default})."`
 	PongTimeout       span `name:"pong-timeout" group:"Times" default:"8s" placeholder:"TIME" help:"From a ping to its pong (default ${default})."`
-	ExpiredCloseDelay span `name:"expired-close-delay" group:"Times" default:"25s" placeholder:"TIME" help:"How long a connection outlives its token (default ${default})."`
+	ExpiredCloseDelay span `name:"expired-close-delay" group:"Times" default:"25s" placeholder:"TIME" help:"How long a connection or a subscription outlives its token (default ${default})."`
 	DrainPeriod       span `name:"drain-period" group:"Times" default:"30s" placeholder:"TIME" help:"Over which a stopping server closes its connections (default ${default})."`
 
 	Compression   bool `name:"compression" group:"Features" help:"permessage-deflate for clients that offer it."`

@@ -49,6 +49,9 @@ var appended = []struct {
 			`"was_recovering":true,"recovered":true,"publications":[{"data":"x","offset":1},{"data":"y","offset":2,"delta":true}],` +
 			`"delta":true,"data":[]}}`},
 
+	{"sub_refresh", AppendSubRefresh(nil, 3, &SubRefreshResult{Expires: true, TTL: 60}), `{"id":3,"sub_refresh":{"expires":true,"ttl":60}}`},
+	{"sub_refresh for ever", AppendSubRefresh(nil, 3, &SubRefreshResult{TTL: 1}), `{"id":3,"sub_refresh":{}}`},
+
 	{"publication", AppendPublication(nil, "feeds:prices", &Publication{Offset: 5, Data: b(`{"p":1}`)}),
 		`{"push":{"channel":"feeds:prices","pub":{"data":{"p":1},"offset":5}}}`},
 	{"publication whole", AppendPublication(nil, "feeds:*", &Publication{Channel: "feeds:a", Data: b(`1`), Tags: b(`{"k":"v"}`),

@@ -15,3 +15,17 @@ func AppendRefresh(dst []byte, id uint32, r *RefreshResult) []byte {
 	o.expiry(r.Expires, r.TTL)
 	return append(o.end(), '}')
 }
+
+// SubRefreshResult answers sub_refresh: how long the subscription's new token
+// lasts.
+type SubRefreshResult struct {
+	Expires bool
+	TTL     uint32 // seconds until the token expires
+}
+
+// AppendSubRefresh appends the reply to a sub_refresh command.
+func AppendSubRefresh(dst []byte, id uint32, r *SubRefreshResult) []byte {
+	o := beginObject(appendReply(dst, id, SubRefresh.String()))
+	o.expiry(r.Expires, r.TTL)
+	return append(o.end(), '}')
+}

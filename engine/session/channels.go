@@ -13,7 +13,11 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	if grant.CheckChannel(channel) != nil {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
-	if e := s.maySubscribe(channel, len(req.Token) > 0, r); e != nil {
+	e := s.userLimit(channel)
+	if len(req.Token) == 0 { // else its token is what permits it
+		e = s.MaySubscribe(channel, r)
+	}
+	if e != nil {
 		return reject(dst, cmd.ID, e)
 	}
 	if s.find(channel) >= 0 {
@@ -23,24 +27,21 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 		return reject(dst, cmd.ID, clientproto.ErrLimitExceeded)
 	}
 	ns, _ := r.namespace(channel)
-	return dst, Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, Plan: ns.plan(asked{
+	step := Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, Plan: ns.plan(asked{
 		recover: req.Recover, recoverable: req.Recoverable, positioned: req.Positioned,
 		reject: req.Flag&clientproto.FlagRejectUnrecovered != 0,
 		from:   broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)},
 	}, r)}
-}
-
-// MaySubscribe says whether the session may subscribe to a channel with a valid
-// name: nil, ErrPermissionDenied, or, only where its grant covers the name,
-// ErrUnknownChannel.
-func (s *Session) MaySubscribe(channel string, r *Rules) *clientproto.Error {
-	return s.maySubscribe(channel, false, r)
-}
-
-func (s *Session) maySubscribe(channel string, withToken bool, r *Rules) *clientproto.Error {
-	if withToken {
-		return clientproto.ErrNotAvailable // subscription tokens
+	if len(req.Token) > 0 {
+		step.Kind, step.Token = SubToken, req.Token
 	}
+	return dst, step
+}
+
+// MaySubscribe says whether the session may subscribe, without a subscription
+// token, to a channel with a valid name: nil, ErrPermissionDenied, or, only where
+// its grant covers the name, ErrUnknownChannel.
+func (s *Session) MaySubscribe(channel string, r *Rules) *clientproto.Error {
 	if grant.NeedsToken(channel) {
 		return clientproto.ErrPermissionDenied
 	}
@@ -51,8 +52,8 @@ func (s *Session) maySubscribe(channel string, withToken bool, r *Rules) *client
 // namespace opens it to clients. The order of the answers tells nothing about
 // channels outside the grant: they are denied whether they exist or not.
 func (s *Session) may(verb grant.Verb, channel string, r *Rules, opens func(Namespace) bool) *clientproto.Error {
-	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed {
-		return clientproto.ErrPermissionDenied
+	if e := s.userLimit(channel); e != nil {
+		return e
 	}
 	ns, known := r.namespace(channel)
 	covered := s.grant.Allows(verb, channel)
@@ -64,6 +65,14 @@ func (s *Session) may(verb grant.Verb, channel string, r *Rules, opens func(Name
 	default:
 		return clientproto.ErrPermissionDenied
 	}
+}
+
+// userLimit is the rule of channels that end in #user, which nothing overrides.
+func (s *Session) userLimit(channel string) *clientproto.Error {
+	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed {
+		return clientproto.ErrPermissionDenied
+	}
+	return nil
 }
 
 // namespace returns the options of the channel's namespace.

@@ -54,16 +54,17 @@ type Namespace struct {
 // Kind says what the engine has to do before the session can go on.
 type Kind uint8
 
-// The kinds of a Step. After Authenticate, Refresh and Publish the engine
-// answers with a call of the method named beside it; until then it hands in no
-// further command.
+// The kinds of a Step. Where a method is named beside it the engine calls that
+// next; until then it hands in no further command.
 const (
 	Done         Kind = iota // nothing: the reply, if any, is appended
 	Authenticate             // check Token → Authenticated or Rejected
 	Refresh                  // check Token → Refreshed or Rejected
-	Subscribe                // join Channel → Subscribed or SubscribeFailed
-	Unsubscribe              // leave the channel of Sub → Unsubscribed
-	Publish                  // publish Data into Channel → Published
+	SubToken                 // check Token → SubChecked
+	SubRefresh               // check Token → SubChecked
+	Subscribe                // join Channel → Subscribed
+	Unsubscribe              // leave the channel of Sub
+	Publish                  // publish Data into Channel
 	History                  // read Filter of Channel
 )
 
@@ -78,7 +79,8 @@ type Step struct {
 	Data    []byte
 	Sub     int // index into Subs
 
-	Plan    Plan             // of Subscribe
+	Plan    Plan             // of SubToken and Subscribe
+	Expires int64            // of Subscribe with a Token: when that ends, in unix seconds; 0: never
 	Keep    broker.Retention // of Publish
 	Filter  broker.Filter    // of History
 	Recover []Recover        // of Authenticate: positions in server-side subscriptions; owned
@@ -110,6 +112,8 @@ type Sub struct {
 	Channel *hub.Channel
 	Member  uint32 // index in the shard's list of members
 	Server  bool   // made by the server, for the token
+	ByToken bool   // made by a subscription token
+	Expires int64  // when that token ends, in unix seconds; 0: never
 }
 
 // Vouch notes that the handshake brought a checked credential, so connect
@@ -153,6 +157,8 @@ func (s *Session) Command(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 		return s.publish(dst, cmd, r)
 	case clientproto.Refresh:
 		return s.refresh(dst, cmd)
+	case clientproto.SubRefresh:
+		return s.subRefresh(dst, cmd)
 	case clientproto.History:
 		return s.history(dst, cmd, r)
 	case clientproto.Send:
@@ -185,16 +191,16 @@ func (s *Session) Authenticated(c *token.Claims) (channels []string) {
 		return nil
 	}
 	s.user, s.tokenID, s.info, s.grant = c.Subject, c.ID, c.Info, c.Grant
-	s.expires = expiry(c)
+	s.expires = expiry(c.ExpireAt, c.ExpiresAt)
 	return c.ServerChannels()
 }
 
 // expiry is expire_at where the token has it (0 there is never), else exp.
-func expiry(c *token.Claims) int64 {
-	if c.ExpireAt != nil {
-		return *c.ExpireAt
+func expiry(expireAt *int64, exp int64) int64 {
+	if expireAt != nil {
+		return *expireAt
 	}
-	return c.ExpiresAt
+	return exp
 }
 
 // Welcome ends connect: client is the new id of the connection, subs are the
@@ -242,7 +248,7 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 	if c.Subject != s.user {
 		return dst, clientproto.CloseInvalidToken
 	}
-	s.tokenID, s.info, s.grant, s.expires = c.ID, c.Info, c.Grant, expiry(c)
+	s.tokenID, s.info, s.grant, s.expires = c.ID, c.Info, c.Grant, expiry(c.ExpireAt, c.ExpiresAt)
 	return clientproto.AppendRefresh(dst, id, &clientproto.RefreshResult{
 		Client: s.client, Version: r.Version,
 		Expires: s.expires > 0, TTL: ttl(s.expires, now),

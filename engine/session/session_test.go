@@ -222,8 +222,7 @@ func TestRefresh(t *testing.T) {
 func TestWhatIsNotThereSaysSo(t *testing.T) {
 	s := connectedAs(t, claims(t, "u", grant.Capability{Channels: []string{"open:*"}, Match: "wildcard", Allow: []string{"hst"}}))
 	for _, line := range []string{`{"id":2,"presence":{"channel":"open:a"}}`, `{"id":2,"presence_stats":{"channel":"open:a"}}`,
-		`{"id":2,"history":{"channel":"open:a"}}`, `{"id":2,"rpc":{"method":"m"}}`, `{"id":2,"sub_refresh":{"channel":"open:a","token":"t"}}`,
-		`{"id":2,"subscribe":{"channel":"open:a","token":"t"}}`} {
+		`{"id":2,"history":{"channel":"open:a"}}`, `{"id":2,"rpc":{"method":"m"}}`} {
 		if _, step := s.Command(nil, parse(t, line), rules()); step.Error != clientproto.ErrNotAvailable {
 			t.Errorf("%s: %+v, want 108", line, step)
 		}

@@ -24,8 +24,9 @@ drive((where) => {
   const options = { websocket: Socket, name: "realclient", minReconnectDelay: 20, maxReconnectDelay: 200, ...where.options };
   if (where.token) options.token = where.token;
   const tokens = []; // who waits for a token
+  const wanted = (of) => () => new Promise((resolve) => { tell("token wanted", of); tokens.push(resolve); });
   if (where.askForToken) {
-    options.getToken = () => new Promise((resolve) => { tell("token wanted"); tokens.push(resolve); });
+    options.getToken = wanted();
   }
   const client = new Centrifuge(where.url, options);
   for (const state of ["connecting", "disconnected"]) client.on(state, (c) => tell(state, { code: c.code, reason: c.reason }));
@@ -40,7 +41,8 @@ drive((where) => {
     disconnect: () => client.disconnect(),
     "give token": (o) => tokens.shift()(o.token),
     subscribe: (o) => {
-      const sub = client.newSubscription(o.channel, o.options);
+      const options = o.askForToken ? { ...o.options, getToken: wanted({ channel: o.channel }) } : o.options;
+      const sub = client.newSubscription(o.channel, options);
       subscriptions.set(o.channel, sub);
       sub.on("subscribed", (s) => tell("subscribed", { channel: s.channel, position: s.streamPosition, recovered: s.recovered }));
       sub.on("subscribing", (s) => tell("subscribing", { channel: s.channel, code: s.code }));
