@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"weir/engine/api"
@@ -39,27 +38,6 @@ func (n node) History(ctx context.Context, channel string, f broker.Filter) (bro
 // RemoveHistory implements api.Node.
 func (n node) RemoveHistory(ctx context.Context, channel string) error {
 	return n.shared.broker.RemoveHistory(ctx, channel)
-}
-
-// Disconnect implements api.Node. It walks the shards: a rare order is not
-// worth an index that every connection pays for.
-func (n node) Disconnect(ctx context.Context, d api.DisconnectRequest) *clientproto.Error {
-	why := &clientproto.Close{Code: d.Code, Reason: d.Reason}
-	return n.everyShard(ctx, func(s *shard) {
-		s.conns.each(func(c *conn) {
-			if c.phase != phaseOpen || c.session == nil || !c.session.Connected() {
-				return
-			}
-			if d.User != "" && c.session.User() != d.User || d.Client != "" && c.session.Client() != d.Client {
-				return
-			}
-			if slices.Contains(d.Whitelist, c.session.Client()) {
-				return
-			}
-			s.close(c, why)
-			s.settle(c)
-		})
-	})
 }
 
 // everyShard has each shard carry out an order and waits for them.

@@ -26,6 +26,16 @@ var (
 	errDisconnect   = &clientproto.Error{Code: 107, Message: "bad request: disconnect must be an object with code and reason"}
 	errCode         = &clientproto.Error{Code: 107, Message: "bad request: disconnect.code must be 3000 to 4999"}
 	errReason       = &clientproto.Error{Code: 107, Message: "bad request: disconnect.reason must be 1 to 123 bytes of printable ASCII and not JSON"}
+	errSession      = notAvailable("session")
+	errExpireAt     = &clientproto.Error{Code: 107, Message: "bad request: expire_at must be a time in unix seconds, up to the year 9999"}
+	errNoExpiry     = &clientproto.Error{Code: 107, Message: "bad request: expired or expire_at is required"}
+	errPattern      = &clientproto.Error{Code: 107, Message: "bad request: pattern must be at most 255 bytes of printable ASCII"}
+	errManyListed   = &clientproto.Error{Code: 106, Message: "limit exceeded: too many to list, ask for fewer by pattern or user"}
+	errCommands     = &clientproto.Error{Code: 107, Message: "bad request: commands must be a non-empty array"}
+	errManyCommands = &clientproto.Error{Code: 106, Message: "limit exceeded: too many commands in one batch"}
+	errCommand      = &clientproto.Error{Code: 107, Message: "bad request: a command must be an object with one method"}
+	errNested       = &clientproto.Error{Code: 107, Message: "bad request: a batch cannot hold a batch"}
+	errBatchAnswer  = &clientproto.Error{Code: 106, Message: "limit exceeded: the replies before fill the answer; not carried out"}
 	errManyKeys     = &clientproto.Error{Code: 111, Message: "too many requests: too many idempotency keys in use", Temporary: true}
 )
 
@@ -38,6 +48,11 @@ type answer struct {
 type wireError struct {
 	Code    uint32 `json:"code"`
 	Message string `json:"message"`
+}
+
+// notAvailable refuses an option that Centrifugo has.
+func notAvailable(option string) *clientproto.Error {
+	return &clientproto.Error{Code: clientproto.ErrNotAvailable.Code, Message: "not available: " + option}
 }
 
 func failed(err *clientproto.Error) answer {
@@ -66,14 +81,19 @@ func statusOf(err *clientproto.Error) int {
 
 // writeJSON sends v. A failed write is the peer's: there is nobody to tell.
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic("api: an answer of ours is not JSON: " + err.Error())
-	}
+	body := encode(v)
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
+}
+
+func encode(v any) json.RawMessage {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("api: an answer of ours is not JSON: " + err.Error())
+	}
+	return text
 }

@@ -26,6 +26,19 @@ type Node interface {
 	History(ctx context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error)
 	// RemoveHistory drops what is kept of a channel. Offsets go on.
 	RemoveHistory(ctx context.Context, channel string) error
+	// Subscribe subscribes the matching connections to a channel and tells them so. Those that are subscribed stay as they are; push-only
+	// ones, which chose their channels in the request, are passed over. An error is that of some; the others are subscribed.
+	Subscribe(ctx context.Context, t Target, channel string) *clientproto.Error
+	// Unsubscribe ends the matching connections' subscriptions to a channel and tells them so; a push-only connection,
+	// which cannot be told, is closed.
+	Unsubscribe(ctx context.Context, t Target, channel string) *clientproto.Error
+	// Refresh sets when the matching connections expire, in unix seconds, or closes them if that is over.
+	Refresh(ctx context.Context, t Target, expireAt int64) *clientproto.Error
+	// Channels returns the channels that match pattern ("": all) with the number of their subscribers; ok is false if they are more
+	// than limit.
+	Channels(pattern string, limit int) (clients map[string]int, ok bool)
+	// Connections returns connections by client; ok is false if they are more than q.Limit.
+	Connections(ctx context.Context, q ConnectionQuery) (list map[string]Connection, ok bool, err *clientproto.Error)
 	// Disconnect closes the matching connections; none is no error.
 	Disconnect(ctx context.Context, d DisconnectRequest) *clientproto.Error
 	// Info describes every node that is known, this one first.
@@ -47,13 +60,11 @@ type PublishOptions struct {
 	Tags        []byte // compact JSON object with string values; nil if none
 }
 
-// DisconnectRequest says whom to disconnect and how. At least one of User and Client is not empty.
+// DisconnectRequest says whom to disconnect and how.
 type DisconnectRequest struct {
-	User      string   // "" is any user, and then Client is set
-	Client    string   // "" is every client of the user
-	Whitelist []string // clients that stay
-	Code      uint16   // 3000 to 4999
-	Reason    string   // as clientproto.ValidReason asks
+	Target
+	Code   uint16 // 3000 to 4999
+	Reason string // as clientproto.ValidReason asks
 }
 
 // NodeInfo describes one node.
@@ -72,9 +83,12 @@ type NodeInfo struct {
 type Limits struct {
 	Body            int           // bytes of a request body
 	Data            int           // bytes of one publication, compacted; 0: only Body bounds it
-	Depth           int           // nesting of a publication's data, 9999 at most
+	Depth           int           // nesting of a publication's data, 9996 at most
 	Members         int           // members of one object
 	Channels        int           // channels of one broadcast
+	Commands        int           // commands of one batch
+	BatchAnswer     int           // bytes of replies after which a batch carries out no further command
+	Listed          int           // entries of one answer of channels or connections
 	IdempotencyKeys int           // answers kept; about 150 bytes each
 	IdempotencyTTL  time.Duration // how long an answer is kept
 	PublishTimeout  time.Duration // one publish under an idempotency key, which its publisher's hang-up does not stop
@@ -86,7 +100,10 @@ func DefaultLimits() Limits {
 		Body:            1 << 20, // a body is held in memory whole
 		Depth:           16,
 		Members:         1024,
-		Channels:        10_000,  // an answer has a line for each
+		Channels:        10_000, // an answer has a line for each
+		Commands:        1000,
+		BatchAnswer:     8 << 20, // held in memory whole; histories are long
+		Listed:          10_000,
 		IdempotencyKeys: 1 << 18, // 870 new keys a second, about 40 MB when full
 		IdempotencyTTL:  5 * time.Minute,
 		PublishTimeout:  10 * time.Second,
@@ -120,8 +137,8 @@ type Handlers struct {
 	checkers sync.Pool // of *schema.Validator
 }
 
-// maxDepth is what encoding/json reads, less the object around a publication's data.
-const maxDepth = 10_000 - 1
+// maxDepth is what encoding/json reads, less what is around a publication's data in a batch.
+const maxDepth = 10_000 - 1 - batchLevels
 
 // New makes the handlers. A nil Node panics.
 func New(cfg Config) *Handlers {
@@ -152,7 +169,7 @@ func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	for _, field := range []struct{ have, want *int }{
 		{&l.Body, &d.Body}, {&l.Depth, &d.Depth}, {&l.Members, &d.Members},
-		{&l.Channels, &d.Channels}, {&l.IdempotencyKeys, &d.IdempotencyKeys},
+		{&l.Channels, &d.Channels}, {&l.Commands, &d.Commands}, {&l.BatchAnswer, &d.BatchAnswer}, {&l.Listed, &d.Listed}, {&l.IdempotencyKeys, &d.IdempotencyKeys},
 	} {
 		if *field.have == 0 {
 			*field.have = *field.want
@@ -188,6 +205,12 @@ func (h *Handlers) table() map[string]method {
 	table["info"] = h.info
 	table["history"] = h.history
 	table["history_remove"] = h.historyRemove
+	table["subscribe"] = h.subscribe
+	table["unsubscribe"] = h.unsubscribe
+	table["refresh"] = h.refresh
+	table["channels"] = h.channels
+	table["connections"] = h.connections
+	table[batchName] = h.batch
 	return table
 }
 

@@ -227,12 +227,12 @@ func TestDisconnect(t *testing.T) {
 		body string
 		want *DisconnectRequest
 	}{
-		"user":         {`{"user":"u"}`, &DisconnectRequest{User: "u", Code: 3503, Reason: "force disconnect"}},
-		"client":       {`{"client":"c1"}`, &DisconnectRequest{Client: "c1", Code: 3503, Reason: "force disconnect"}},
-		"whole":        {`{"user":"u","client":"c1","whitelist":["c2","c3"],"disconnect":{"code":4001,"reason":"bye"}}`, &DisconnectRequest{User: "u", Client: "c1", Whitelist: []string{"c2", "c3"}, Code: 4001, Reason: "bye"}},
-		"code alone":   {`{"user":"u","disconnect":{"code":3011}}`, &DisconnectRequest{User: "u", Code: 3011, Reason: "disconnected by server"}},
-		"zero values":  {`{"user":"u","disconnect":{"code":0,"reason":""}}`, &DisconnectRequest{User: "u", Code: 3503, Reason: "force disconnect"}},
-		"nulls":        {`{"user":"u","whitelist":null,"disconnect":null}`, &DisconnectRequest{User: "u", Code: 3503, Reason: "force disconnect"}},
+		"user":         {`{"user":"u"}`, &DisconnectRequest{Target: Target{User: "u"}, Code: 3503, Reason: "force disconnect"}},
+		"client":       {`{"client":"c1"}`, &DisconnectRequest{Target: Target{Client: "c1"}, Code: 3503, Reason: "force disconnect"}},
+		"whole":        {`{"user":"u","client":"c1","whitelist":["c2","c3"],"disconnect":{"code":4001,"reason":"bye"}}`, &DisconnectRequest{Target: Target{User: "u", Client: "c1", Whitelist: []string{"c2", "c3"}}, Code: 4001, Reason: "bye"}},
+		"code alone":   {`{"user":"u","disconnect":{"code":3011}}`, &DisconnectRequest{Target: Target{User: "u"}, Code: 3011, Reason: "disconnected by server"}},
+		"zero values":  {`{"user":"u","disconnect":{"code":0,"reason":""}}`, &DisconnectRequest{Target: Target{User: "u"}, Code: 3503, Reason: "force disconnect"}},
+		"nulls":        {`{"user":"u","whitelist":null,"disconnect":null}`, &DisconnectRequest{Target: Target{User: "u"}, Code: 3503, Reason: "force disconnect"}},
 		"nobody":       {`{}`, nil},
 		"empty":        {`{"user":"","client":""}`, nil},
 		"user number":  {`{"user":7}`, nil},
@@ -287,7 +287,8 @@ func TestInfo(t *testing.T) {
 
 func TestMethodsThatAreNotHere(t *testing.T) {
 	s := newService(t, nil)
-	here := map[string]bool{"publish": true, "broadcast": true, "disconnect": true, "info": true, "history": true, "history_remove": true}
+	here := map[string]bool{"publish": true, "broadcast": true, "disconnect": true, "info": true, "history": true, "history_remove": true,
+		"subscribe": true, "unsubscribe": true, "refresh": true, "channels": true, "connections": true, "batch": true}
 	for _, name := range MethodNames() {
 		if here[name] {
 			continue

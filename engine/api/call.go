@@ -22,8 +22,15 @@ const (
 	unknownName = stats.Other
 )
 
-// method carries out one call. Its result is encoded as JSON.
+// method carries out one call. Its result is encoded as JSON. A nil one is not available.
 type method func(ctx context.Context, f fields) (result any, err *clientproto.Error)
+
+func (m method) call(ctx context.Context, f fields) (result any, err *clientproto.Error) {
+	if m == nil {
+		return nil, clientproto.ErrNotAvailable
+	}
+	return m(ctx, f)
+}
 
 // API serves everything of the internal listener: /api/<method>, /health, /ready, /metrics. The console is not
 // available yet.
@@ -69,7 +76,11 @@ func (h *Handlers) serveCall(w http.ResponseWriter, r *http.Request, name string
 		h.refuse(w, http.StatusBadRequest, name, errBodyCut)
 		return
 	}
-	f, fault := h.parse(body)
+	levels := 0
+	if name == batchName {
+		levels = batchLevels
+	}
+	f, fault := h.parse(body, levels)
 	if fault != nil {
 		h.fail(w, r, name, fault)
 		return
@@ -80,6 +91,10 @@ func (h *Handlers) serveCall(w http.ResponseWriter, r *http.Request, name string
 		return
 	}
 	h.count(name, nil)
+	if replies, whole := result.(batchAnswer); whole {
+		writeJSON(w, http.StatusOK, replies)
+		return
+	}
 	writeJSON(w, http.StatusOK, answer{Result: result})
 }
 

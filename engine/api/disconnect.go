@@ -16,14 +16,8 @@ const (
 func (h *Handlers) disconnect(ctx context.Context, f fields) (any, *clientproto.Error) {
 	var d DisconnectRequest
 	var err *clientproto.Error
-	if d.User, err = f.text("user"); err != nil {
+	if d.Target, err = target(f); err != nil {
 		return nil, err
-	}
-	if d.Client, err = f.text("client"); err != nil {
-		return nil, err
-	}
-	if d.User == "" && d.Client == "" {
-		return nil, errNobody // never "everybody who is anonymous" by leaving out a field
 	}
 	if d.Whitelist, err = f.texts("whitelist"); err != nil {
 		return nil, err
@@ -31,10 +25,7 @@ func (h *Handlers) disconnect(ctx context.Context, f fields) (any, *clientproto.
 	if d.Code, d.Reason, err = closing(f); err != nil {
 		return nil, err
 	}
-	if err := h.cfg.Node.Disconnect(ctx, d); err != nil {
-		return nil, err
-	}
-	return struct{}{}, nil
+	return done(h.cfg.Node.Disconnect(ctx, d))
 }
 
 // closing reads disconnect{code,reason}. Without a code it is 3503; without a reason the code's own.

@@ -10,7 +10,7 @@
 // every call is refused. The body passes the validator of security/schema, so what the field reader and the subscribers see
 // has no duplicate names, no depth beyond the limit and valid UTF-8; a publication's data is compacted, hence without a raw newline.
 //
-// An answer is {"result":…} or {"error":{"code":…,"message":…}} with status 200; with the header
+// An answer is {"result":…} (a batch's {"replies":[…]}) or {"error":{"code":…,"message":…}} with status 200; with the header
 // X-Centrifugo-Error-Mode: transport the status says it too. A request that did not become a call (no key, not a POST,
 // no such path, body over its bound) gets its status in both modes.
 //

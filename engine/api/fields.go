@@ -12,8 +12,9 @@ import (
 // is the same as absent.
 type fields map[string]json.RawMessage
 
-// parse reads a body that must be one strict JSON object; an empty one is {}.
-func (h *Handlers) parse(body []byte) (fields, *clientproto.Error) {
+// parse reads a body that must be one strict JSON object; an empty one is {}. levels is how many more than a call's own it
+// may be deep.
+func (h *Handlers) parse(body []byte, levels int) (fields, *clientproto.Error) {
 	body = bytes.TrimLeft(body, " \t\r\n")
 	if len(body) == 0 {
 		return nil, nil
@@ -22,7 +23,7 @@ func (h *Handlers) parse(body []byte) (fields, *clientproto.Error) {
 		return nil, errNotObject
 	}
 	// One level more than a publication's data may have, for the body around it.
-	if fault := h.check(body, h.cfg.Limits.Depth+1); fault != nil {
+	if fault := h.check(body, h.cfg.Limits.Depth+1+levels); fault != nil {
 		return nil, badRequest(fault.Reason)
 	}
 	f, ok := object(body)
@@ -45,6 +46,15 @@ func badRequest(why string) *clientproto.Error {
 func (f fields) has(name string) bool {
 	raw, ok := f[name]
 	return ok && string(raw) != "null"
+}
+
+// given reports whether a field says something: libraries send the zero value of what is left out.
+func (f fields) given(name string) bool {
+	switch raw, _ := f[name]; string(raw) {
+	case "", "null", `""`, "0", "false", "{}":
+		return false
+	}
+	return true
 }
 
 // text reads a string; absent is "".

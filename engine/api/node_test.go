@@ -30,6 +30,7 @@ type memoryNode struct {
 	channels     map[string][]published
 	connections  []connection
 	closed       []DisconnectRequest
+	orders       []ordered
 	notReady     string
 	refuse       *clientproto.Error // what Publish answers instead
 	hold         chan struct{}      // if set, Publish waits until it is closed or its context is done

@@ -17,6 +17,7 @@ package hub
 
 import (
 	"hash/maphash"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -120,11 +121,41 @@ func (h *Hub) Subscribers(name string) int {
 	s := h.stripe(name)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	n := 0
 	if c := s.channels[name]; c != nil {
-		for i := range c.shards {
-			n += int(c.shards[i].interest.Load())
+		return c.subscribers()
+	}
+	return 0
+}
+
+// All goes through the channels that have subscribers, with their number. Names
+// are copied a stripe at a time, so that no lock is held while the caller is at
+// work; what comes or goes meanwhile may be missing.
+func (h *Hub) All() iter.Seq2[string, int] {
+	return func(yield func(name string, subscribers int) bool) {
+		var copied []*Channel
+		for i := range h.stripes {
+			copied = h.stripes[i].appendTo(copied[:0])
+			for _, c := range copied {
+				if n := c.subscribers(); n > 0 && !yield(c.Name, n) {
+					return
+				}
+			}
 		}
+	}
+}
+
+func (s *stripe) appendTo(dst []*Channel) []*Channel {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, c := range s.channels {
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+func (c *Channel) subscribers() (n int) {
+	for form := range c.takers {
+		n += int(c.takers[form].Load())
 	}
 	return n
 }

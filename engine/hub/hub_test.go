@@ -304,3 +304,31 @@ func TestDeflatedOnceWhileSomebodyAsks(t *testing.T) {
 		}
 	}
 }
+
+func TestAllListsWhatHasSubscribers(t *testing.T) {
+	h, _ := newHub(2, 10, 1<<20)
+	gone := h.Join(0, "gone", Protocol)
+	h.Join(0, "a", Protocol)
+	h.Join(1, "a", Feed)
+	for i := range 200 {
+		h.Join(i%2, fmt.Sprint("b", i), Protocol)
+	}
+	h.Leave(0, gone, Protocol)
+	found := map[string]int{}
+	for name, n := range h.All() {
+		h.Join(0, name, Feed) // no lock is held
+		found[name] += n
+	}
+	if len(found) != 201 || found["a"] != 2 || found["b7"] != 1 {
+		t.Fatalf("%d channels, a has %d and b7 %d", len(found), found["a"], found["b7"])
+	}
+	n := 0
+	for range h.All() {
+		if n++; n == 5 {
+			break
+		}
+	}
+	if n != 5 {
+		t.Fatalf("%d after a break at 5", n)
+	}
+}

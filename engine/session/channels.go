@@ -20,7 +20,7 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	if e != nil {
 		return reject(dst, cmd.ID, e)
 	}
-	if s.find(channel) >= 0 {
+	if s.Find(channel) >= 0 {
 		return reject(dst, cmd.ID, clientproto.ErrAlreadySubscribed)
 	}
 	if r.Channels > 0 && len(s.subs) >= r.Channels {
@@ -112,9 +112,9 @@ func (s *Session) Drop(i int) (moved bool) {
 	return moved
 }
 
-// find returns the index of the subscription to channel, or -1. Sessions hold
+// Find returns the index of the subscription to channel, or -1. Sessions hold
 // few subscriptions (Rules.Channels); a scan is smaller than a map.
-func (s *Session) find(channel string) int {
+func (s *Session) Find(channel string) int {
 	for i := range s.subs {
 		if s.subs[i].Channel.Name == channel {
 			return i
@@ -134,7 +134,7 @@ func (s *Session) SubOf(c *hub.Channel) int {
 }
 
 func (s *Session) unsubscribe(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
-	i := s.find(string(cmd.Unsubscribe.Channel))
+	i := s.Find(string(cmd.Unsubscribe.Channel))
 	if i < 0 { // never an error
 		return clientproto.AppendEmpty(dst, cmd.ID, clientproto.Unsubscribe), Step{}
 	}
@@ -154,7 +154,7 @@ func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 
 func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {
 	return s.may(grant.Pub, channel, r, func(ns Namespace) bool {
-		return ns.Publish || ns.PublishIfSubscribed && s.find(channel) >= 0
+		return ns.Publish || ns.PublishIfSubscribed && s.Find(channel) >= 0
 	})
 }
 

@@ -107,7 +107,7 @@ func (s *Session) history(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	if grant.CheckChannel(channel) != nil {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
-	opens := func(ns Namespace) bool { return ns.HistoryIfSubscribed && s.find(channel) >= 0 }
+	opens := func(ns Namespace) bool { return ns.HistoryIfSubscribed && s.Find(channel) >= 0 }
 	if e := s.may(grant.Hst, channel, r, opens); e != nil {
 		return reject(dst, cmd.ID, e)
 	}

@@ -132,6 +132,9 @@ func (s *Session) Client() string { return s.client }
 // Expires is when the token ends in unix seconds; 0 is never.
 func (s *Session) Expires() int64 { return s.expires }
 
+// ExpireAt sets Expires, by the operator's order.
+func (s *Session) ExpireAt(at int64) { s.expires = at }
+
 // Subs returns the subscriptions, borrowed until the next change.
 func (s *Session) Subs() []Sub { return s.subs }
 
