@@ -9,9 +9,10 @@
 //
 // A frame's way in, each step a file of this package:
 //
-//	poll → shard_data.go   bytes of a connection, by its phase
+//	poll → shard.go        bytes of a connection, by its phase (Data)
 //	       handshake.go    ClientHello collected, crypto/tls off the loop
-//	       head.go         request head, Origin, credential → 101 or a refusal
+//	       head.go         request head, Origin, credential → 101 or a refusal;
+//	                       feed_query.go and feed_only.go for /feed
 //	       inbound.go      records → frames → messages, charged to their buckets
 //	       commands.go     a command into session, its effects carried out
 //

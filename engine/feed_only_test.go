@@ -404,7 +404,7 @@ func TestFeedTakesNoMessages(t *testing.T) {
 
 func TestFeedPings(t *testing.T) {
 	s := start(t, func(c *Config) {
-		c.Limits.PingInterval, c.Limits.PongTimeout = 50*time.Millisecond, 100*time.Millisecond
+		c.Limits.PingInterval, c.Limits.PongTimeout = 50*time.Millisecond, time.Second
 	})
 	jwt := sign(t, "alice", "feeds:*")
 	answering := s.rawFeed(t, jwt, "channel=feeds:a", "")

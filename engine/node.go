@@ -70,19 +70,17 @@ func (n node) Info(ctx context.Context) []api.NodeInfo {
 		NumChannels: clampUint32(int64(n.shared.hub.Channels())),
 		Uptime:      clampUint32(int64(time.Since(n.shared.start) / time.Second)),
 	}
-	lists := make(chan []string, len(n.shards))
+	lists := make([][]string, len(n.shards)) // each shard writes its own
 	if e := n.everyShard(ctx, func(s *shard) {
-		var users []string
 		s.conns.each(func(c *conn) {
 			if c.session != nil && c.session.Connected() && c.session.User() != "" {
-				users = append(users, c.session.User())
+				lists[s.id] = append(lists[s.id], c.session.User())
 			}
 		})
-		lists <- users
 	}); e == nil {
 		users := make(map[string]struct{})
-		for range n.shards {
-			for _, u := range <-lists {
+		for _, list := range lists {
+			for _, u := range list {
 				users[u] = struct{}{}
 			}
 		}

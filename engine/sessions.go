@@ -92,8 +92,7 @@ func (n node) Unsubscribe(ctx context.Context, t api.Target, channel string) *cl
 		case c.kind == kindFeed: // no message of /feed says that a channel ended
 			s.close(c, clientproto.CloseForceNoReconnect)
 		default:
-			s.leave(c, i)
-			s.send(c, clientproto.AppendUnsubscribePush(s.replies[:0], channel, clientproto.UnsubscribeServer, "server unsubscribe"))
+			s.evict(c, i, clientproto.UnsubscribeServer, "server unsubscribe")
 		}
 	})
 }

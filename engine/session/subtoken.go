@@ -26,6 +26,10 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 		return reject(dst, step.ID, clientproto.ErrPermissionDenied)
 	case !known: // the token covers the name, so this is told
 		return reject(dst, step.ID, clientproto.ErrUnknownChannel)
+	case s.Find(step.Channel) >= 0: // by the server, while the token was checked
+		return reject(dst, step.ID, clientproto.ErrAlreadySubscribed)
+	case r.Channels > 0 && len(s.subs) >= r.Channels:
+		return reject(dst, step.ID, clientproto.ErrLimitExceeded)
 	}
 	step.Kind, step.Expires = Subscribe, expiry(c.ExpireAt, c.ExpiresAt)
 	return dst, step
@@ -43,7 +47,7 @@ func (s *Session) Subscribed(step *Step, at *broker.Attached, now time.Time) cli
 
 func (s *Session) subRefresh(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
 	channel := string(cmd.SubRefresh.Channel)
-	if i := s.find(channel); i < 0 || !s.subs[i].ByToken || len(cmd.SubRefresh.Token) == 0 {
+	if i := s.Find(channel); i < 0 || !s.subs[i].ByToken || len(cmd.SubRefresh.Token) == 0 {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
 	return dst, Step{Kind: SubRefresh, ID: cmd.ID, Channel: channel, Token: cmd.SubRefresh.Token}
@@ -56,7 +60,7 @@ func (s *Session) subRefreshed(dst []byte, step *Step, c *token.SubClaims, err e
 	case err != nil:
 		return dst, Step{Close: clientproto.CloseInvalidToken}
 	}
-	i := s.find(step.Channel)
+	i := s.Find(step.Channel)
 	if i < 0 { // it ended while its token was checked
 		return reject(dst, step.ID, clientproto.ErrBadRequest)
 	}

@@ -133,3 +133,25 @@ func TestNothingToRefresh(t *testing.T) {
 		t.Errorf("it ended meanwhile: %+v, want 107", step)
 	}
 }
+
+// TestSubscribedMeanwhile: what the server did while the token was checked is
+// not done twice.
+func TestSubscribedMeanwhile(t *testing.T) {
+	s := connectedAs(t, claims(t, "u"))
+	_, step := s.Command(nil, parse(t, `{"id":2,"subscribe":{"channel":"$feeds:a","token":"t"}}`), rules())
+	if step.Kind != SubToken {
+		t.Fatalf("%+v, want SubToken", step)
+	}
+	c := forAWhile("$feeds:a")
+	s.Add(Sub{Channel: &hub.Channel{Name: "$feeds:a"}})
+	if _, after := s.SubChecked(nil, step, c, nil, rules(), now); after.Error != clientproto.ErrAlreadySubscribed {
+		t.Fatalf("subscribed meanwhile: %+v, want 105", after)
+	}
+	s.Drop(0)
+	for _, name := range []string{"open:a", "open:b", "open:c"} {
+		s.Add(Sub{Channel: &hub.Channel{Name: name}})
+	}
+	if _, after := s.SubChecked(nil, step, c, nil, rules(), now); after.Error != clientproto.ErrLimitExceeded {
+		t.Fatalf("full meanwhile: %+v, want 106", after)
+	}
+}
