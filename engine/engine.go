@@ -123,7 +123,7 @@ func (s *Server) nodeName() string {
 func newShared(cfg *Config, name string) *shared {
 	l := cfg.Limits
 	sh := &shared{
-		limits: l, start: time.Now(), log: cfg.Log,
+		limits: l, start: time.Now(),
 		tokens: cfg.Tokens, origins: cfg.Origins,
 		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
 		compression: cfg.Compression, echo: cfg.EnableEcho,

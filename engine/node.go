@@ -73,7 +73,7 @@ func (n node) Info(ctx context.Context) []api.NodeInfo {
 	lists := make([][]string, len(n.shards)) // each shard writes its own
 	if e := n.everyShard(ctx, func(s *shard) {
 		s.conns.each(func(c *conn) {
-			if c.session != nil && c.session.Connected() && c.session.User() != "" {
+			if c.connected() && c.session.User() != "" {
 				lists[s.id] = append(lists[s.id], c.session.User())
 			}
 		})

@@ -25,9 +25,15 @@ func (n node) eachSession(ctx context.Context, t api.Target, do func(*shard, *co
 	})
 }
 
+// connected reports whether the connection has a session that is authenticated
+// and not being closed.
+func (c *conn) connected() bool {
+	return c.phase == phaseOpen && c.session != nil && c.session.Connected()
+}
+
 // named reports whether the connection has a session that t names.
 func (c *conn) named(t *api.Target) bool {
-	return c.phase == phaseOpen && c.session != nil && c.session.Connected() &&
+	return c.connected() &&
 		(t.User == "" || c.session.User() == t.User) && (t.Client == "" || c.session.Client() == t.Client) &&
 		!slices.Contains(t.Whitelist, c.session.Client())
 }

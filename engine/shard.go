@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"log/slog"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -30,7 +29,6 @@ type shared struct {
 	rates   rates
 	rules   *session.Rules
 	start   time.Time // of the server's clock
-	log     *slog.Logger
 	tokens  *token.Verifier
 	origins *origin.List
 	gate    *limit.Gate

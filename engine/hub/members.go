@@ -14,14 +14,11 @@ type Members struct{ list []Member }
 // All returns the members, borrowed until the next Add or Remove.
 func (m *Members) All() []Member { return m.list }
 
-// Add appends and returns the index, by which Remove and SetFrom know it.
+// Add appends and returns the index, by which Remove and SetSub know it.
 func (m *Members) Add(x Member) uint32 {
 	m.list = append(m.list, x)
 	return uint32(len(m.list) - 1)
 }
-
-// SetFrom sets the offset after which the member at index i is served.
-func (m *Members) SetFrom(i uint32, offset uint64) { m.list[i].From = offset }
 
 // SetSub notes that the connection's subscription has another number now.
 func (m *Members) SetSub(i, sub uint32) { m.list[i].Sub = sub }

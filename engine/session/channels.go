@@ -3,7 +3,6 @@ package session
 import (
 	"weir/engine/broker"
 	"weir/engine/clientproto"
-	"weir/engine/hub"
 	"weir/security/grant"
 )
 
@@ -117,16 +116,6 @@ func (s *Session) Drop(i int) (moved bool) {
 func (s *Session) Find(channel string) int {
 	for i := range s.subs {
 		if s.subs[i].Channel.Name == channel {
-			return i
-		}
-	}
-	return -1
-}
-
-// SubOf returns the index of the subscription to c, or -1.
-func (s *Session) SubOf(c *hub.Channel) int {
-	for i := range s.subs {
-		if s.subs[i].Channel == c {
 			return i
 		}
 	}

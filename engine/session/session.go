@@ -100,7 +100,6 @@ type Session struct {
 	vouched bool // the handshake brought a credential that was checked
 	user    string
 	client  string // set by Welcome
-	tokenID string
 	info    json.RawMessage
 	grant   *grant.Set
 	expires int64 // unix seconds; 0: never
@@ -193,7 +192,7 @@ func (s *Session) Authenticated(c *token.Claims) (channels []string) {
 	if c == nil {
 		return nil
 	}
-	s.user, s.tokenID, s.info, s.grant = c.Subject, c.ID, c.Info, c.Grant
+	s.user, s.info, s.grant = c.Subject, c.Info, c.Grant
 	s.expires = expiry(c.ExpireAt, c.ExpiresAt)
 	return c.ServerChannels()
 }
@@ -251,7 +250,7 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 	if c.Subject != s.user {
 		return dst, clientproto.CloseInvalidToken
 	}
-	s.tokenID, s.info, s.grant, s.expires = c.ID, c.Info, c.Grant, expiry(c.ExpireAt, c.ExpiresAt)
+	s.info, s.grant, s.expires = c.Info, c.Grant, expiry(c.ExpireAt, c.ExpiresAt)
 	return clientproto.AppendRefresh(dst, id, &clientproto.RefreshResult{
 		Client: s.client, Version: r.Version,
 		Expires: s.expires > 0, TTL: ttl(s.expires, now),
