@@ -65,6 +65,15 @@ type Namespace struct {
 	ForceRecovery    bool          // subscriptions recover without asking for it
 	RecoverLatest    bool          // force_recovery_mode: cache; only the newest publication comes back
 	ForcePositioning bool
+
+	Presence                   bool // who is subscribed can be asked
+	JoinLeave                  bool // subscribers who ask for it are told who comes and goes
+	AllowPresenceForSubscriber bool
+	AllowDelta                 bool   // allowed_delta_types: fossil
+	DeltaPublish               bool   // deltas for every publication
+	SlowConsumer               string // disconnect (or ""), drop_oldest, drop_newest, conflate
+	ConflateKey                string // JSON pointer (RFC 6901) to the key of which only the newest is kept
+	MaxOutboxBytes             int    // queued for one connection from this namespace; 0: only Limits.MaxOutboxBytes
 }
 
 // Limits are the operator's bounds (PROTOCOL.md §6). 0 means no limit where

@@ -179,6 +179,8 @@ func namespaces(list []Namespace) map[string]session.Namespace {
 			PublishIfSubscribed: n.AllowPublishForSubscriber, HistoryIfSubscribed: n.AllowHistoryForSubscriber,
 			Keep:          broker.Retention{Size: n.HistorySize, TTL: n.HistoryTTL},
 			ForceRecovery: n.ForceRecovery, Cache: n.RecoverLatest, ForcePositioning: n.ForcePositioning,
+			Presence: n.Presence, JoinLeave: n.JoinLeave, PresenceIfSubscribed: n.AllowPresenceForSubscriber,
+			Delta: n.AllowDelta, DeltaPublish: n.DeltaPublish,
 		}
 	}
 	return m

@@ -20,17 +20,17 @@ type namespaceOptions struct {
 	ForceRecovery              bool  `key:"force_recovery" help:"Every subscription can recover what it missed, asked for or not; needs history."`
 	ForceRecoveryMode          text  `key:"force_recovery_mode" help:"stream (the default: all that was missed) or cache (only the newest publication)."`
 	ForcePositioning           bool  `key:"force_positioning" help:"Every subscription is told its position and of gaps."`
-	Presence                   text  `key:"presence" later:"presence" help:"Keep who is subscribed."`
-	JoinLeave                  text  `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
+	Presence                   bool  `key:"presence" later:"presence" help:"Keep who is subscribed."`
+	JoinLeave                  bool  `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
 	AllowHistoryForSubscriber  bool  `key:"allow_history_for_subscriber" help:"Who is subscribed may read the history."`
-	AllowPresenceForSubscriber text  `key:"allow_presence_for_subscriber" later:"presence" help:"Who is subscribed may read the presence."`
+	AllowPresenceForSubscriber bool  `key:"allow_presence_for_subscriber" later:"presence" help:"Who is subscribed may read the presence."`
 	AllowedDeltaTypes          list  `key:"allowed_delta_types" later:"delta" help:"fossil."`
-	DeltaPublish               text  `key:"delta_publish" later:"delta" help:"Use deltas for every publication."`
+	DeltaPublish               bool  `key:"delta_publish" later:"delta" help:"Use deltas for every publication."`
 	Schema                     path  `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`
 	Sanitize                   text  `key:"sanitize" later:"schemas" help:"none or html."`
 	SlowConsumer               text  `key:"slow_consumer" later:"slow consumer policies" help:"disconnect, drop_oldest, drop_newest or conflate."`
 	ConflateKey                text  `key:"conflate_key" later:"slow consumer policies" help:"JSON pointer to the key of which only the newest is kept."`
-	MaxOutboxBytes             text  `key:"max_outbox_bytes" later:"slow consumer policies" help:"What may wait for one connection from this namespace, inside the connection's own limit."`
+	MaxOutboxBytes             size  `key:"max_outbox_bytes" later:"slow consumer policies" help:"What may wait for one connection from this namespace, inside the connection's own limit."`
 	AllowedOrigins             list  `key:"allowed_origins" later:"origins per namespace" help:"Origins that may subscribe, of those that may connect."`
 }
 

@@ -202,6 +202,15 @@ func engineNamespaces(all []namespaceOptions) []engine.Namespace {
 			ForceRecovery:             n.ForceRecovery,
 			RecoverLatest:             n.ForceRecoveryMode == "cache",
 			ForcePositioning:          n.ForcePositioning,
+
+			Presence:                   n.Presence,
+			JoinLeave:                  n.JoinLeave,
+			AllowPresenceForSubscriber: n.AllowPresenceForSubscriber,
+			AllowDelta:                 len(n.AllowedDeltaTypes) > 0,
+			DeltaPublish:               n.DeltaPublish,
+			SlowConsumer:               string(n.SlowConsumer),
+			ConflateKey:                string(n.ConflateKey),
+			MaxOutboxBytes:             int(n.MaxOutboxBytes),
 		})
 	}
 	return out

@@ -49,6 +49,12 @@ type Namespace struct {
 	Cache               bool             // recovery brings the newest publication only
 	ForcePositioning    bool
 	HistoryIfSubscribed bool // subscribers may read what is kept
+
+	Presence             bool // who is subscribed can be asked
+	JoinLeave            bool // who asks for it is told who comes and goes
+	PresenceIfSubscribed bool // subscribers may ask who else is
+	Delta                bool // subscriptions may negotiate Fossil deltas
+	DeltaPublish         bool // publications are sent as deltas without being asked to
 }
 
 // Kind says what the engine has to do before the session can go on.
