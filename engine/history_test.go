@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -202,56 +200,6 @@ func TestFeedResumes(t *testing.T) {
 	f.want("feeds:a", false, 16)
 	gone := s.feed(t, jwt, "channel=feeds:a&since=feeds:a:2@"+epoch)
 	gone.want("feeds:a", true, 16)
-}
-
-// TestHistoryChecker: publishers publish, subscribers leave and come back with
-// their position at random. Each sees every offset once, in order, or is told that
-// it could not be brought back.
-func TestHistoryChecker(t *testing.T) {
-	const publishers, each, subscribers = 3, 400, 6
-	s := start(t, func(c *Config) {
-		c.Namespaces = []Namespace{{Name: "feeds", HistorySize: 200, HistoryTTL: time.Hour, ForceRecovery: true}}
-		c.Limits.MessageRate, c.Limits.SubscribeRate = 0, 0
-	})
-	jwt := sign(t, "u", "feeds:*")
-	var wg sync.WaitGroup
-	for i := range subscribers {
-		wg.Go(func() { s.checkHistory(t, jwt, rand.New(rand.NewPCG(1, uint64(i))), publishers*each) })
-	}
-	for range publishers {
-		wg.Go(func() { s.publishN("feeds:x", each) })
-	}
-	wg.Wait()
-}
-
-// checkHistory follows feeds:x until offset last.
-func (s *testServer) checkHistory(t *testing.T, jwt string, rng *rand.Rand, last uint64) {
-	var offset uint64
-	epoch := ""
-	for offset < last {
-		c := s.connected(t, jwt)
-		got := c.subscribe("feeds:x", fmt.Sprintf(`,"recover":true,"offset":%d,"epoch":"%s"`, offset, epoch)).Subscribe
-		epoch = got.Epoch
-		if !got.Recovered {
-			offset = got.Offset // told so
-		}
-		for _, p := range got.Publications {
-			if p.Offset != offset+1 {
-				t.Errorf("recovered offset %d where %d was due", p.Offset, offset+1)
-				return
-			}
-			offset = p.Offset
-		}
-		for stay := rng.IntN(150); stay > 0 && offset < last; stay-- {
-			line, err := c.next()
-			if err != nil || !strings.Contains(line, fmt.Sprintf(`"offset":%d}`, offset+1)) {
-				t.Errorf("%.120s, %v where offset %d was due", line, err, offset+1)
-				return
-			}
-			offset++
-		}
-		_ = c.ws.CloseNow()
-	}
 }
 
 // TestRecoveryFitsTheReply: what comes back shares one reply, which must fit
