@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"weir/engine/session"
+	"weir/engine/stats"
+)
+
+// shape is how many subscriptions a scale run makes, and how they lie.
+type shape struct {
+	name        string
+	connections int
+	each        int // subscriptions of one connection
+	channels    func(connections int) int
+	channel     func(connection, i int) int // of its i-th subscription
+}
+
+func shapes() []shape {
+	return []shape{
+		{"100,000 on one channel", 100_000, 1, func(int) int { return 1 }, func(_, _ int) int { return 0 }},
+		{"100,000 channels with one each", 1_000, 100, func(n int) int { return n * 100 }, func(c, i int) int { return c*100 + i }},
+		{"1,000 channels with 1,000 each", 8_000, 125, func(int) int { return 1_000 }, func(c, i int) int { return (c%8)*125 + i }},
+	}
+}
+
+// cost is what a run took.
+type cost struct {
+	subscribe, deliver, unsubscribe time.Duration // each of them
+	bytes                           float64       // of heap for a subscription
+}
+
+// TestScale subscribes in the shapes that break brokers, and publishes to all.
+// Connections are slots without sockets: what is measured is the engine's own
+// part, on its own loops. There is no figure here that another machine must
+// reach, but ten times as much must not cost a hundred times as much.
+func TestScale(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's memory and time are not the engine's; the paths run under it in the other tests")
+	}
+	for _, p := range shapes() {
+		tenth := p
+		tenth.connections /= 10
+		small, full := runShape(t, tenth), runShape(t, p)
+		t.Logf("%s: subscribe %v, delivery %v, unsubscribe %v, %.0f bytes a subscription (a tenth of it: %v, %v, %v)",
+			p.name, full.subscribe, full.deliver, full.unsubscribe, full.bytes, small.subscribe, small.deliver, small.unsubscribe)
+		for what, pair := range map[string][2]time.Duration{
+			"subscribe": {small.subscribe, full.subscribe}, "delivery": {small.deliver, full.deliver}, "unsubscribe": {small.unsubscribe, full.unsubscribe},
+		} {
+			if pair[1] > 5*pair[0]+20*time.Microsecond { // quadratic is ten times as much, and more than a pause of the machine
+				t.Errorf("%s: a %s costs %v, with a tenth of the subscriptions %v", p.name, what, pair[1], pair[0])
+			}
+		}
+		if p.channels(p.connections) < p.connections && full.bytes > 64 {
+			t.Errorf("%s: %.1f bytes for a subscription, at most 64 are promised", p.name, full.bytes)
+		}
+	}
+}
+
+func runShape(t *testing.T, p shape) (c cost) {
+	s := start(t, func(c *Config) { c.Limits.OutboxBudget = 4 << 30 })
+	defer func() {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	slots := make([][]*conn, len(s.shards)) // by shard
+	s.onLoops(func(sh *shard) {
+		for i := sh.id; i < p.connections; i += len(s.shards) {
+			slots[sh.id] = append(slots[sh.id], socketless(sh))
+		}
+	})
+	total := p.connections * p.each
+	before := heap()
+	c.subscribe = s.timed(total, func(sh *shard) {
+		for n, conn := range slots[sh.id] {
+			for i := range p.each {
+				if _, e := sh.join(conn, scaleChannel(p.channel(sh.id+n*len(s.shards), i)), nil); e != nil {
+					t.Fatal(e.Message)
+				}
+			}
+		}
+	})
+	c.bytes = float64(heap()-before) / float64(total)
+	if n := s.stats.Level(stats.Subscriptions); n != int64(total) {
+		t.Fatalf("%d subscriptions, want %d", n, total)
+	}
+	begin := time.Now()
+	for i := range p.channels(p.connections) {
+		s.publish(scaleChannel(i), `{"x":1}`)
+	}
+	eventually(t, "delivery to all", func() bool { return s.stats.Total(stats.Deliveries) == uint64(total) })
+	c.deliver = time.Since(begin) / time.Duration(total)
+	s.onLoops(func(sh *shard) {
+		for _, conn := range slots[sh.id] {
+			if conn.out.Len() != p.each {
+				t.Fatalf("an outbox has %d publications, want %d", conn.out.Len(), p.each)
+			}
+			sh.queued -= int64(conn.out.Bytes())
+			conn.out.Reset(&sh.blocks)
+		}
+	})
+	c.unsubscribe = s.timed(total, func(sh *shard) {
+		for _, conn := range slots[sh.id] {
+			for len(conn.session.Subs()) > 0 {
+				sh.leave(conn, 0)
+			}
+			sh.conns.give(conn)
+		}
+	})
+	if n := s.shared.hub.Channels(); n != 0 {
+		t.Errorf("%d channels are left", n)
+	}
+	return c
+}
+
+// socketless is an open connection with a session and nothing below.
+func socketless(sh *shard) *conn {
+	c := sh.conns.take()
+	c.phase, c.kind = phaseOpen, kindProtocol
+	c.session = new(session.Session)
+	c.session.Opened("")
+	return c
+}
+
+func scaleChannel(i int) string { return fmt.Sprintf("feeds:%d", i) }
+
+// timed is how long each of n things takes that f does on the loops.
+func (s *testServer) timed(n int, f func(*shard)) time.Duration {
+	begin := time.Now()
+	s.onLoops(f)
+	return time.Since(begin) / time.Duration(n)
+}
+
+// heap is what is live, after a collection.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
