@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"time"
 
 	"weir/engine/broker"
 	"weir/engine/clientproto"
@@ -139,7 +138,7 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 		subs = append(subs, clientproto.ServerSub{Channel: channel, SubscribeResult: plan.Result(&at)})
 	}
 	s.begun(c)
-	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, time.Now()))
+	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, s.wall()))
 }
 
 // begun starts the clocks of a session that is now authenticated.
@@ -166,7 +165,7 @@ func (s *shard) subscribe(c *conn, step *session.Step) {
 		s.fail(c, step.ID, e)
 		return
 	}
-	result := c.session.Subscribed(step, &at, time.Now())
+	result := c.session.Subscribed(step, &at, s.wall())
 	if step.Plan.Reject && result.WasRecovering && !result.Recovered {
 		s.leave(c, len(c.session.Subs())-1)
 		s.fail(c, step.ID, clientproto.ErrUnrecoverable)

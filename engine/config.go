@@ -35,6 +35,8 @@ type Config struct {
 
 	Dev *Dev // demo page at "/"; nil outside --dev
 
+	Now func() time.Time // the clock, with a monotonic reading: tests move it; nil: time.Now
+
 	Limits      Limits
 	Log         *slog.Logger
 	Version     string

@@ -62,6 +62,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func (s *Server) build(cfg *Config) error {
 	s.shared = newShared(cfg, s.nodeName())
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
 		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
-		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked,
+		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked, Now: cfg.Now,
 	})
 	if err != nil {
 		return err
@@ -97,7 +100,7 @@ func (s *Server) build(cfg *Config) error {
 		inboxes[i] = hub.NewInbox(inboxEntries, inboxBytes, wakers[i].ring)
 	}
 	s.shared.hub = hub.New(inboxes)
-	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: historyBytes})
+	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: historyBytes, Now: cfg.Now})
 	s.shared.broker = s.memory
 	for i := range inboxes {
 		sh, err := s.newShard(i, inboxes[i])
@@ -123,7 +126,7 @@ func (s *Server) nodeName() string {
 func newShared(cfg *Config, name string) *shared {
 	l := cfg.Limits
 	sh := &shared{
-		limits: l, start: time.Now(),
+		limits: l, wall: cfg.Now, start: cfg.Now(),
 		tokens: cfg.Tokens, origins: cfg.Origins,
 		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
 		compression: cfg.Compression, echo: cfg.EnableEcho,
@@ -249,7 +252,7 @@ func (s *Server) admit(peer netip.Addr) bool {
 		s.full.Add(1)
 		return false
 	}
-	return s.shared.gate.Admit(peer, time.Now())
+	return s.shared.gate.Admit(peer, s.shared.wall())
 }
 
 // samePort gives an address with port 0 the port that the first one got, so
@@ -270,7 +273,7 @@ type internalListener struct {
 
 func (s *Server) listenInternal(cfg *Config) error {
 	handlers := api.New(api.Config{
-		Node: node{s}, APIKey: cfg.APIKey, Metrics: s.gatherer(cfg), Log: s.log,
+		Node: node{s}, APIKey: cfg.APIKey, Metrics: s.gatherer(cfg), Log: s.log, Now: cfg.Now,
 		Limits:   api.Limits{Data: cfg.Limits.MessageSize, Depth: cfg.Limits.JSONDepth, Members: cfg.Limits.JSONMembers},
 		Channels: func(name string) *clientproto.Error { return s.shared.rules.Known(name) }, Stats: s.apiStats,
 	})
@@ -379,11 +382,11 @@ func (s *Server) tick(stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case now := <-ticker.C:
+		case <-ticker.C:
 			for _, sh := range s.shards {
 				sh.loop.Wake()
 			}
-			h.tick(s, now)
+			h.tick(s, s.shared.wall())
 		}
 	}
 }

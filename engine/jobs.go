@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"time"
 
 	"weir/engine/broker"
 	"weir/engine/clientproto"
@@ -82,10 +81,10 @@ func (j *authJob) Run() {
 	j.err = errors.New("engine: token check did not finish")
 	defer j.shard.post(post{job: j})
 	if j.use == authSubscription {
-		j.sub, j.err = j.shard.tokens.Subscription(j.step.Token, time.Now())
+		j.sub, j.err = j.shard.tokens.Subscription(j.step.Token, j.shard.wall())
 		return
 	}
-	j.claims, j.err = j.shard.tokens.Connection(j.step.Token, time.Now())
+	j.claims, j.err = j.shard.tokens.Connection(j.step.Token, j.shard.wall())
 }
 
 func (j *authJob) finish(s *shard, c *conn) {
@@ -109,7 +108,7 @@ func (j *authJob) finish(s *shard, c *conn) {
 }
 
 func (s *shard) refreshed(c *conn, j *authJob) {
-	reply, end := c.session.Refreshed(s.replies[:0], j.step.ID, j.claims, s.rules, time.Now())
+	reply, end := c.session.Refreshed(s.replies[:0], j.step.ID, j.claims, s.rules, s.wall())
 	if end != nil {
 		s.close(c, end)
 		return
@@ -119,7 +118,7 @@ func (s *shard) refreshed(c *conn, j *authJob) {
 }
 
 func (s *shard) subChecked(c *conn, j *authJob) {
-	reply, step := c.session.SubChecked(s.replies[:0], j.step, j.sub, j.err, s.rules, time.Now())
+	reply, step := c.session.SubChecked(s.replies[:0], j.step, j.sub, j.err, s.rules, s.wall())
 	s.outcome(c, reply, &step)
 	if c.phase == phaseOpen {
 		s.expiry(c)

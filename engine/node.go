@@ -68,7 +68,7 @@ func (n node) Info(ctx context.Context) []api.NodeInfo {
 		NumClients:  clampUint32(n.stats.Level(stats.Sessions)),
 		NumSubs:     clampUint32(n.stats.Level(stats.Subscriptions)),
 		NumChannels: clampUint32(int64(n.shared.hub.Channels())),
-		Uptime:      clampUint32(int64(time.Since(n.shared.start) / time.Second)),
+		Uptime:      clampUint32(n.shared.clock() / int64(time.Second)),
 	}
 	lists := make([][]string, len(n.shards)) // each shard writes its own
 	if e := n.everyShard(ctx, func(s *shard) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"weir/engine/api"
 	"weir/engine/clientproto"
@@ -47,7 +46,7 @@ func (n node) Disconnect(ctx context.Context, d api.DisconnectRequest) *clientpr
 // Refresh implements api.Node.
 func (n node) Refresh(ctx context.Context, t api.Target, expireAt int64) *clientproto.Error {
 	return n.eachSession(ctx, t, func(s *shard, c *conn) {
-		if expireAt <= time.Now().Unix() {
+		if expireAt <= s.wall().Unix() {
 			s.close(c, clientproto.CloseExpired)
 			return
 		}

@@ -28,7 +28,8 @@ type shared struct {
 	limits  Limits
 	rates   rates
 	rules   *session.Rules
-	start   time.Time // of the server's clock
+	wall    func() time.Time // by which tokens end; that of all deadlines is clock
+	start   time.Time
 	tokens  *token.Verifier
 	origins *origin.List
 	gate    *limit.Gate
@@ -53,7 +54,7 @@ type rates struct{ messages, bytes, subscribes, pings *limit.Rate }
 type perShard struct{ partial, outbox, keys int }
 
 // clock is nanoseconds since the server's start: monotonic, never 0.
-func (sh *shared) clock() int64 { return int64(time.Since(sh.start)) + 1 }
+func (sh *shared) clock() int64 { return int64(sh.wall().Sub(sh.start)) + 1 }
 
 // shard is one loop and all that it owns. It implements poll.Handler and
 // tlsconn.Sink; other goroutines reach it only through post, its inbox and

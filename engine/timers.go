@@ -103,7 +103,7 @@ func (s *shard) stalled(c *conn) {
 // expired ends a session or those of its subscriptions whose token is over, by
 // the clock on the wall: it may have been set back, or a token refreshed.
 func (s *shard) expired(c *conn) {
-	last := time.Now().Add(-s.limits.ExpiredCloseDelay).Unix()
+	last := s.wall().Add(-s.limits.ExpiredCloseDelay).Unix()
 	over := func(at int64) bool { return at > 0 && at <= last }
 	if over(c.session.Expires()) {
 		s.close(c, clientproto.CloseExpired)
@@ -123,7 +123,7 @@ func (s *shard) expired(c *conn) {
 func (s *shard) expiry(c *conn) {
 	c.expireBy = 0
 	if at := c.session.NextExpiry(); at > 0 {
-		left := min(time.Until(time.Unix(at, 0)), forever) + s.limits.ExpiredCloseDelay
+		left := min(time.Unix(at, 0).Sub(s.wall()), forever) + s.limits.ExpiredCloseDelay
 		c.expireBy = max(s.now+int64(left), 1)
 	}
 }

@@ -40,6 +40,13 @@ func (s *server) connected(t testing.TB, where order, channels ...string) *scrip
 	return n
 }
 
+// answered waits until the server has handled all that the SDK sent before.
+func (n *script) answered() {
+	n.t.Helper()
+	n.do(order{"do": "publish", "channel": "feeds:nobody", "data": 0})
+	n.next("published", chatter...)
+}
+
 // mustReceive publishes by the API and wants the SDK to get it.
 func (s *server) mustReceive(n *script, channel, data string) {
 	s.t.Helper()
@@ -149,19 +156,24 @@ func TestSDKCompressed(t *testing.T) {
 // them it is closed with 3012, and comes back by itself.
 func TestSDKPongs(t *testing.T) {
 	t.Parallel()
+	const interval, timeout = time.Second, 10 * time.Second
+	clock := newClock()
 	s := serve(t, func(c *engine.Config) {
-		c.Limits.PingInterval, c.Limits.PongTimeout = time.Second, 3*time.Second
+		c.Now, c.Limits.PingInterval, c.Limits.PongTimeout = clock.now, interval, timeout
 	})
 	speaking := s.connected(t, order{}, "feeds:a")
 	mute := s.connected(t, order{"token": sign(t, "mute", time.Hour), "mute": true})
+	for range 4 {
+		clock.move(2 * interval)
+		speaking.next("pong", "sent")
+		speaking.answered()
+	}
 	mute.next("pong", "sent")
+	clock.move(2 * timeout)
 	if c := mute.next("connecting"); c.Code != 3012 {
 		t.Errorf("without pongs: %d %s, want 3012", c.Code, c.Reason)
 	}
 	mute.next("connected", chatter...)
-	for range 4 {
-		speaking.next("pong", "sent")
-	}
 	s.mustReceive(speaking, "feeds:a", `"still here"`)
 }
 
@@ -169,7 +181,7 @@ func TestSDKPongs(t *testing.T) {
 func TestSDKPingsBelowASecond(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(c *engine.Config) {
-		c.Limits.PingInterval, c.Limits.PongTimeout = 200*time.Millisecond, 5*time.Second
+		c.Limits.PingInterval = 200 * time.Millisecond
 	})
 	n := s.connected(t, order{})
 	for range 4 {
@@ -204,14 +216,15 @@ func TestSDKInvalidToken(t *testing.T) {
 	}
 }
 
-// shortLived is an SDK that has connected with a token of at most two seconds.
-func (s *server) shortLived(t testing.TB) *script {
+// shortLived is an SDK that has connected with a token of which one second is
+// left, so that it asks for another a second later.
+func (s *server) shortLived(t testing.TB, c *clock) *script {
 	t.Helper()
 	n := s.sdk(t, order{"askForToken": true})
 	n.do(order{"do": "connect"})
 	n.next("token wanted", "connecting")
-	n.do(order{"do": "give token", "token": sign(t, "alice", 2*time.Second)})
-	n.next("connected", chatter...)
+	n.do(order{"do": "give token", "token": signUntil(t, "alice", c.in(time.Second))})
+	n.both("connected", "token wanted", chatter...)
 	return n
 }
 
@@ -219,19 +232,17 @@ func (s *server) shortLived(t testing.TB) *script {
 // connection and its subscriptions go on past the first one's end.
 func TestSDKRefresh(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(c *engine.Config) {
-		c.Limits.ExpiredCloseDelay, c.Limits.PingInterval = 2*time.Second, time.Second
-	})
-	n := s.shortLived(t)
+	c := newClock()
+	s := serve(t, c.stands)
+	n := s.shortLived(t, c)
 	n.do(order{"do": "subscribe", "channel": "feeds:a"})
-	n.next("token wanted", append(chatter, "subscribing", "subscribed")...)
-	n.do(order{"do": "give token", "token": sign(t, "alice", time.Hour)})
-	if sent := n.next("sent", "pong"); !slices.Equal(sent.Lines, []string{"refresh"}) {
+	n.next("subscribed", append(chatter, "subscribing")...)
+	n.do(order{"do": "give token", "token": signUntil(t, "alice", c.in(time.Hour))})
+	if sent := n.next("sent"); !slices.Equal(sent.Lines, []string{"refresh"}) {
 		t.Errorf("the SDK sent %q, want a refresh", sent.Lines)
 	}
-	for range 5 { // a second each: past the close that was due
-		n.next("pong")
-	}
+	n.answered()
+	c.move(10 * time.Minute)
 	s.mustReceive(n, "feeds:a", `"still here"`)
 }
 
@@ -239,11 +250,21 @@ func TestSDKRefresh(t *testing.T) {
 // asked for one when it comes back.
 func TestSDKUnrefreshed(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(c *engine.Config) { c.Limits.ExpiredCloseDelay = time.Millisecond })
-	n := s.shortLived(t)
-	if c := n.next("connecting", append(chatter, "token wanted")...); c.Code != 3005 {
+	c := newClock()
+	s := serve(t, c.stands)
+	n := s.shortLived(t, c)
+	c.move(10 * time.Minute)
+	if c := n.next("connecting", chatter...); c.Code != 3005 {
 		t.Fatalf("closed with %d %s, want 3005", c.Code, c.Reason)
 	}
+	if e := n.next("error", chatter...); e.Code != 109 {
+		t.Fatalf("with the token that is over: %d %s, want 109", e.Code, e.Text)
+	}
+	n.next("token wanted", chatter...)
+	for range 2 { // also who asked while the first connection was there
+		n.do(order{"do": "give token", "token": signUntil(t, "alice", c.in(time.Hour))})
+	}
+	n.next("connected", chatter...)
 }
 
 // TestSDKDisconnectedByServer: which codes bring the SDK back and which do not.
@@ -284,15 +305,15 @@ func TestSDKDisconnectedByServer(t *testing.T) {
 // again at the one that takes its place.
 func TestSDKDrain(t *testing.T) {
 	t.Parallel()
-	first := serve(t, nil)
+	first := serve(t, func(c *engine.Config) { c.ReusePort = true })
 	n := first.connected(t, order{}, "feeds:a", "feeds:b")
 	first.mustReceive(n, "feeds:a", `1`)
-	place := first.Addr().String()
+	// Before the first goes: nobody else may take its place.
+	second := first.identity.serve(t, func(c *engine.Config) { c.Listen, c.ReusePort = first.Addr().String(), true })
 	first.stop()
 	if c := n.next("connecting", append(chatter, "subscribing")...); c.Code != 3001 || c.Reason == "" {
 		t.Fatalf("the drain: %d %q, want 3001", c.Code, c.Reason)
 	}
-	second := first.identity.serve(t, func(c *engine.Config) { c.Listen = place })
 	for range 2 {
 		n.next("subscribed", append(chatter, "subscribing", "connecting", "error", "connected")...)
 	}

@@ -56,7 +56,7 @@ func run(t testing.TB, stdout io.Writer, name string, args ...string) *process {
 	if stdout == nil {
 		cmd.Stdout = p.out
 	}
-	cmd.WaitDelay = time.Second // a grandchild may hold the pipes
+	cmd.WaitDelay = longest // a grandchild may hold the pipes
 	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -216,21 +216,43 @@ func (n *script) do(o order) {
 // kinds in between; without any, nothing may come before it.
 func (n *script) next(kind string, between ...string) event {
 	n.t.Helper()
-	timeout := time.After(longest)
-	for {
-		select {
-		case e, ok := <-n.events:
-			if !ok {
-				n.t.Fatalf("the script ended where %q was due: %s", kind, n.exit())
-			}
-			if e.Event == kind {
-				return e
-			}
-			if !slices.Contains(between, e.Event) {
-				n.t.Fatalf("the script tells %+v where %q was due", e, kind)
-			}
-		case <-timeout:
-			n.t.Fatalf("no %q in %v", kind, longest)
+	for timeout := time.After(longest); ; {
+		e := n.event(kind, timeout)
+		if e.Event == kind {
+			return e
+		}
+		if !slices.Contains(between, e.Event) {
+			n.t.Fatalf("the script tells %+v where %q was due", e, kind)
 		}
 	}
+}
+
+// both returns the next events of two kinds, which may come in any order.
+func (n *script) both(a, b string, between ...string) (ea, eb event) {
+	n.t.Helper()
+	for timeout := time.After(longest); ea.Event == "" || eb.Event == ""; {
+		switch e := n.event(a+" and "+b, timeout); {
+		case e.Event == a && ea.Event == "":
+			ea = e
+		case e.Event == b && eb.Event == "":
+			eb = e
+		case !slices.Contains(between, e.Event):
+			n.t.Fatalf("the script tells %+v where %q and %q were due", e, a, b)
+		}
+	}
+	return ea, eb
+}
+
+func (n *script) event(due string, timeout <-chan time.Time) event {
+	n.t.Helper()
+	select {
+	case e, ok := <-n.events:
+		if !ok {
+			n.t.Fatalf("the script ended where %q was due: %s", due, n.exit())
+		}
+		return e
+	case <-timeout:
+		n.t.Fatalf("no %q in %v", due, longest)
+	}
+	panic("not reached")
 }

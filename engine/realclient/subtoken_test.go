@@ -5,49 +5,46 @@ import (
 	"testing"
 	"time"
 
-	"weir/engine"
 	"weir/security/token"
 )
 
 // signSub makes a subscription token.
-func signSub(t testing.TB, user, channel string, life time.Duration) string {
+func signSub(t testing.TB, user, channel string, end time.Time) string {
 	t.Helper()
-	jwt, err := token.Sign(secret, token.SignClaims{Subject: user, Channel: channel, ExpiresAt: time.Now().Add(life).Unix()})
+	jwt, err := token.Sign(secret, token.SignClaims{Subject: user, Channel: channel, ExpiresAt: end.Unix()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return jwt
 }
 
-// askedForToken subscribes to a $ channel with a token of at most two seconds.
-func (n *script) askedForToken(channel string) {
+// askedForToken subscribes to a $ channel with a token of which one second is
+// left, so that the SDK asks for another a second later.
+func (n *script) askedForToken(c *clock, channel string) {
 	n.t.Helper()
 	n.do(order{"do": "subscribe", "channel": channel, "askForToken": true})
 	if e := n.next("token wanted", append(chatter, "subscribing")...); e.Channel != channel {
 		n.t.Fatalf("a token is wanted for %q", e.Channel)
 	}
-	n.do(order{"do": "give token", "token": signSub(n.t, "alice", channel, 2*time.Second)})
-	n.next("subscribed", append(chatter, "subscribing")...)
+	n.do(order{"do": "give token", "token": signSub(n.t, "alice", channel, c.in(time.Second))})
+	n.both("subscribed", "token wanted", append(chatter, "subscribing")...)
 }
 
 // TestSDKSubRefresh: when a subscription's token runs out the SDK brings
 // another, and the subscription goes on past the first one's end.
 func TestSDKSubRefresh(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(c *engine.Config) {
-		c.Limits.ExpiredCloseDelay, c.Limits.PingInterval = 2*time.Second, time.Second
-	})
+	c := newClock()
+	s := serve(t, c.stands)
 	n := s.connected(t, order{})
-	n.askedForToken("$feeds:a")
+	n.askedForToken(c, "$feeds:a")
 	s.mustReceive(n, "$feeds:a", `1`)
-	n.next("token wanted", chatter...)
-	n.do(order{"do": "give token", "token": signSub(t, "alice", "$feeds:a", time.Hour)})
-	if sent := n.next("sent", "pong"); !slices.Equal(sent.Lines, []string{"sub_refresh"}) {
+	n.do(order{"do": "give token", "token": signSub(t, "alice", "$feeds:a", c.in(time.Hour))})
+	if sent := n.next("sent"); !slices.Equal(sent.Lines, []string{"sub_refresh"}) {
 		t.Errorf("the SDK sent %q, want a sub_refresh", sent.Lines)
 	}
-	for range 5 { // a second each: past the end that was due
-		n.next("pong")
-	}
+	n.answered()
+	c.move(10 * time.Minute)
 	s.mustReceive(n, "$feeds:a", `"still here"`)
 }
 
@@ -55,11 +52,22 @@ func TestSDKSubRefresh(t *testing.T) {
 // 2501, alone; the SDK then tries to subscribe again.
 func TestSDKSubUnrefreshed(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(c *engine.Config) { c.Limits.ExpiredCloseDelay = time.Millisecond })
+	c := newClock()
+	s := serve(t, c.stands)
 	n := s.connected(t, order{}, "feeds:plain")
-	n.askedForToken("$feeds:a")
-	if e := n.next("subscribing", append(chatter, "token wanted")...); e.Channel != "$feeds:a" || e.Code != 2501 {
+	n.askedForToken(c, "$feeds:a")
+	c.move(10 * time.Minute)
+	if e := n.next("subscribing", chatter...); e.Channel != "$feeds:a" || e.Code != 2501 {
 		t.Fatalf("%s ended with %d, want $feeds:a and 2501", e.Channel, e.Code)
 	}
+	if e := n.next("subscription error", chatter...); e.Channel != "$feeds:a" || e.Code != 109 {
+		t.Fatalf("with the token that is over: %d on %s, want 109", e.Code, e.Channel)
+	}
+	n.next("token wanted", chatter...)
 	s.mustReceive(n, "feeds:plain", `"the connection stays"`)
+	for range 2 { // also who asked while the first subscription was there
+		n.do(order{"do": "give token", "token": signSub(t, "alice", "$feeds:a", c.in(time.Hour))})
+	}
+	n.next("subscribed", chatter...)
+	s.mustReceive(n, "$feeds:a", `"back"`)
 }
