@@ -44,13 +44,13 @@ func TestScale(t *testing.T) {
 	for _, p := range shapes() {
 		tenth := p
 		tenth.connections /= 10
-		small, full := runShape(t, tenth), runShape(t, p)
+		small, full := best(t, tenth), best(t, p)
 		t.Logf("%s: subscribe %v, delivery %v, unsubscribe %v, %.0f bytes a subscription (a tenth of it: %v, %v, %v)",
 			p.name, full.subscribe, full.deliver, full.unsubscribe, full.bytes, small.subscribe, small.deliver, small.unsubscribe)
 		for what, pair := range map[string][2]time.Duration{
 			"subscribe": {small.subscribe, full.subscribe}, "delivery": {small.deliver, full.deliver}, "unsubscribe": {small.unsubscribe, full.unsubscribe},
 		} {
-			if pair[1] > 5*pair[0]+20*time.Microsecond { // quadratic is ten times as much, and more than a pause of the machine
+			if pair[1] > 4*pair[0]+time.Microsecond { // linear is 1, quadratic 10
 				t.Errorf("%s: a %s costs %v, with a tenth of the subscriptions %v", p.name, what, pair[1], pair[0])
 			}
 		}
@@ -58,6 +58,18 @@ func TestScale(t *testing.T) {
 			t.Errorf("%s: %.1f bytes for a subscription, at most 64 are promised", p.name, full.bytes)
 		}
 	}
+}
+
+// best is the least that each step took in three runs: what another process took
+// of the machine meanwhile is not counted.
+func best(t *testing.T, p shape) cost {
+	c := runShape(t, p)
+	for range 2 {
+		again := runShape(t, p)
+		c.subscribe, c.deliver = min(c.subscribe, again.subscribe), min(c.deliver, again.deliver)
+		c.unsubscribe, c.bytes = min(c.unsubscribe, again.unsubscribe), min(c.bytes, again.bytes)
+	}
+	return c
 }
 
 func runShape(t *testing.T, p shape) (c cost) {
@@ -89,10 +101,13 @@ func runShape(t *testing.T, p shape) (c cost) {
 		t.Fatalf("%d subscriptions, want %d", n, total)
 	}
 	begin := time.Now()
+	perChannel := uint64(total / p.channels(p.connections))
 	for i := range p.channels(p.connections) {
 		s.publish(scaleChannel(i), `{"x":1}`)
+		if i%8000 == 7999 || i == p.channels(p.connections)-1 { // no more than an inbox holds
+			eventually(t, "delivery to all", func() bool { return s.stats.Total(stats.Deliveries) == uint64(i+1)*perChannel })
+		}
 	}
-	eventually(t, "delivery to all", func() bool { return s.stats.Total(stats.Deliveries) == uint64(total) })
 	c.deliver = time.Since(begin) / time.Duration(total)
 	s.onLoops(func(sh *shard) {
 		for _, conn := range slots[sh.id] {
