@@ -74,6 +74,34 @@ func Match(pattern, name string) bool {
 	}
 }
 
+// Delivers reports whether a subscription to pattern receives what is published to channel: the name
+// matches, and the pattern opens nothing that the name is closed by. A channel that takes a
+// subscription token is reached only by a pattern that takes one too, a channel of one user only by a
+// pattern that ends in the same `#user`. So whoever may subscribe to pattern, by [Set.Allows],
+// [NeedsToken] and [UserLimited], may subscribe to channel. No allocation; the work is that of Match.
+func Delivers(pattern, channel string) bool {
+	if NeedsToken(channel) && !NeedsToken(pattern) {
+		return false
+	}
+	if at := strings.LastIndexByte(channel, '#'); at >= 0 && !strings.HasSuffix(pattern, channel[at:]) {
+		return false
+	}
+	return Match(pattern, channel)
+}
+
+// Literal is what every name that matches pattern begins with: all before its first `*`. It aliases
+// pattern.
+func Literal(pattern string) string {
+	literal, _, _ := strings.Cut(pattern, "*")
+	return literal
+}
+
+// Spans reports whether pattern may match channels of several namespaces: no `:` stands before its
+// first `*`. Then [Namespace] says nothing about it.
+func Spans(pattern string) bool {
+	return IsPattern(pattern) && strings.IndexByte(Literal(pattern), ':') < 0
+}
+
 // Namespace is the part of a channel name before the first `:`, without a leading `$`; "" if the
 // name has none. It aliases channel.
 func Namespace(channel string) string {
@@ -91,11 +119,13 @@ func NeedsToken(channel string) bool { return strings.HasPrefix(channel, "$") }
 
 // UserLimited reads the `#user` at the end of a channel name. Limited says that there is one (the
 // last `#` counts); allowed, that user may use the channel as far as this rule goes. A limited
-// channel is never open to the anonymous user "".
+// channel is never open to the anonymous user "". Nor is a pattern with a `*` behind its last `#` open
+// to anybody: it stands for channels of several users.
 func UserLimited(channel, user string) (limited, allowed bool) {
 	at := strings.LastIndexByte(channel, '#')
 	if at < 0 {
 		return false, true
 	}
-	return true, user != "" && channel[at+1:] == user
+	owner := channel[at+1:]
+	return true, user != "" && owner == user && !IsPattern(owner)
 }

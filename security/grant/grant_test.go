@@ -272,6 +272,13 @@ func TestUserLimited(t *testing.T) {
 		{"mail#bob#alice", "alice", true, true},
 		{"mail#bob#alice", "bob", true, false},
 		{"mail#alice,bob", "alice", true, false}, // one user, not a list
+		{"mail#*", "*", true, false},             // patterns: a user's own, or nobody's
+		{"mail#a*", "a*", true, false},
+		{"mail#alice*", "alice", true, false},
+		{"mail:*#alice", "alice", true, true},
+		{"mail:*#alice", "bob", true, false},
+		{"mail#*#alice", "alice", true, true},
+		{"*", "alice", false, true},
 	} {
 		limited, allowed := UserLimited(c.channel, c.user)
 		if limited != c.limited || allowed != c.allowed {

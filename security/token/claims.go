@@ -146,7 +146,7 @@ func (c *claims) own(name string, value []byte) (ok bool, _ *Fault) {
 		c.ExpireAt = &at
 	case "channel":
 		c.channel, c.hasChannel = text(value)
-		if ok = c.hasChannel; ok && grant.CheckChannel(c.channel) != nil {
+		if ok = c.hasChannel; ok && grant.CheckPattern(c.channel) != nil {
 			return false, errChannel
 		}
 	case "channels":
@@ -164,7 +164,7 @@ func (c *claims) own(name string, value []byte) (ok bool, _ *Fault) {
 }
 
 func areChannels(names []string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool { return grant.CheckChannel(name) != nil })
+	return !slices.ContainsFunc(names, func(name string) bool { return grant.CheckPattern(name) != nil })
 }
 
 // readSubs takes {"channel":{"info":…,"data":…}}.
@@ -172,7 +172,7 @@ func (c *claims) readSubs(value []byte) (bool, *Fault) {
 	var fault *Fault
 	c.Subs = make(map[string]Subscribe)
 	ok := members(value, func(channel string, options []byte) bool {
-		if grant.CheckChannel(channel) != nil {
+		if grant.CheckPattern(channel) != nil {
 			fault = errChannel
 			return false
 		}

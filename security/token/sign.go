@@ -40,7 +40,7 @@ func Sign(secret []byte, c SignClaims) (string, error) {
 		return "", fmt.Errorf("--channels, --allow: %w", err)
 	}
 	for _, name := range append([]string{c.Channel}, c.Channels...) {
-		if err := grant.CheckChannel(name); err != nil && name != "" {
+		if err := grant.CheckPattern(name); err != nil && name != "" {
 			return "", fmt.Errorf("a channel of the token: %w", err)
 		}
 	}

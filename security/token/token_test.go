@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +114,7 @@ func TestClaimsRefused(t *testing.T) {
 		{`{"sub":"a","exp":1800000060` + rest + `{}`, errClaims}, {"{\"sub\":\"\xff\",\"exp\":1800000060" + rest, errClaims}, {"{\"sub\":\"a\nb\",\"exp\":1800000060" + rest, errClaims},
 		{`{"sub":"a","exp":1800000060,"x":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + rest, errClaims},
 		// names
-		{`{"sub":"a","exp":1800000060,"channels":["a b","c\u0000"]` + rest, errChannel}, {`{"sub":"a","exp":1800000060,"channels":["feeds:*"]` + rest, errChannel},
+		{`{"sub":"a","exp":1800000060,"channels":["a b","c\u0000"]` + rest, errChannel}, {`{"sub":"a","exp":1800000060,"channels":["feeds:*","\u00e9*"]` + rest, errChannel},
 		{`{"sub":"a","exp":1800000060,"subs":{"":{}}` + rest, errChannel}, {`{"sub":"a","exp":1800000060,"channel":""` + rest, errChannel},
 		{`{"sub":"a","exp":1800000060,"caps":[{"channels":["a"],"allow":["everything"]}]` + rest, errGrant},
 		{`{"sub":"a","exp":1800000060,"caps":[{"channels":["a"],"match":"regex","allow":["sub"]}]` + rest, errGrant},
@@ -177,11 +178,24 @@ func TestSubscription(t *testing.T) {
 	}
 	for claims, want := range map[string]*Fault{
 		good: errPurpose, `{"sub":"alice","channel":"$room"}`: errNoExpiry, `{"channel":"$room","exp":1800000060}`: errNoSubject,
-		`{"sub":"alice","channel":"feeds:*","exp":1800000060}`: errChannel, `{"sub":"alice","channel":null,"exp":1800000060}`: errClaims,
+		`{"sub":"alice","channel":"feeds:\t*","exp":1800000060}`: errChannel, `{"sub":"alice","channel":null,"exp":1800000060}`: errClaims,
 	} {
 		if c, err := v.Subscription([]byte(hs256(head, claims)), now); c != nil || err != error(want) {
 			t.Errorf("%s: %v, %v", claims, c, err)
 		}
+	}
+}
+
+// TestPatternsForNames: wildcard subscriptions stand where names of channels do.
+func TestPatternsForNames(t *testing.T) {
+	v := hmacVerifier(t)
+	sub, err := v.Subscription([]byte(hs256(head, `{"sub":"alice","channel":"$feeds:*","exp":1800000060}`)), now)
+	if err != nil || sub.Channel != "$feeds:*" {
+		t.Errorf("of a subscription: %+v, %v", sub, err)
+	}
+	c, err := v.Connection([]byte(hs256(head, `{"sub":"alice","exp":1800000060,"channels":["feeds:*"],"subs":{"*":{}}}`)), now)
+	if err != nil || !slices.Equal(c.ServerChannels(), []string{"feeds:*", "*"}) {
+		t.Errorf("of a connection: %+v, %v", c, err)
 	}
 }
 
