@@ -34,7 +34,8 @@ type Publication struct {
 	Message
 }
 
-// Sink receives what is published on channels that this node has attached.
+// Sink receives what is published on channels that this node has attached or
+// watches.
 type Sink interface {
 	// Deliver is called in the order of offsets, each once, and never by two
 	// goroutines at once for one channel. It must not block and must not call
@@ -92,7 +93,7 @@ var (
 // Broker is safe for concurrent use.
 type Broker interface {
 	// Publish numbers m, keeps it as r says, and delivers it to every node that
-	// attached the channel. A publication that is not kept (but for r.Skip) drops
+	// attached or watches the channel. A publication that is not kept (but for r.Skip) drops
 	// what was: a history has no gap and ends at the top. When Publish returns
 	// without error the publication is numbered and kept; delivery to this node's Sink has happened or will, in
 	// order.
@@ -107,6 +108,17 @@ type Broker interface {
 
 	// Detach takes one Attach back. Without a matching one it panics.
 	Detach(channel string)
+
+	// Watch counts one more subscriber of this node to all channels that match
+	// pattern, `*` being any run of characters, also none. Whatever is published to
+	// one of them after Watch returned is delivered to the Sink, attached or not,
+	// once however many count. There is no position: what was published before may
+	// come or not, and what a node loses while it has no link to the broker is lost.
+	// What no pattern matches may be delivered too; the Sink looks again.
+	Watch(ctx context.Context, pattern string) error
+
+	// Unwatch takes one Watch back. Without a matching one it panics.
+	Unwatch(pattern string)
 
 	// History returns the stream's position and what is kept of it, in order.
 	// The publications are shared and must not be changed.

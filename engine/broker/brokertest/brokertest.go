@@ -23,6 +23,8 @@ func Run(t *testing.T, open func(t *testing.T, sink broker.Sink) broker.Broker) 
 	t.Run("missed and live meet", func(t *testing.T) { meet(t, open) })
 	t.Run("skipped", func(t *testing.T) { skipped(t, open) })
 	t.Run("detach", func(t *testing.T) { detach(t, open) })
+	t.Run("watch", func(t *testing.T) { watch(t, open) })
+	t.Run("watch misses nothing", func(t *testing.T) { watchBusy(t, open) })
 	t.Run("close", func(t *testing.T) { closed(t, open) })
 }
 
@@ -179,5 +181,8 @@ func closed(t *testing.T, open func(*testing.T, broker.Sink) broker.Broker) {
 	}
 	if _, err := b.Attach(ctx, "a", nil); !errors.Is(err, broker.ErrClosed) {
 		t.Errorf("Attach after Close: %v, want ErrClosed", err)
+	}
+	if err := b.Watch(ctx, "a*"); !errors.Is(err, broker.ErrClosed) {
+		t.Errorf("Watch after Close: %v, want ErrClosed", err)
 	}
 }

@@ -31,6 +31,7 @@ type Broker struct {
 	held    atomic.Int64 // streams in all stripes
 	bytes   atomic.Int64 // of all histories
 	closed  atomic.Bool
+	watches atomic.Int64 // while there are any, everything is delivered: the Sink has the patterns
 	stripes [stripes]stripe
 }
 
@@ -71,7 +72,7 @@ func (b *Broker) Publish(_ context.Context, channel string, m broker.Message, r 
 	defer s.mu.Unlock()
 	if r.Skip {
 		top := broker.Position{Offset: s.offset, Epoch: s.epoch}
-		if s.attached > 0 {
+		if b.wanted(s) {
 			b.sink.Deliver(&broker.Publication{Channel: channel, Position: broker.Position{Epoch: s.epoch}, Message: m})
 		}
 		return top, nil
@@ -84,11 +85,15 @@ func (b *Broker) Publish(_ context.Context, channel string, m broker.Message, r 
 	} else {
 		b.keep(s, p, r)
 	}
-	if s.attached > 0 {
+	if b.wanted(s) {
 		b.sink.Deliver(&p)
 	}
 	return p.Position, nil
 }
+
+// wanted reports whether this node may have a subscriber to the stream, whose
+// lock is held.
+func (b *Broker) wanted(s *stream) bool { return s.attached > 0 || b.watches.Load() > 0 }
 
 // keep adds p to the history, within the bytes that all histories may take.
 func (b *Broker) keep(s *stream, p broker.Publication, r broker.Retention) {
@@ -151,6 +156,22 @@ func (b *Broker) Detach(channel string) {
 	}
 	s.attached--
 	s.used = b.options.Now().UnixNano()
+}
+
+// Watch implements broker.Broker.
+func (b *Broker) Watch(context.Context, string) error {
+	if b.closed.Load() {
+		return broker.ErrClosed
+	}
+	b.watches.Add(1)
+	return nil
+}
+
+// Unwatch implements broker.Broker.
+func (b *Broker) Unwatch(string) {
+	if b.watches.Add(-1) < 0 {
+		panic("memory: more Unwatch than Watch")
+	}
 }
 
 // Sweep drops histories whose time is over and forgets streams that were not
