@@ -102,6 +102,9 @@ func (s *shard) detach(c *conn) {
 	if c.session.Connected() {
 		s.stats.Move(stats.Sessions, -1)
 	}
+	if c.counted {
+		s.users.Release(c.session.User())
+	}
 	c.session = nil
 }
 

@@ -117,9 +117,14 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 	if c.waiting != nil {
 		c.waiting.claims = nil
 	}
+	channels := c.session.Authenticated(claims)
+	if !s.admitUser(c) {
+		s.close(c, clientproto.CloseConnectionLimit)
+		return
+	}
 	var subs []clientproto.ServerSub
 	left := s.rules.RecoveryBytes // for all of them: they share one reply
-	for _, channel := range c.session.Authenticated(claims) {
+	for _, channel := range channels {
 		if e := s.rules.Known(channel); e != nil {
 			continue // a token may name channels of namespaces that are gone
 		}
@@ -139,6 +144,13 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 	}
 	s.begun(c)
 	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, s.wall()))
+}
+
+// admitUser counts the connection among those of its session's user; false if
+// that has as many as it may.
+func (s *shard) admitUser(c *conn) bool {
+	c.counted = !c.exempt && s.users.Admit(c.session.User())
+	return c.counted || c.exempt
 }
 
 // begun starts the clocks of a session that is now authenticated.

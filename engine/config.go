@@ -84,11 +84,12 @@ type Limits struct {
 	Connections   int // node; 0: as many as descriptors allow
 	HandshakesMax int // handshakes waiting for the client's next flight
 
-	IPConnectRate  float64 // connects per second, per address or prefix; 0: none
-	IPConnectBurst int
-	IPConnections  int            // open at once, per address or prefix; 0: none
-	IPHandshakes   int            // in flight, per address or prefix; 0: none
-	Exempt         []netip.Prefix // passed over by per-IP and per-user limits
+	IPConnectRate   float64 // connects per second, per address or prefix; 0: none
+	IPConnectBurst  int
+	IPConnections   int            // open at once, per address or prefix; 0: none
+	IPHandshakes    int            // in flight, per address or prefix; 0: none
+	UserConnections int            // open at once, per user; 0: none
+	Exempt          []netip.Prefix // passed over by per-IP and per-user limits
 
 	MessageRate   float64 // messages per second and connection; burst twice the rate; 0: none
 	ByteRate      float64 // payload bytes per second and connection; burst twice the rate; 0: none

@@ -58,7 +58,8 @@ type conn struct {
 	dirty      bool // stands in shard.dirty
 	awaitPong  bool
 	compress   bool // permessage-deflate was negotiated
-	exempt     bool // from per-IP limits
+	exempt     bool // from limits per address and user
+	counted    bool // among its user's connections
 	secure     bool // TLS is up: what we say is sealed
 
 	peer      netip.Addr

@@ -138,6 +138,7 @@ func newShared(cfg *Config, name string) *shared {
 			ConnectRate: limit.Rate{PerSecond: l.IPConnectRate, Burst: l.IPConnectBurst},
 			Connections: l.IPConnections, Exempt: l.Exempt, Entries: limiterEntries,
 		}),
+		users: limit.NewUsers(l.UserConnections),
 		rules: &session.Rules{
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession,
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer

@@ -21,6 +21,10 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 			return
 		}
 	}
+	if !s.admitUser(c) {
+		s.refuse(c, upgrade.ConnectionLimit)
+		return
+	}
 	left := s.rules.RecoveryBytes // for all of them: they wait together
 	for i := range plan.feed {
 		ch := &plan.feed[i]

@@ -96,6 +96,10 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		{Name: "weir_work_queue_commands", Help: "Commands waiting for a worker.",
 			Read: func() float64 { return float64(sh.work.Queued()) }},
 	}
+	if sh.users != nil {
+		list = append(list, stats.Source{Name: "weir_limited_users", Help: "Users with a connection that counts for --user-connections.",
+			Read: func() float64 { return float64(sh.users.Connected()) }})
+	}
 	if cfg.CertNotAfter != nil {
 		notAfter := cfg.CertNotAfter
 		list = append(list, stats.Source{Name: "weir_cert_expiry_seconds", Help: "Seconds until the certificate expires.",

@@ -33,6 +33,7 @@ type shared struct {
 	tokens  *token.Verifier
 	origins *origin.List
 	gate    *limit.Gate
+	users   *limit.Users
 	pool    *tlsconn.Pool
 	work    *work.Pool
 	hub     *hub.Hub

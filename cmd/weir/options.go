@@ -70,7 +70,7 @@ type serverOptions struct {
 	IPConnectBurst   count    `name:"ip-connect-burst" group:"Limits per address" default:"200" placeholder:"N" help:"Connects at once before the rate counts (default ${default})."`
 	IPConnections    count    `name:"ip-connections" group:"Limits per address" default:"1000" placeholder:"N" help:"Connections open at once; 0 is no limit (default ${default})."`
 	IPHandshakes     count    `name:"ip-handshakes" group:"Limits per address" default:"64" placeholder:"N" help:"Handshakes in flight; 0 is no limit (default ${default})."`
-	UserConnections  count    `name:"user-connections" group:"Limits per address" default:"0" placeholder:"N" later:"limits per user" help:"Connections of one user; 0 is no limit (default ${default})."`
+	UserConnections  count    `name:"user-connections" group:"Limits per address" default:"0" placeholder:"N" help:"Connections of one user open at once, the anonymous one excepted; one more is closed with 3504. 0 is no limit (default ${default})."`
 	LimitExempt      networks `name:"limit-exempt" group:"Limits per address" placeholder:"CIDR,…" help:"Networks that limits per address and user pass over: load tests, health checkers."`
 	MessageRate      rate     `name:"message-rate" group:"Limits per connection" default:"100/s" placeholder:"RATE" help:"Messages from a client, bursts of twice that; 0 is no limit (default ${default})."`
 	ByteRate         byteRate `name:"byte-rate" group:"Limits per connection" default:"1MiB/s" placeholder:"RATE" help:"Bytes from a client, bursts of twice that; 0 is no limit (default ${default})."`

@@ -109,14 +109,14 @@ func TestEmptyFileAndForeignVariablesAreNoMistake(t *testing.T) {
 
 func TestOptionsOfALaterReleaseAreRefusedWhenSet(t *testing.T) {
 	for flag, value := range map[string]string{
-		"proxy-listen": ":1", "ticket-key-file": "f", "jwks-url": "https://a", "memory-limit": "1GiB", "user-connections": "3",
+		"proxy-listen": ":1", "ticket-key-file": "f", "jwks-url": "https://a", "memory-limit": "1GiB",
 		"broker": "nats", "audit-file": "f",
 	} {
 		args := []string{"serve", "--" + flag + "=" + value}
 		wantRefusal(t, nil, args, "--"+flag, "not available yet")
 		wantRefusal(t, []string{envName(flag) + "=" + value}, []string{"serve"}, "--"+flag, "not available yet")
 	}
-	parsed(t, nil, "serve", "--broker=memory", "--audit-file=stderr", "--memory-limit=80%", "--user-connections=0")
+	parsed(t, nil, "serve", "--broker=memory", "--audit-file=stderr", "--memory-limit=80%")
 	wantRefusal(t, nil, []string{"audit", "verify", "file"}, "not available yet")
 }
 

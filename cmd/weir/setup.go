@@ -170,7 +170,7 @@ func (o *serverOptions) limits() engine.Limits {
 	l.Connections, l.HandshakesMax = int(o.Connections), int(o.HandshakesMax)
 	l.IPConnectRate, l.IPConnectBurst = float64(o.IPConnectRate), int(o.IPConnectBurst)
 	l.IPConnections, l.IPHandshakes = int(o.IPConnections), int(o.IPHandshakes)
-	l.Exempt = []netip.Prefix(o.LimitExempt)
+	l.UserConnections, l.Exempt = int(o.UserConnections), []netip.Prefix(o.LimitExempt)
 	l.MessageRate, l.ByteRate = float64(o.MessageRate), float64(o.ByteRate)
 	l.SubscribeRate, l.PingRate = float64(o.SubscribeRate), float64(o.PingRate)
 	l.MessageSize, l.MaxFragments = int(o.MessageSizeLimit), int(o.MaxFragments)

@@ -46,6 +46,7 @@ var (
 	MethodNotAllowed  = &Refusal{Status: 405, Label: "method", Reason: "only GET is served here"}
 	UpgradeRequired   = &Refusal{Status: 426, Label: "version", Reason: "only WebSocket version 13 is served here"}
 	TooManyRequests   = &Refusal{Status: 429, Label: "rate", Reason: "too many requests", RetryAfter: 5}
+	ConnectionLimit   = &Refusal{Status: 429, Label: "connection_limit", Reason: "this user has as many connections open as one may have", RetryAfter: 10}
 	Overloaded        = &Refusal{Status: 503, Label: "overload", Reason: "overloaded, try again later", RetryAfter: 10}
 )
 
@@ -56,6 +57,6 @@ func Refusals() []*Refusal {
 		ErrHeaderValue, ErrDuplicate, ErrBody, ErrHost, ErrNotUpgrade, ErrKey, ErrMissingVersion, ErrProtocolList,
 		ErrBearerProtocol, ErrBearerAlone, ErrExtensionList, ErrQuery, ErrQueryDuplicate, ErrNoChannel, ErrChannel,
 		ErrChannels, ErrSince, ErrAuthorization, BadRequest, Unauthorized, ForbiddenOrigin, Forbidden, UnknownChannel, NotFound,
-		MethodNotAllowed, UpgradeRequired, TooManyRequests, Overloaded,
+		MethodNotAllowed, UpgradeRequired, TooManyRequests, ConnectionLimit, Overloaded,
 	}
 }
