@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"engine/broker/brokertest": {"engine/broker"},
 	"engine/broker/memory":     {"engine/broker"},
 	"engine/clientproto":       {"security/schema"},
-	"engine/hub":               {"engine/broker", "engine/clientproto", "engine/outbox", "engine/ws"},
+	"engine/hub":               {"engine/broker", "engine/clientproto", "engine/outbox", "engine/ws", "security/grant"},
 	"engine/outbox":            {},
 	"engine/poll":              {},
 	"engine/realclient":        {"engine/...", "security/..."},

@@ -75,6 +75,14 @@ const (
 	inboxEntries = 16 << 10
 	inboxBytes   = 64 << 20
 
+	// patterns and patternOverlap bound the wildcard subscriptions of the node that
+	// differ: in all, about 1 KiB each, and such that one publication may have to be
+	// compared with and encoded for. Attack: subscribing to ever new patterns that
+	// match the same channels. Over them: error 106, except for patterns that others
+	// have subscribed to as well.
+	patterns       = 1 << 16
+	patternOverlap = 128
+
 	// workersPerCore and workQueue bound signature checks and broker calls.
 	// Attack: connect commands with bad tokens. A full queue answers 111.
 	workersPerCore = 2

@@ -1,12 +1,15 @@
 package clientproto
 
 // AppendFeed appends the message that a subscriber of /feed gets for a
-// publication; data is JSON.
+// publication; data is JSON. Without an epoch there is no position to tell: it
+// came through a pattern.
 func AppendFeed(dst []byte, channel string, offset uint64, epoch string, data []byte) []byte {
 	o := beginObject(dst)
 	o.str("channel", channel)
-	o.uint("offset", offset)
-	o.str("epoch", epoch)
+	if epoch != "" {
+		o.uint("offset", offset)
+		o.str("epoch", epoch)
+	}
 	o.name("data")
 	o.dst = appendRaw(o.dst, data)
 	return o.end()

@@ -21,17 +21,23 @@ type encoder struct {
 	deflater *ws.Deflater // guarded by mu; made when first needed
 }
 
-// publication encodes p in one form.
-func (e *encoder) publication(p *broker.Publication, form Form, topic uint64) *outbox.Frame {
+// publication encodes p in one form, for the subscribers to c: its channel, or a
+// pattern, under which it has no position.
+func (e *encoder) publication(p *broker.Publication, form Form, c *Channel) *outbox.Frame {
 	room := maxHeader + len(p.Channel) + len(p.Data) + 80
+	at, channel := p.Position, ""
+	if c.Pattern {
+		at, channel = broker.Position{}, p.Channel
+		room += len(c.Name) + 16
+	}
 	if form == Feed {
-		buf := make([]byte, maxHeader, room+len(p.Epoch))
-		return e.frame(clientproto.AppendFeed(buf, p.Channel, p.Offset, p.Epoch, p.Data), form, topic)
+		buf := make([]byte, maxHeader, room+len(at.Epoch))
+		return e.frame(clientproto.AppendFeed(buf, p.Channel, at.Offset, at.Epoch, p.Data), form, c.ID)
 	}
 	buf := make([]byte, maxHeader, room+len(p.Info)+len(p.Tags))
-	return e.frame(clientproto.AppendPublication(buf, p.Channel, &clientproto.Publication{
-		Offset: p.Offset, Data: p.Data, Info: p.Info, Tags: p.Tags,
-	}), form, topic)
+	return e.frame(clientproto.AppendPublication(buf, c.Name, &clientproto.Publication{
+		Channel: channel, Offset: at.Offset, Data: p.Data, Info: p.Info, Tags: p.Tags,
+	}), form, c.ID)
 }
 
 // GapFrame is what the Feed subscribers of a channel are sent in place of the

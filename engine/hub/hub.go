@@ -1,6 +1,8 @@
 // Package hub knows the channels of this node and who on it subscribes to
 // them, and carries each publication, encoded once in each form that somebody
-// takes, to the shards concerned.
+// takes, to the shards concerned. A pattern is a channel too: what is published
+// to channels that match it is encoded once more under its name, and delivered
+// in the same way.
 //
 // A Channel exists while anybody on the node subscribes to it. Its subscribers
 // stand in one list per shard and form; only that shard's loop reads or changes
@@ -22,6 +24,7 @@ import (
 	"sync/atomic"
 
 	"weir/engine/broker"
+	"weir/security/grant"
 )
 
 const stripes = 64
@@ -37,12 +40,13 @@ const (
 
 // Hub is safe for concurrent use, but for the lists of members (see Members).
 type Hub struct {
-	inboxes []*Inbox // immutable
-	encoder encoder
-	seed    maphash.Seed
-	lastID  atomic.Uint64
-	count   atomic.Int64
-	stripes [stripes]stripe
+	inboxes  []*Inbox // immutable
+	encoder  encoder
+	seed     maphash.Seed
+	lastID   atomic.Uint64
+	count    atomic.Int64
+	stripes  [stripes]stripe
+	patterns patterns
 }
 
 type stripe struct {
@@ -50,12 +54,14 @@ type stripe struct {
 	channels map[string]*Channel
 }
 
-// Channel is a named feed with at least one subscriber on this node.
+// Channel is a named feed, or a pattern of names, with at least one subscriber on
+// this node.
 type Channel struct {
-	Name   string
-	ID     uint64              // unique in this process: the outbox.Frame.Topic of its frames
-	takers [Forms]atomic.Int32 // subscribers by form; changed under the stripe's lock
-	shards []shardSide
+	Name    string
+	Pattern bool                // its publications are other channels', and have no position in it
+	ID      uint64              // unique in this process: the outbox.Frame.Topic of its frames
+	takers  [Forms]atomic.Int32 // subscribers by form; changed under the stripe's lock
+	shards  []shardSide
 }
 
 // shardSide is one shard's view of a channel.
@@ -65,16 +71,21 @@ type shardSide struct {
 }
 
 // New returns a hub that delivers to inboxes, one per shard.
-func New(inboxes []*Inbox) *Hub {
+func New(inboxes []*Inbox, limits Limits) *Hub {
 	h := &Hub{inboxes: inboxes, seed: maphash.MakeSeed()}
+	h.patterns.limits = limits
+	h.patterns.channels = make(map[string]*Channel)
 	for i := range h.stripes {
 		h.stripes[i].channels = make(map[string]*Channel)
 	}
 	return h
 }
 
-// Channels returns the number of channels with a subscriber.
+// Channels returns the number of channels with a subscriber, patterns among them.
 func (h *Hub) Channels() int { return int(h.count.Load()) }
+
+// Patterns returns the number of patterns with a subscriber.
+func (h *Hub) Patterns() int { return int(h.patterns.count.Load()) }
 
 // CompressFor tells the hub that n more (or, negative, fewer) connections take
 // compressed messages of a form. While there are any, frames of that form are
@@ -83,14 +94,18 @@ func (h *Hub) CompressFor(form Form, n int) { h.encoder.compressing[form].Add(in
 
 // Join returns the channel, counting one more subscriber on shard. From now on
 // its publications reach the shard's inbox, in that form. Only the shard's loop
-// calls it, and before it asks the broker for the subscriber's position.
+// calls it, and before it asks the broker for the subscriber's position. It
+// returns nil for a pattern that is new and one too many.
 func (h *Hub) Join(shard int, name string, form Form) *Channel {
 	s := h.stripe(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.channels[name]
 	if c == nil {
-		c = &Channel{Name: name, ID: h.lastID.Add(1), shards: make([]shardSide, len(h.inboxes))}
+		c = &Channel{Name: name, Pattern: grant.IsPattern(name), ID: h.lastID.Add(1), shards: make([]shardSide, len(h.inboxes))}
+		if c.Pattern && !h.patterns.add(c) {
+			return nil
+		}
 		s.channels[name] = c
 		h.count.Add(1)
 	}
@@ -113,6 +128,9 @@ func (h *Hub) Leave(shard int, c *Channel, form Form) {
 		}
 	}
 	delete(s.channels, c.Name)
+	if c.Pattern {
+		h.patterns.remove(c)
+	}
 	h.count.Add(-1)
 }
 
@@ -127,14 +145,18 @@ func (h *Hub) Subscribers(name string) int {
 	return 0
 }
 
-// All goes through the channels that have subscribers, with their number. Names
+// All goes through the channels and patterns that have subscribers, with their number. Names
 // are copied a stripe at a time, so that no lock is held while the caller is at
 // work; what comes or goes meanwhile may be missing.
 func (h *Hub) All() iter.Seq2[string, int] {
 	return func(yield func(name string, subscribers int) bool) {
 		var copied []*Channel
-		for i := range h.stripes {
-			copied = h.stripes[i].appendTo(copied[:0])
+		for i := range stripes + 1 {
+			s := &h.patterns.stripe
+			if i < stripes {
+				s = &h.stripes[i]
+			}
+			copied = s.appendTo(copied[:0])
 			for _, c := range copied {
 				if n := c.subscribers(); n > 0 && !yield(c.Name, n) {
 					return
@@ -160,21 +182,35 @@ func (c *Channel) subscribers() (n int) {
 	return n
 }
 
-// Deliver implements broker.Sink: it encodes p once in each form that has a
-// subscriber and leaves the frames in the inbox of each shard with any. It never
-// waits for a reader.
+// Deliver implements broker.Sink: for its channel, and for each pattern that
+// matches, it encodes p once in each form that has a subscriber and leaves the
+// frames in the inbox of each shard with any. It never waits for a reader.
 func (h *Hub) Deliver(p *broker.Publication) {
 	s := h.stripe(p.Channel)
 	s.mu.RLock()
 	c := s.channels[p.Channel]
 	s.mu.RUnlock()
-	if c == nil {
+	if c != nil {
+		h.deliver(c, p)
+	}
+	if h.patterns.count.Load() == 0 {
 		return
 	}
-	d := Delivery{Channel: c, Position: p.Position}
+	var room [usualOverlap]*Channel
+	for _, pattern := range h.patterns.appendMatching(room[:0], p.Channel) {
+		h.deliver(pattern, p)
+	}
+}
+
+// deliver is Deliver for the subscribers to c.
+func (h *Hub) deliver(c *Channel, p *broker.Publication) {
+	d := Delivery{Channel: c}
+	if !c.Pattern {
+		d.Position = p.Position
+	}
 	for form := range Forms {
 		if c.takers[form].Load() > 0 {
-			d.Frames[form] = h.encoder.publication(p, form, c.ID)
+			d.Frames[form] = h.encoder.publication(p, form, c)
 		}
 	}
 	for i := range c.shards {
@@ -185,6 +221,9 @@ func (h *Hub) Deliver(p *broker.Publication) {
 }
 
 func (h *Hub) stripe(name string) *stripe {
+	if grant.IsPattern(name) {
+		return &h.patterns.stripe
+	}
 	return &h.stripes[maphash.String(h.seed, name)%stripes]
 }
 

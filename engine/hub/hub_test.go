@@ -20,7 +20,7 @@ func newHub(shards, entries, bytes int) (*Hub, []*Inbox) {
 	for i := range inboxes {
 		inboxes[i] = NewInbox(entries, bytes, func() {})
 	}
-	return New(inboxes), inboxes
+	return New(inboxes, Limits{Patterns: 1 << 16, Overlap: 128}), inboxes
 }
 
 func publication(channel string, offset uint64) *broker.Publication {

@@ -32,7 +32,8 @@ type Gap struct {
 
 // Inbox is where publications wait for a shard's loop. A publisher never
 // waits: over the bound the publication is dropped for this shard and its
-// channel marked as behind, which the loop must answer for (Take).
+// channel marked as behind, which the loop must answer for (Take). What comes
+// through patterns may fill half of it, and is dropped without a mark.
 type Inbox struct {
 	wake    func() // immutable; called outside mu
 	entries int    // immutable bound
@@ -54,7 +55,13 @@ func NewInbox(entries, bytes int, wake func()) *Inbox {
 func (b *Inbox) append(d Delivery) {
 	b.mu.Lock()
 	size := d.Bytes()
-	if len(b.queue) >= b.entries || b.queued+size > b.bytes {
+	entries, bytes := b.entries, b.bytes
+	if d.Channel.Pattern {
+		// One publication may come through many patterns: what channels need of the
+		// room stays theirs.
+		entries, bytes = entries/2, bytes/2
+	}
+	if len(b.queue) >= entries || b.queued+size > bytes {
 		b.drop(d)
 	} else if _, behind := b.behind[d.Channel]; behind {
 		b.drop(d) // nothing may follow a gap before the gap is answered for
@@ -67,9 +74,13 @@ func (b *Inbox) append(d Delivery) {
 }
 
 // drop is called with mu held. The map cannot outgrow the channels that have
-// subscribers: only they are delivered to.
+// subscribers: only they are delivered to. A pattern has no position, so nothing
+// in it can be behind.
 func (b *Inbox) drop(d Delivery) {
 	b.lost++
+	if d.Channel.Pattern {
+		return
+	}
 	if b.behind == nil {
 		b.behind = make(map[*Channel]Gap)
 	}
