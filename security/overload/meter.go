@@ -1,0 +1,124 @@
+package overload
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"runtime/metrics"
+	"strconv"
+	"time"
+)
+
+// Capacity is what the node may use. 0 is not known: then that share is 0.
+type Capacity struct {
+	Memory      int // bytes; of the cgroup, the machine or the operator's limit
+	Descriptors int
+	Cores       int
+}
+
+// ticksPerSecond is the unit of CPU times in /proc (USER_HZ): 100 wherever
+// Linux runs.
+const ticksPerSecond = 100
+
+// Meter reads what the process uses. It belongs to one goroutine.
+type Meter struct {
+	root     fs.FS // of the machine's files
+	capacity Capacity
+	heap     []metrics.Sample
+
+	cpu time.Duration // at the last Read
+	at  time.Time     // of the last Read; zero: there was none
+}
+
+// NewMeter reads below root, which is os.DirFS("/") but in tests. What a
+// machine does not have (another system than Linux has no /proc) counts as 0.
+func NewMeter(root fs.FS, c Capacity) *Meter {
+	return &Meter{root: root, capacity: c, heap: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}}
+}
+
+// Read returns the shares in use now, with descriptors open at this time.
+func (m *Meter) Read(descriptors int, now time.Time) Usage {
+	metrics.Read(m.heap)
+	u := Usage{
+		Memory:      share(m.memory(), m.capacity.Memory),
+		Descriptors: share(descriptors, m.capacity.Descriptors),
+	}
+	if m.heap[0].Value.Kind() == metrics.KindUint64 {
+		u.Heap = share(int(m.heap[0].Value.Uint64()), m.capacity.Memory)
+	}
+	u.CPU = m.cpuShare(now)
+	return u
+}
+
+func share(used, capacity int) float64 {
+	if capacity <= 0 || used <= 0 {
+		return 0
+	}
+	return float64(used) / float64(capacity)
+}
+
+// memory is the resident set of the process in bytes. The cgroup's own figure
+// has the page cache in it, which costs nobody anything.
+func (m *Meter) memory() int {
+	b, err := fs.ReadFile(m.root, "proc/self/status")
+	if err != nil {
+		return 0
+	}
+	kilobytes, err := field(b, "VmRSS:")
+	if err != nil {
+		return 0
+	}
+	return kilobytes << 10
+}
+
+// field returns the number behind a name at the start of a line.
+func field(text []byte, name string) (int, error) {
+	for line := range bytes.Lines(text) {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			words := bytes.Fields(rest)
+			if len(words) == 0 {
+				break
+			}
+			return strconv.Atoi(string(words[0]))
+		}
+	}
+	return 0, errors.New("overload: no field " + name)
+}
+
+// cpuShare is the share of all cores since the last Read; 0 the first time.
+func (m *Meter) cpuShare(now time.Time) float64 {
+	used, ok := m.cpuTime()
+	if !ok {
+		return 0
+	}
+	before, at := m.cpu, m.at
+	m.cpu, m.at = used, now
+	elapsed := now.Sub(at)
+	if at.IsZero() || elapsed <= 0 || m.capacity.Cores <= 0 {
+		return 0
+	}
+	return float64(used-before) / float64(elapsed) / float64(m.capacity.Cores)
+}
+
+// cpuTime is what the process has used, of user and system time.
+func (m *Meter) cpuTime() (time.Duration, bool) {
+	b, err := fs.ReadFile(m.root, "proc/self/stat")
+	if err != nil {
+		return 0, false
+	}
+	// The name of the program, in parentheses, may hold anything: fields count from behind it.
+	words := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	const user, system = 11, 12 // proc_pid_stat(5): fields 14 and 15
+	if len(words) <= system {
+		return 0, false
+	}
+	ticks := 0
+	for _, i := range []int{user, system} {
+		n, err := strconv.Atoi(string(words[i]))
+		if err != nil {
+			return 0, false
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, true
+}
