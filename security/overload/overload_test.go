@@ -60,6 +60,7 @@ func TestHysteresis(t *testing.T) {
 		{0.80, 71 * time.Second, Plain},  // 0.80 does not hold Shed
 		{0.99, 72 * time.Second, Evict},  // at once
 		{0.10, 73 * time.Second, Evict},
+		{0.10, 77 * time.Second, Evict}, // what was calm before the rise does not count
 		{0.10, 78 * time.Second, Normal},
 	} {
 		if got := g.Observe(Usage{Memory: c.memory}, start.Add(c.at)); got != c.want {
