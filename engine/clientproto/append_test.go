@@ -62,7 +62,8 @@ var appended = []struct {
 	{"feed", AppendFeed(nil, "a", 7, "e", b(`{"p":1}`)), `{"channel":"a","offset":7,"epoch":"e","data":{"p":1}}`},
 	{"feed with newlines", AppendFeed(nil, "c\n", 18446744073709551615, "e\n", b("{\n\"a b\":\r\n [1, 2]}\n")),
 		`{"channel":"c\n","offset":18446744073709551615,"epoch":"e\n","data":{"a b":[1,2]}}`},
-	{"feed of nothing", AppendFeed(nil, "a", 0, "", nil), `{"channel":"a","offset":0,"epoch":"","data":null}`},
+	{"feed of nothing", AppendFeed(nil, "a", 0, "e", nil), `{"channel":"a","offset":0,"epoch":"e","data":null}`},
+	{"feed through a pattern", AppendFeed(nil, "a", 7, "", b(`1`)), `{"channel":"a","data":1}`},
 	{"feed gap", AppendFeedGap(nil, "a", 0, "e"), `{"channel":"a","gap":true,"offset":0,"epoch":"e"}`},
 
 	{"publication of nothing", AppendPublication(nil, "c", &Publication{}), `{"push":{"channel":"c","pub":{"data":null}}}`},
