@@ -1,0 +1,151 @@
+package token
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrRevocations refuses to note one more revocation: as many as may be are in
+// force.
+var ErrRevocations = errors.New("token: too many revocations are in force")
+
+// Identity is what a session must keep of its token so that Revocations can be
+// asked again: 12 bytes, without the texts.
+type Identity struct {
+	tokenID uint64 // hash of the jti, never 0; 0: the token has none
+	issued  uint32 // iat in seconds since 1970; 0: the token has none
+}
+
+// Revocations are the users that are blocked and the tokens that are no longer
+// good, until the time that each entry is kept. Any goroutine.
+//
+// A hot path keeps the Epoch of its last look and compares: only after a
+// change is there something to look up.
+type Revocations struct {
+	seed  maphash.Seed
+	most  int
+	epoch atomic.Uint64 // of the last change
+
+	mu      sync.RWMutex
+	blocked map[string]int64  // user → until; guarded by mu
+	tokens  map[uint64]int64  // Identity.tokenID → until; guarded by mu
+	before  map[string]cutoff // user → what is no longer good; guarded by mu
+}
+
+// cutoff ends the tokens of a user that were issued before a time, in seconds
+// since 1970, until.
+type cutoff struct{ issuedBefore, until int64 }
+
+// forever is the until of an entry that stays: the largest.
+const forever = 1<<63 - 1
+
+// NewRevocations returns an empty set of at most so many entries of each kind.
+func NewRevocations(most int) *Revocations {
+	return &Revocations{
+		seed: maphash.MakeSeed(), most: most,
+		blocked: make(map[string]int64), tokens: make(map[uint64]int64), before: make(map[string]cutoff),
+	}
+}
+
+// Epoch changes with each change. It is never 0.
+func (r *Revocations) Epoch() uint64 { return r.epoch.Load() + 1 }
+
+// Identify returns what a session keeps of its claims.
+func (r *Revocations) Identify(c *Claims) Identity {
+	id := Identity{issued: uint32(min(max(c.IssuedAt, 0), 1<<32-1))}
+	if c.ID != "" {
+		id.tokenID = r.hash(c.ID)
+	}
+	return id
+}
+
+func (r *Revocations) hash(jti string) uint64 { return max(maphash.String(r.seed, jti), 1) }
+
+// Revoked reports whether a session of user with this token must end.
+func (r *Revocations) Revoked(user string, id Identity, now time.Time) bool {
+	at := now.Unix()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if until, ok := r.blocked[user]; ok && at < until {
+		return true
+	}
+	if until, ok := r.tokens[id.tokenID]; ok && id.tokenID != 0 && at < until {
+		return true
+	}
+	// A token without iat may have been issued at any time: it is not spared.
+	cut, ok := r.before[user]
+	return ok && at < cut.until && int64(id.issued) < cut.issuedBefore
+}
+
+// Block ends all sessions of user and refuses new ones until then (zero: until
+// Unblock).
+func (r *Revocations) Block(user string, until, now time.Time) error {
+	return change(r, r.blocked, user, unix(until), now)
+}
+
+// Unblock takes Block back.
+func (r *Revocations) Unblock(user string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.blocked, user)
+	r.epoch.Add(1)
+}
+
+// RevokeToken ends the sessions of the token with this jti. The entry is kept
+// until then (zero: for ever); after the token's own end it is of no use.
+func (r *Revocations) RevokeToken(jti string, until, now time.Time) error {
+	return change(r, r.tokens, r.hash(jti), unix(until), now)
+}
+
+// InvalidateUser ends the sessions of those tokens of user that were issued
+// before that time, or have no iat. The entry is kept as RevokeToken's is.
+func (r *Revocations) InvalidateUser(user string, issuedBefore, until, now time.Time) error {
+	return change(r, r.before, user, cutoff{issuedBefore.Unix(), unix(until)}, now)
+}
+
+// Entries returns how many revocations are kept.
+func (r *Revocations) Entries() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.blocked) + len(r.tokens) + len(r.before)
+}
+
+func unix(until time.Time) int64 {
+	if until.IsZero() {
+		return forever
+	}
+	return until.Unix()
+}
+
+// change notes value under key in m, one of r's maps.
+func change[K comparable, V int64 | cutoff](r *Revocations, m map[K]V, key K, value V, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := m[key]; !known && len(m) >= r.most {
+		for k, v := range m {
+			if over(v) <= now.Unix() {
+				delete(m, k)
+			}
+		}
+		if len(m) >= r.most {
+			return ErrRevocations
+		}
+	}
+	m[key] = value
+	r.epoch.Add(1)
+	return nil
+}
+
+// over is until when an entry is kept.
+func over[V int64 | cutoff](v V) int64 {
+	switch v := any(v).(type) {
+	case int64:
+		return v
+	case cutoff:
+		return v.until
+	}
+	return forever
+}
