@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"engine/broker/brokertest": {"engine/broker"},
 	"engine/broker/memory":     {"engine/broker"},
 	"engine/clientproto":       {"security/schema"},
+	"engine/delta":             {},
 	"engine/hub":               {"engine/broker", "engine/clientproto", "engine/outbox", "engine/ws", "security/grant"},
 	"engine/outbox":            {},
 	"engine/poll":              {},

@@ -140,7 +140,7 @@ type event struct {
 	Event, Channel, Reason, Text, Protocol, Extensions, SHA256 string
 	Code, Status, Length, Received                             int
 	Offset                                                     uint64
-	Binary, Recovered                                          bool
+	Binary, Recovered, Delta                                   bool
 	Lines                                                      []string
 	Data, Info                                                 json.RawMessage
 	Headers                                                    map[string]string
