@@ -115,6 +115,20 @@ func (s *shard) refreshed(c *conn, j *authJob) {
 	}
 	s.expiry(c)
 	s.send(c, reply)
+	s.revise(c, j.claims.ServerChannels())
+}
+
+// revise ends the subscriptions that a newer token, with these server-side
+// channels, no longer covers.
+func (s *shard) revise(c *conn, channels []string) {
+	if c.phase != phaseOpen { // the reply was one too many
+		return
+	}
+	for i := len(c.session.Subs()) - 1; i >= 0 && c.phase == phaseOpen; i-- { // the last takes the place of one that ends
+		if !c.session.Keeps(i, channels, s.rules) {
+			s.evict(c, i, clientproto.UnsubscribePermission, "permission denied")
+		}
+	}
 }
 
 func (s *shard) subChecked(c *conn, j *authJob) {

@@ -82,7 +82,8 @@ func (s *shard) enroll(c *conn, channel string) *clientproto.Error {
 	if e != nil {
 		return e
 	}
-	c.session.Sub(len(c.session.Subs()) - 1).Server = true
+	sub := c.session.Sub(len(c.session.Subs()) - 1)
+	sub.Server, sub.ByOrder = true, true
 	result := plan.Result(&at)
 	s.send(c, clientproto.AppendSubscribePush(s.replies[:0], channel, &result))
 	return nil

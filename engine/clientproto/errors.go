@@ -64,6 +64,7 @@ var (
 // SDKs do not subscribe again.
 const (
 	UnsubscribeServer       uint32 = 2000 // by the server API
+	UnsubscribePermission   uint32 = 2003 // a newer token no longer covers it
 	UnsubscribeInsufficient uint32 = 2500 // publications were missed
 	UnsubscribeExpired      uint32 = 2501 // the subscription's token expired
 )

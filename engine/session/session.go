@@ -104,11 +104,13 @@ const (
 type Session struct {
 	state   state
 	vouched bool // the handshake brought a credential that was checked
+	unnamed bool // no credential said who it is
 	user    string
 	client  string // set by Welcome
 	info    json.RawMessage
 	grant   *grant.Set
 	expires int64 // unix seconds; 0: never
+	issued  int64 // its newest token, in unix seconds; 0: unknown
 	subs    []Sub
 }
 
@@ -116,8 +118,9 @@ type Session struct {
 type Sub struct {
 	Channel *hub.Channel
 	Member  uint32 // index in the shard's list of members
-	Server  bool   // made by the server, for the token
+	Server  bool   // made by the server, for the token or by order
 	ByToken bool   // made by a subscription token
+	ByOrder bool   // made by the server API
 	Expires int64  // when that token ends, in unix seconds; 0: never
 }
 
@@ -196,10 +199,11 @@ func (s *Session) connect(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 // them and then calls Welcome.
 func (s *Session) Authenticated(c *token.Claims) (channels []string) {
 	if c == nil {
+		s.unnamed = true
 		return nil
 	}
 	s.user, s.info, s.grant = c.Subject, c.Info, c.Grant
-	s.expires = expiry(c.ExpireAt, c.ExpiresAt)
+	s.expires, s.issued = expiry(c.ExpireAt, c.ExpiresAt), c.IssuedAt
 	return c.ServerChannels()
 }
 
@@ -241,24 +245,4 @@ func (s *Session) Rejected(dst []byte, id uint32, e *clientproto.Error) []byte {
 		s.state = fresh
 	}
 	return clientproto.AppendError(dst, id, e)
-}
-
-func (s *Session) refresh(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
-	if len(cmd.Refresh.Token) == 0 {
-		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
-	}
-	return dst, Step{Kind: Refresh, ID: cmd.ID, Token: cmd.Refresh.Token}
-}
-
-// Refreshed takes a newer token. Another user's is a close: a refresh may not
-// change who the connection is.
-func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, now time.Time) ([]byte, *clientproto.Close) {
-	if c.Subject != s.user {
-		return dst, clientproto.CloseInvalidToken
-	}
-	s.info, s.grant, s.expires = c.Info, c.Grant, expiry(c.ExpireAt, c.ExpiresAt)
-	return clientproto.AppendRefresh(dst, id, &clientproto.RefreshResult{
-		Client: s.client, Version: r.Version,
-		Expires: s.expires > 0, TTL: ttl(s.expires, now),
-	}), nil
 }

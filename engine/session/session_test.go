@@ -200,25 +200,6 @@ func TestMayPublish(t *testing.T) {
 	}
 }
 
-func TestRefresh(t *testing.T) {
-	s := connectedAs(t, claims(t, "u"))
-	if _, step := s.Command(nil, parse(t, `{"id":2,"refresh":{"token":"t"}}`), rules()); step.Kind != Refresh {
-		t.Fatalf("%+v, want Refresh", step)
-	}
-	if _, end := s.Refreshed(nil, 2, claims(t, "v"), rules(), now); end != clientproto.CloseInvalidToken {
-		t.Fatalf("another user's token: %+v, want close 3500", end)
-	}
-	longer := claims(t, "u", feeds)
-	longer.ExpiresAt = now.Unix() + 500
-	out, end := s.Refreshed(nil, 2, longer, rules(), now)
-	if end != nil || s.Expires() != longer.ExpiresAt || !strings.Contains(string(out), `"ttl":500`) {
-		t.Fatalf("refreshed: %s, %+v, expires %d", out, end, s.Expires())
-	}
-	if _, step := s.Command(nil, parse(t, `{"id":3,"subscribe":{"channel":"feeds:a"}}`), rules()); step.Kind != Subscribe {
-		t.Fatalf("the new token's grant does not count: %+v", step)
-	}
-}
-
 func TestWhatIsNotThereSaysSo(t *testing.T) {
 	s := connectedAs(t, claims(t, "u", grant.Capability{Channels: []string{"open:*"}, Match: "wildcard", Allow: []string{"hst"}}))
 	for _, line := range []string{`{"id":2,"presence":{"channel":"open:a"}}`, `{"id":2,"presence_stats":{"channel":"open:a"}}`,

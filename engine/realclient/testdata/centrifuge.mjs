@@ -35,6 +35,7 @@ drive((where) => {
   client.on("error", (e) => tell("error", { code: e.error?.code, text: e.error?.message, type: e.type }));
   client.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset }));
   client.on("subscribed", (s) => tell("server subscribed", { channel: s.channel }));
+  client.on("unsubscribed", (s) => tell("server unsubscribed", { channel: s.channel }));
   const subscriptions = new Map();
 
   return {

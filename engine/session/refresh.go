@@ -1,0 +1,55 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"weir/engine/clientproto"
+	"weir/security/token"
+)
+
+func (s *Session) refresh(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
+	switch {
+	case len(cmd.Refresh.Token) == 0:
+		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
+	case s.unnamed: // a token now would make it somebody
+		return dst, Step{Close: clientproto.CloseInvalidToken}
+	}
+	return dst, Step{Kind: Refresh, ID: cmd.ID, Token: cmd.Refresh.Token}
+}
+
+// Refreshed takes a newer token: of the same user, and not issued before the
+// one that counts, which a client may have kept to get back what it lost.
+// Another one is a close. The engine then asks Keeps of every subscription.
+func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, now time.Time) ([]byte, *clientproto.Close) {
+	expires := expiry(c.ExpireAt, c.ExpiresAt)
+	switch {
+	case c.Subject != s.user:
+		return dst, clientproto.CloseInvalidToken
+	case c.IssuedAt > 0 && c.IssuedAt < s.issued:
+		return dst, clientproto.CloseInvalidToken
+	case expires > 0 && expires <= now.Unix():
+		return dst, clientproto.CloseExpired
+	}
+	s.info, s.grant, s.expires = c.Info, c.Grant, expires
+	s.issued = max(s.issued, c.IssuedAt)
+	return clientproto.AppendRefresh(dst, id, &clientproto.RefreshResult{
+		Client: s.client, Version: r.Version,
+		Expires: s.expires > 0, TTL: ttl(s.expires, now),
+	}), nil
+}
+
+// Keeps reports whether subscription i goes on after a refresh by a token with
+// these server-side channels. What a subscription token or the operator made is
+// theirs to end.
+func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
+	sub := &s.subs[i]
+	switch {
+	case sub.ByToken || sub.ByOrder:
+		return true
+	case sub.Server:
+		return slices.Contains(channels, sub.Channel.Name)
+	default:
+		return s.MaySubscribe(sub.Channel.Name, r) == nil
+	}
+}
