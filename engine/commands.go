@@ -91,7 +91,7 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 		s.send(c, clientproto.AppendEmpty(s.replies[:0], step.ID, clientproto.Unsubscribe))
 	case session.Publish:
 		s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, keep: step.Keep, message: broker.Message{
-			Data: append([]byte(nil), step.Data...), Info: c.session.PublishInfo(),
+			Data: append([]byte(nil), step.Data...), Info: c.session.PublishInfo(step.Channel),
 		}})
 	case session.History:
 		s.queue(c, step.ID, &historyJob{id: step.ID, channel: step.Channel, filter: step.Filter})
@@ -139,8 +139,12 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 			s.close(c, clientproto.CloseServerError)
 			return
 		}
-		c.session.Sub(len(c.session.Subs()) - 1).Server = true
-		subs = append(subs, clientproto.ServerSub{Channel: channel, SubscribeResult: plan.Result(&at)})
+		sub, said := c.session.Sub(len(c.session.Subs())-1), claims.Subs[channel]
+		sub.Server = true
+		sub.SetInfo(said.Info)
+		result := plan.Result(&at)
+		result.Data = said.Data
+		subs = append(subs, clientproto.ServerSub{Channel: channel, SubscribeResult: result})
 	}
 	s.begun(c)
 	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, s.wall()))

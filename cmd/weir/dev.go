@@ -17,6 +17,7 @@ import (
 	"weir/cmd/weir/demo"
 	"weir/engine"
 	"weir/security/certs"
+	"weir/security/token"
 )
 
 const (
@@ -98,7 +99,7 @@ func newDevSetup(o *serverOptions) (*devSetup, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed, err := signToken(secret, devUser, caps, time.Now(), devTokenLife)
+	signed, err := signToken(secret, token.SignClaims{Subject: devUser, Caps: caps}, time.Now(), devTokenLife)
 	if err != nil {
 		return nil, &configError{err}
 	}

@@ -120,10 +120,13 @@ type secretOptions struct {
 // tokenCommand signs a token; the secret is the server's.
 type tokenCommand struct {
 	secretOptions
-	Subject  text `name:"sub" placeholder:"USER" help:"User the token is for; empty is anonymous."`
-	Channels list `name:"channels" placeholder:"PATTERN,…" help:"Channels the token grants; * stands for any run of characters."`
-	Allow    list `name:"allow" default:"sub" placeholder:"VERB,…" help:"What it grants there: sub, pub, hst, prs (default ${default})."`
-	TTL      span `name:"ttl" default:"1h" placeholder:"TIME" help:"How long the token is good for (default ${default})."`
+	Subject        text `name:"sub" placeholder:"USER" help:"User the token is for; empty is anonymous."`
+	Channels       list `name:"channels" placeholder:"PATTERN,…" help:"Channels the token grants; * stands for any run of characters."`
+	Allow          list `name:"allow" default:"sub" placeholder:"VERB,…" help:"What it grants there: sub, pub, hst, prs (default ${default})."`
+	ServerChannels list `name:"server-channels" placeholder:"CHANNEL,…" help:"Channels the server subscribes the connection to by itself."`
+	Channel        text `name:"channel" placeholder:"CHANNEL" help:"Make a subscription token for this channel instead, as one that begins with $ needs."`
+	Info           text `name:"info" placeholder:"JSON" help:"What others are told of the user: with --channel in that channel (chan_info), else in all (conn_info)."`
+	TTL            span `name:"ttl" default:"1h" placeholder:"TIME" help:"How long the token is good for (default ${default})."`
 }
 
 // pubCommand publishes one value.

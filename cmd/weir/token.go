@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"weir/security/token"
 )
 
-// printToken prints a connection token and nothing else, for use in scripts.
+// printToken prints a token and nothing else, for use in scripts.
 func printToken(p *process, c *tokenCommand) error {
 	secret, err := c.secret()
 	if err != nil {
@@ -23,16 +24,33 @@ func printToken(p *process, c *tokenCommand) error {
 	if c.TTL == 0 {
 		return mistake("--ttl: a token must end; write a duration, as in 1h")
 	}
-	caps, err := capabilities(c.Channels, c.Allow)
+	claims, err := c.claims()
 	if err != nil {
 		return err
 	}
-	signed, err := signToken(secret, string(c.Subject), caps, time.Now(), time.Duration(c.TTL))
+	signed, err := signToken(secret, claims, time.Now(), time.Duration(c.TTL))
 	if err != nil {
 		return &configError{err}
 	}
 	_, err = fmt.Fprintln(p.stdout, signed)
 	return err
+}
+
+// claims are what the token says beside its dates.
+func (c *tokenCommand) claims() (token.SignClaims, error) {
+	claims := token.SignClaims{Subject: string(c.Subject), Channel: string(c.Channel), Channels: c.ServerChannels}
+	if c.Channel != "" && len(c.Channels)+len(c.ServerChannels) > 0 {
+		return claims, mistake("--channel: a subscription token is for one channel and grants nothing else; leave out --channels and --server-channels")
+	}
+	if c.Info != "" {
+		if !json.Valid([]byte(c.Info)) {
+			return claims, mistake("--info: is not JSON; write a value, as in '{\"name\":\"Alice\"}'")
+		}
+		claims.Info = json.RawMessage(c.Info)
+	}
+	var err error
+	claims.Caps, err = capabilities(c.Channels, c.Allow)
+	return claims, err
 }
 
 // capabilities grants the verbs on the channels; no channels grant nothing.
@@ -54,18 +72,13 @@ func capabilities(channels, allow []string) ([]grant.Capability, error) {
 	return []grant.Capability{c}, nil
 }
 
-// signToken signs a connection token with an identifier of its own, so that it
-// can be revoked alone.
-func signToken(secret []byte, user string, caps []grant.Capability, now time.Time, ttl time.Duration) (string, error) {
+// signToken signs a token with an identifier of its own, so that it can be
+// revoked alone.
+func signToken(secret []byte, claims token.SignClaims, now time.Time, ttl time.Duration) (string, error) {
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return "", err
 	}
-	return token.Sign(secret, token.SignClaims{
-		Subject:   user,
-		ID:        hex.EncodeToString(id[:]),
-		IssuedAt:  now.Unix(),
-		ExpiresAt: now.Add(ttl).Unix(),
-		Caps:      caps,
-	})
+	claims.ID, claims.IssuedAt, claims.ExpiresAt = hex.EncodeToString(id[:]), now.Unix(), now.Add(ttl).Unix()
+	return token.Sign(secret, claims)
 }

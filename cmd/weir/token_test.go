@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,34 @@ func TestTokenIsWhatTheServerAccepts(t *testing.T) {
 	}
 }
 
+// TestSubscriptionToken: --channel makes a token for that channel alone, which no connection can be made with.
+func TestSubscriptionToken(t *testing.T) {
+	verifier, err := token.New(token.Config{HMACSecrets: [][]byte{[]byte(testSecret)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := weir("token", "--token-hmac-secret", testSecret, "--sub=alice", "--channel=$feeds:a,b", `--info={"role": "host"}`, "--ttl=1h")
+	if status != 0 {
+		t.Fatalf("status %d, %s", status, stderr)
+	}
+	now, jwt := time.Now(), []byte(strings.TrimSpace(stdout))
+	c, err := verifier.Subscription(jwt, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Unix(c.ExpiresAt, 0).Sub(now); c.Subject != "alice" || c.Channel != "$feeds:a,b" || string(c.Info) != `{"role":"host"}` || c.ID == "" || left < 59*time.Minute || left > 61*time.Minute {
+		t.Errorf("claims %+v, %v left", c, left)
+	}
+	if _, err := verifier.Connection(jwt, now); err == nil {
+		t.Error("it is taken for a connection's")
+	}
+	_, stdout, _ = weir("token", "--token-hmac-secret", testSecret, "--sub=alice", "--server-channels=feeds:a,feeds:b", `--info="Alice"`)
+	connection, err := verifier.Connection([]byte(strings.TrimSpace(stdout)), now)
+	if err != nil || !slices.Equal(connection.ServerChannels(), []string{"feeds:a", "feeds:b"}) || string(connection.Info) != `"Alice"` || connection.Grant.Allows(grant.Sub, "feeds:a") {
+		t.Errorf("claims %+v, %v", connection, err)
+	}
+}
+
 func TestTwoTokensDiffer(t *testing.T) {
 	_, a, _ := weir("token", "--token-hmac-secret", testSecret)
 	_, b, _ := weir("token", "--token-hmac-secret", testSecret)
@@ -73,6 +102,12 @@ func TestTokenMistakes(t *testing.T) {
 		{with("--channels=a\tb"), []string{"--channels"}},
 		{with("--channels=" + strings.Repeat("c", 256)), []string{"--channels"}},
 		{with("--ttl=0s"), []string{"--ttl"}},
+		{with("--channel=a\tb"), []string{"--channel"}},
+		{with("--server-channels=a\tb"), []string{"--server-channels"}},
+		{with("--channel=a", "--channels=b"), []string{"--channel", "--channels", "leave out"}},
+		{with("--channel=a", "--server-channels=b"), []string{"--channel", "--server-channels", "leave out"}},
+		{with("--info={"), []string{"--info", "JSON"}},
+		{with(`--info={"a":1,"a":2}`), []string{"claims"}},
 		{with("--token-hmac-secret-file=x"), []string{"both"}},
 	} {
 		wantRefusal(t, nil, c.args, c.words...)

@@ -1,6 +1,7 @@
 package realclient
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +12,7 @@ import (
 // signSub makes a subscription token.
 func signSub(t testing.TB, user, channel string, end time.Time) string {
 	t.Helper()
-	jwt, err := token.Sign(secret, token.SignClaims{Subject: user, Channel: channel, ExpiresAt: end.Unix()})
+	jwt, err := token.Sign(secret, token.SignClaims{Subject: user, Channel: channel, ExpiresAt: end.Unix(), Info: json.RawMessage(`{"role":"host"}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,4 +71,24 @@ func TestSDKSubUnrefreshed(t *testing.T) {
 	}
 	n.next("subscribed", chatter...)
 	s.mustReceive(n, "$feeds:a", `"back"`)
+}
+
+// TestSDKChannelInfo: what a subscription token says of its user comes with what he publishes there.
+func TestSDKChannelInfo(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	n := s.connected(t, order{}, "feeds:plain")
+	n.do(order{"do": "subscribe", "channel": "feeds:a", "options": order{"token": signSub(t, "alice", "feeds:a", time.Now().Add(time.Hour))}})
+	n.next("subscribed", append(chatter, "subscribing")...)
+	for channel, want := range map[string]string{"feeds:a": `{"role":"host"}`, "feeds:plain": ``} {
+		n.do(order{"do": "publish", "channel": channel, "data": 1})
+		p, _ := n.both("publication", "published", "sent")
+		var info struct {
+			User     string
+			ChanInfo json.RawMessage
+		}
+		if err := json.Unmarshal(p.Info, &info); err != nil || p.Channel != channel || info.User != "alice" || string(info.ChanInfo) != want {
+			t.Errorf("%s: %s, %v, want %s", p.Channel, p.Info, err, want)
+		}
+	}
 }

@@ -147,11 +147,15 @@ func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {
 	})
 }
 
-// PublishInfo is what is told of a publishing client beside its data; nil for
-// an anonymous one.
-func (s *Session) PublishInfo() []byte {
+// PublishInfo is what is told of a client that publishes to channel, beside its
+// data; nil for an anonymous one.
+func (s *Session) PublishInfo(channel string) []byte {
 	if s.user == "" {
 		return nil
 	}
-	return clientproto.AppendClientInfo(nil, &clientproto.ClientInfo{Client: s.client, User: s.user, ConnInfo: s.info})
+	info := clientproto.ClientInfo{Client: s.client, User: s.user, ConnInfo: s.info}
+	if i := s.Find(channel); i >= 0 {
+		info.ChanInfo = s.subs[i].Info()
+	}
+	return clientproto.AppendClientInfo(nil, &info)
 }

@@ -87,6 +87,7 @@ type Step struct {
 
 	Plan    Plan             // of SubToken and Subscribe
 	Expires int64            // of Subscribe with a Token: when that ends, in unix seconds; 0: never
+	Info    json.RawMessage  // of Subscribe with a Token: what it says of the user
 	Keep    broker.Retention // of Publish
 	Filter  broker.Filter    // of History
 	Recover []Recover        // of Authenticate: positions in server-side subscriptions; owned
@@ -122,6 +123,25 @@ type Sub struct {
 	ByToken bool   // made by a subscription token
 	ByOrder bool   // made by the server API
 	Expires int64  // when that token ends, in unix seconds; 0: never
+	info    *json.RawMessage
+}
+
+// Info is what others are told of the user in this channel (chan_info); nil if
+// nothing is.
+func (s *Sub) Info() json.RawMessage {
+	if s.info == nil {
+		return nil
+	}
+	return *s.info
+}
+
+// SetInfo sets Info, kept as it is. Most subscriptions have none, and spend a
+// pointer on it.
+func (s *Sub) SetInfo(info json.RawMessage) {
+	s.info = nil
+	if len(info) > 0 {
+		s.info = &info
+	}
 }
 
 // Vouch notes that the handshake brought a checked credential, so connect

@@ -31,7 +31,7 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 	case r.Channels > 0 && len(s.subs) >= r.Channels:
 		return reject(dst, step.ID, clientproto.ErrLimitExceeded)
 	}
-	step.Kind, step.Expires = Subscribe, expiry(c.ExpireAt, c.ExpiresAt)
+	step.Kind, step.Expires, step.Info = Subscribe, expiry(c.ExpireAt, c.ExpiresAt), c.Info
 	return dst, step
 }
 
@@ -40,6 +40,7 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 func (s *Session) Subscribed(step *Step, at *broker.Attached, now time.Time) clientproto.SubscribeResult {
 	sub := &s.subs[len(s.subs)-1]
 	sub.ByToken, sub.Expires = len(step.Token) > 0, step.Expires
+	sub.SetInfo(step.Info)
 	res := step.Plan.Result(at)
 	res.Expires, res.TTL = sub.Expires > 0, ttl(sub.Expires, now)
 	return res
@@ -66,6 +67,7 @@ func (s *Session) subRefreshed(dst []byte, step *Step, c *token.SubClaims, err e
 	}
 	expires := expiry(c.ExpireAt, c.ExpiresAt)
 	s.subs[i].Expires = expires
+	s.subs[i].SetInfo(c.Info)
 	return clientproto.AppendSubRefresh(dst, step.ID, &clientproto.SubRefreshResult{
 		Expires: expires > 0, TTL: ttl(expires, now),
 	}), Step{}

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"weir/engine/broker"
 	"weir/engine/clientproto"
@@ -85,6 +87,32 @@ func TestSubscriptionExpiry(t *testing.T) {
 	s := new(Session)
 	if s.Add(Sub{}); s.NextExpiry() != 0 {
 		t.Errorf("nothing expires, at %d", s.NextExpiry())
+	}
+}
+
+// TestSubscriptionInfo: what a subscription token says of the user goes with
+// what it publishes there, and nowhere else.
+func TestSubscriptionInfo(t *testing.T) {
+	if n := unsafe.Sizeof(Sub{}); n > 64 {
+		t.Errorf("a subscription takes %d bytes", n)
+	}
+	c := forAWhile("$feeds:a")
+	c.Info = json.RawMessage(`{"role":"host"}`)
+	s, _ := joined(t, "$feeds:a", c)
+	s.info = json.RawMessage(`{"name":"U"}`)
+	s.Add(Sub{Channel: &hub.Channel{Name: "feeds:b"}})
+	for channel, want := range map[string]string{
+		"$feeds:a": `{"user":"u","client":"client-id","conn_info":{"name":"U"},"chan_info":{"role":"host"}}`,
+		"feeds:b":  `{"user":"u","client":"client-id","conn_info":{"name":"U"}}`,
+		"feeds:c":  `{"user":"u","client":"client-id","conn_info":{"name":"U"}}`,
+	} {
+		if got := string(s.PublishInfo(channel)); got != want {
+			t.Errorf("%s: %s, want %s", channel, got, want)
+		}
+	}
+	_, step := s.Command(nil, parse(t, `{"id":3,"sub_refresh":{"channel":"$feeds:a","token":"new"}}`), rules())
+	if s.SubChecked(nil, step, forAWhile("$feeds:a"), nil, rules(), now); s.Sub(0).Info() != nil {
+		t.Errorf("a newer token says nothing, and yet there is %s", s.Sub(0).Info())
 	}
 }
 

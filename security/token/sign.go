@@ -41,7 +41,7 @@ func Sign(secret []byte, c SignClaims) (string, error) {
 	}
 	for _, name := range append([]string{c.Channel}, c.Channels...) {
 		if err := grant.CheckPattern(name); err != nil && name != "" {
-			return "", fmt.Errorf("a channel of the token: %w", err)
+			return "", fmt.Errorf("--channel, --server-channels: %w", err)
 		}
 	}
 	payload, err := json.Marshal(c)

@@ -387,7 +387,7 @@ func TestSign(t *testing.T) {
 	for want, bad := range map[string]SignClaims{
 		"--ttl":                           {Subject: "a"},
 		"--channels, --allow":             {Subject: "a", ExpiresAt: 5, Caps: []grant.Capability{{Channels: []string{"a"}, Allow: []string{"all"}}}},
-		"a channel":                       {Subject: "a", ExpiresAt: 5, Channels: []string{"a\n"}},
+		"--channel, --server-channels":    {Subject: "a", ExpiresAt: 5, Channels: []string{"a\n"}},
 		"at most 4096":                    {Subject: strings.Repeat("a", MaxBytes), ExpiresAt: 5},
 		"claims of the token: ":           {Subject: "a", ExpiresAt: 5, Info: json.RawMessage(`{`)},
 		"claims of the token: c":          {Subject: "a", ExpiresAt: 5, Info: json.RawMessage(`{"a":1,"a":2}`)},
