@@ -403,27 +403,32 @@ func TestFeedTakesNoMessages(t *testing.T) {
 }
 
 func TestFeedPings(t *testing.T) {
-	s := start(t, func(c *Config) {
-		c.Limits.PingInterval, c.Limits.PongTimeout = 50*time.Millisecond, time.Second
-	})
+	s := start(t, nil)
 	jwt := sign(t, "alice", "feeds:*")
 	answering := s.rawFeed(t, jwt, "channel=feeds:a", "")
 	ping := make([]byte, 2)
 	for i := range 5 {
+		s.pings(1)
 		if _, err := io.ReadFull(answering, ping); err != nil || string(ping) != "\x89\x00" {
 			t.Fatalf("%x, %v where ping %d was due", ping, err, i)
 		}
 		if _, err := answering.Write(masked(ws.Header{Fin: true, Opcode: ws.OpPong}, "")); err != nil {
 			t.Fatal(err)
 		}
+		s.pongs(1)
 	}
-	answer, err := io.ReadAll(answering)                                                                               // from now on it is silent
+	s.pings(1) // from now on it is silent
+	s.clock.move(time.Minute)
+	answer, err := io.ReadAll(answering)
 	if err != nil || !bytes.HasPrefix(answer, []byte("\x89\x00\x88")) || !bytes.Contains(answer, []byte{0x0b, 0xc4}) { // 3012
 		t.Fatalf("no pong: %q, %v; want a ping, then close 3012", answer, err)
 	}
 	// What is published while a ping is out is no pong.
 	silent := s.rawFeed(t, jwt, "channel=feeds:a", "")
+	s.pings(1)
 	s.publish("feeds:a", "1")
+	eventually(t, "the delivery", func() bool { return s.stats.Total(stats.Deliveries) == 1 })
+	s.clock.move(time.Minute)
 	answer, err = io.ReadAll(silent)
 	if err != nil || !bytes.Contains(answer, []byte(`"data":1`)) || !bytes.Contains(answer, []byte{0x0b, 0xc4}) {
 		t.Fatalf("%q, %v; want the publication, and close 3012", answer, err)
@@ -433,9 +438,10 @@ func TestFeedPings(t *testing.T) {
 // TestFeedEnds: what ends a session of the protocol ends one of /feed.
 func TestFeedEnds(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
-		s := start(t, func(c *Config) { c.Limits.ExpiredCloseDelay = time.Millisecond })
-		c := s.feed(t, signClaims(t, token.SignClaims{Subject: "a", ExpiresAt: time.Now().Add(1200 * time.Millisecond).Unix(),
+		s := start(t, nil)
+		c := s.feed(t, signClaims(t, token.SignClaims{Subject: "a", ExpiresAt: s.clock.in(time.Minute).Unix(),
 			Caps: []grant.Capability{{Channels: []string{"feeds:a"}, Allow: []string{"sub"}}}}), "channel=feeds:a")
+		s.clock.move(time.Hour)
 		c.wantClose(3005)
 	})
 	t.Run("drain", func(t *testing.T) {

@@ -129,7 +129,7 @@ func TestEveryWayToBringAToken(t *testing.T) {
 }
 
 func TestConnectErrors(t *testing.T) {
-	s := start(t, func(c *Config) { c.Limits.StaleCloseDelay = 300 * time.Millisecond })
+	s := start(t, nil)
 	expired := signClaims(t, token.SignClaims{Subject: "a", ExpiresAt: time.Now().Add(-time.Hour).Unix()})
 	c := s.client(t)
 	if reply := c.do(`"connect":{"token":"` + expired + `"}`); !strings.Contains(reply, `"code":109`) {
@@ -142,12 +142,14 @@ func TestConnectErrors(t *testing.T) {
 	if reply := c.do(`"connect":{}`); !strings.Contains(reply, `"code":101`) {
 		t.Errorf("no token: %s, want error 101", reply)
 	}
+	s.clock.move(time.Minute)
 	c.wantClose(3502)
 }
 
 func TestExpiredConnectionIsClosed(t *testing.T) {
-	s := start(t, func(c *Config) { c.Limits.ExpiredCloseDelay = time.Millisecond })
-	c := s.connected(t, signClaims(t, token.SignClaims{Subject: "a", ExpiresAt: time.Now().Add(1200 * time.Millisecond).Unix()}))
+	s := start(t, nil)
+	c := s.connected(t, signClaims(t, token.SignClaims{Subject: "a", ExpiresAt: s.clock.in(time.Minute).Unix()}))
+	s.clock.move(time.Hour)
 	c.wantClose(3005)
 }
 

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 )
 
 // Who can reach the internal listener and holds connections open takes no more
@@ -29,7 +28,7 @@ func TestInternalListenerBoundsItsConnections(t *testing.T) {
 		return response.Body.Close()
 	}
 	eventually(t, "the listener is full", func() bool { return scrape() != nil })
-	if c, err := net.DialTimeout("tcp", s.APIAddr().String(), time.Second); err != nil {
+	if c, err := net.DialTimeout("tcp", s.APIAddr().String(), testWait); err != nil {
 		t.Errorf("the other listener: %v", err)
 	} else {
 		c.Close()

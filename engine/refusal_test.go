@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/engine/stats"
 	"weir/engine/ws"
 )
 
@@ -263,68 +264,74 @@ func TestVanishAtEachByte(t *testing.T) {
 }
 
 func TestDeadlines(t *testing.T) {
-	short := 150 * time.Millisecond
-	s := start(t, func(c *Config) {
-		l := &c.Limits
-		l.HandshakeTimeout, l.HeadTimeout, l.StaleCloseDelay, l.PartialTimeout = short, short, short, short
-	})
-	gone := func(name string, c net.Conn) {
+	s := start(t, nil)
+	gone := func(name string, c net.Conn, stage func(*conn) bool) (answer []byte) {
 		t.Helper()
+		eventually(t, name, func() bool { return s.every(1, stage) })
+		s.clock.move(time.Minute)
 		_ = c.SetDeadline(time.Now().Add(testWait))
-		if _, err := io.Copy(io.Discard, c); err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() {
-				t.Errorf("%s: still open", name)
-			}
+		answer, err := io.ReadAll(c)
+		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Errorf("%s: still open", name)
 		}
 		_ = c.Close()
+		eventually(t, name+": gone", func() bool { return s.connections() == 0 })
+		return answer
 	}
 	silent, err := net.Dial("tcp", s.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone("silent", silent)
-	drip, _ := net.Dial("tcp", s.Addr().String())
+	gone("silent", silent, func(c *conn) bool { return c.phase == phaseHello })
+	drip, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, _ = io.WriteString(drip, "\x16\x03\x01\x02\x00\x01")
-	gone("half a hello", drip)
-	gone("no head", s.raw(t))
+	gone("half a hello", drip, func(c *conn) bool { return c.phase == phaseHello && len(c.partial) > 0 })
+	gone("no head", s.raw(t), func(c *conn) bool { return c.phase == phaseHead })
 	half := s.raw(t)
 	_, _ = io.WriteString(half, "GET / HTTP/1.1\r\n")
-	gone("half a head", half)
-	stale := s.rawWebSocket(t, pathProtocol)
-	answer, _ := io.ReadAll(stale)
+	gone("half a head", half, func(c *conn) bool { return c.phase == phaseHead && c.waiting != nil })
+	answer := gone("no connect", s.rawWebSocket(t, pathProtocol), func(c *conn) bool { return c.phase == phaseOpen })
 	if !bytes.Contains(answer, []byte{0x0d, 0xae}) { // 3502
 		t.Errorf("no connect: %x, want close 3502", answer)
 	}
 }
 
 func TestHalfAMessageIsClosed(t *testing.T) {
-	s := start(t, func(c *Config) { c.Limits.PartialTimeout = 150 * time.Millisecond })
-	conn := s.rawWebSocket(t, pathProtocol)
-	if _, err := conn.Write(masked(ws.Header{Opcode: ws.OpText}, "{")); err != nil {
+	s := start(t, func(c *Config) { c.Limits.StaleCloseDelay = time.Hour })
+	half := s.rawWebSocket(t, pathProtocol)
+	if _, err := half.Write(masked(ws.Header{Opcode: ws.OpText}, "{")); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := io.ReadAll(conn)
+	eventually(t, "half a message", func() bool { return s.every(1, func(c *conn) bool { return c.messageBy != 0 }) })
+	s.clock.move(time.Minute)
+	answer, err := io.ReadAll(half)
 	if err != nil || len(answer) < 4 || binary.BigEndian.Uint16(answer[2:]) != closePolicyViolation {
 		t.Fatalf("%x, %v; want close 1008", answer, err)
 	}
 }
 
 func TestPings(t *testing.T) {
-	s := start(t, func(c *Config) {
-		c.Limits.PingInterval, c.Limits.PongTimeout = 50*time.Millisecond, time.Second
-	})
+	s := start(t, nil)
 	jwt := sign(t, "a", "feeds:*")
 	answering := s.connected(t, jwt)
 	ctx, cancel := context.WithTimeout(t.Context(), testWait)
 	defer cancel()
 	for range 4 {
+		s.pings(1)
 		if _, message, err := answering.ws.Read(ctx); err != nil || string(message) != "{}" {
 			t.Fatalf("%q, %v where a ping was due", message, err)
 		}
 		answering.send("{}")
+		s.pongs(1)
 	}
 	silent := s.rawWebSocket(t, pathProtocol)
 	_, _ = silent.Write(masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":1,"connect":{"token":"`+jwt+`"}}`))
+	eventually(t, "the other session", func() bool { return s.stats.Level(stats.Sessions) == 2 })
+	s.pings(2)
+	s.clock.move(time.Minute)
 	answer, err := io.ReadAll(silent)
 	if err != nil || !bytes.Contains(answer, []byte("\x81\x02{}")) || !bytes.Contains(answer, []byte{0x0b, 0xc4}) { // 3012
 		t.Fatalf("no pong: %q, %v; want a ping, then close 3012", answer, err)

@@ -300,6 +300,7 @@ func TestPanicAtADeadlineLosesNoOther(t *testing.T) {
 			sh.arm(c)
 		})
 	})
+	s.clock.move(time.Second)
 	eventually(t, "every connection being gone", func() bool {
 		return s.shared.hub.Subscribers("feeds:a") <= 5 && s.stats.CodeTotal(stats.Closes, 3011) == 5
 	})
@@ -360,28 +361,39 @@ func TestAbortAmidACompressedFrame(t *testing.T) {
 }
 
 // TestVanishingWithAFullOutbox: forgetting a connection must not walk its
-// outbox once for each subscription.
+// outbox once for each subscription. One walk is the measure; of several
+// attempts the best counts, which no pause of the machine makes worse.
 func TestVanishingWithAFullOutbox(t *testing.T) {
 	s := start(t, func(c *Config) {
 		c.Pollers, c.Limits.PingInterval, c.Limits.SubscribeRate, c.Limits.MessageRate = 1, 0, 0, 0
 	})
-	c := s.connected(t, sign(t, "a", "feeds:*"))
-	for i := range 128 {
-		c.mustDo(fmt.Sprintf(`"subscribe":{"channel":"feeds:%d"}`, i))
-	}
-	s.onLoops(func(sh *shard) {
-		c := sh.conns.at(firstOpen(sh))
-		frame := &outbox.Frame{Plain: make([]byte, 60), Topic: 1 << 60}
-		for range 17_000 {
-			c.out.Push(&sh.blocks, frame, 1<<20)
-			sh.queued += 60
+	const attempts, channels = 5, 128
+	for range attempts {
+		c := s.connected(t, sign(t, "a", "feeds:*"))
+		for i := range channels {
+			c.mustDo(fmt.Sprintf(`"subscribe":{"channel":"feeds:%d"}`, i))
 		}
-		began := time.Now()
-		sh.abort(c, "")
-		if took := time.Since(began); took > 4*time.Millisecond && !raceEnabled {
-			t.Errorf("closing one connection took the loop %v", took)
+	}
+	walk, end := time.Hour, time.Hour
+	s.onLoops(func(sh *shard) {
+		frame := &outbox.Frame{Plain: make([]byte, 60), Topic: 1 << 60}
+		for range attempts {
+			c := sh.conns.at(firstOpen(sh))
+			for range 17_000 {
+				c.out.Push(&sh.blocks, frame, 1<<20)
+				sh.queued += 60
+			}
+			began := time.Now()
+			sh.takeOut(c, 1<<61)
+			walk = min(walk, time.Since(began))
+			began = time.Now()
+			sh.abort(c, "")
+			end = min(end, time.Since(began))
 		}
 	})
+	if end > channels/3*walk {
+		t.Errorf("closing one connection took the loop %v, one look through its outbox %v", end, walk)
+	}
 }
 
 func TestUnsolicitedPongsAreCharged(t *testing.T) {
