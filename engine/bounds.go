@@ -9,13 +9,14 @@ type Bounds struct {
 	QueuedCommands  int // commands that wait for a worker, each as long as a message at most
 	Streams         int // channels with a position
 	HistoryBytes    int // publications kept for all channels
+	DeltaBaseBytes  int // publications kept to make the next delta of their channels
 	IdempotencyKeys int // publishes whose answers are kept
 }
 
 // FixedBounds returns them, for who adds up the memory of a node.
 func FixedBounds() Bounds {
 	return Bounds{
-		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, HistoryBytes: historyBytes,
+		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, HistoryBytes: historyBytes, DeltaBaseBytes: deltaBaseBytes,
 		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys,
 	}
 }

@@ -99,7 +99,7 @@ func (s *Server) build(cfg *Config) error {
 		wakers[i] = &bells{}
 		inboxes[i] = hub.NewInbox(inboxEntries, inboxBytes, wakers[i].ring)
 	}
-	s.shared.hub = hub.New(inboxes, hub.Limits{Patterns: patterns, Overlap: patternOverlap})
+	s.shared.hub = hub.New(inboxes, hub.Limits{Patterns: patterns, Overlap: patternOverlap, BaseBytes: deltaBaseBytes})
 	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: historyBytes, Now: cfg.Now})
 	s.shared.broker = s.memory
 	for i := range inboxes {

@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"engine/broker/memory":     {"engine/broker"},
 	"engine/clientproto":       {"security/schema"},
 	"engine/delta":             {},
-	"engine/hub":               {"engine/broker", "engine/clientproto", "engine/outbox", "engine/ws", "security/grant"},
+	"engine/hub":               {"engine/broker", "engine/clientproto", "engine/delta", "engine/outbox", "engine/ws", "security/grant"},
 	"engine/outbox":            {},
 	"engine/poll":              {},
 	"engine/realclient":        {"engine/...", "security/..."},

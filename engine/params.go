@@ -122,6 +122,11 @@ const (
 	// its oldest.
 	historyBytes = 256 << 20
 
+	// deltaBaseBytes bounds what is kept of each channel with deltas to make the
+	// next one: its last publication. Attack: long publications to many channels.
+	// Over it publications go out in full.
+	deltaBaseBytes = 64 << 20
+
 	// userTimeout is TCP_USER_TIMEOUT: data in flight that a vanished peer does
 	// not acknowledge.
 	userTimeout = 30 * time.Second

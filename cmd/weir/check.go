@@ -98,6 +98,7 @@ func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
 		times("queued commands", e.QueuedCommands, l.MessageSize, "--message-size-limit"),
 		times("channels", e.Streams, streamBytes, fmt.Sprintf("%d B", streamBytes)),
 		{"histories", "of all channels", e.HistoryBytes},
+		{"delta bases", "of all channels", e.DeltaBaseBytes},
 		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}

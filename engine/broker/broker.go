@@ -25,6 +25,8 @@ type Message struct {
 	Data []byte // compact JSON, kept: the caller does not change it afterwards
 	Info []byte // compact JSON about the publishing client; nil from the API
 	Tags []byte // compact JSON object; nil if none
+
+	Delta bool // who takes deltas is to be sent what changed since the publication before
 }
 
 // Publication is a Message with its place. It is immutable and shared.

@@ -39,6 +39,21 @@ func AppendString[T string | []byte](dst []byte, s T) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
+// appendText appends text, valid UTF-8, as a JSON string that holds exactly
+// that. Of compact JSON it takes twice the length at most.
+func appendText(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i, c := range text {
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = appendEscape(append(dst, text[start:i]...), c)
+		start = i + 1
+	}
+	return append(append(dst, text[start:]...), '"')
+}
+
 func appendEscape(dst []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':

@@ -1,13 +1,15 @@
 package clientproto
 
-// Publication is one message of a channel. Data, Info and Tags are JSON.
+// Publication is one message of a channel. Data, Info and Tags are JSON; with
+// Text, Data may be any text.
 type Publication struct {
 	Offset  uint64 // position in the channel; 0: the channel has none
 	Channel string // the real channel where the push names a pattern, else ""
 	Data    []byte
 	Info    []byte // ClientInfo of a client that published
 	Tags    []byte // object of strings
-	Delta   bool   // Data is a JSON string that holds a Fossil delta
+	Text    bool   // Data goes out as a JSON string that holds it: the form of subscriptions with deltas
+	Delta   bool   // Data is a Fossil delta; with Text only
 }
 
 func (p *Publication) append(dst []byte) []byte {
@@ -16,7 +18,11 @@ func (p *Publication) append(dst []byte) []byte {
 		o.str("channel", p.Channel)
 	}
 	o.name("data")
-	o.dst = appendRaw(o.dst, p.Data)
+	if p.Text {
+		o.dst = appendText(o.dst, p.Data)
+	} else {
+		o.dst = appendRaw(o.dst, p.Data)
+	}
 	if p.Offset > 0 {
 		o.uint("offset", p.Offset)
 	}

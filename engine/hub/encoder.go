@@ -15,7 +15,7 @@ const maxHeader = 10
 
 // encoder turns a publication into the frame that all its subscribers share.
 type encoder struct {
-	compressing [Forms]atomic.Int64 // connections that take compressed messages
+	compressing [Forms]atomic.Int64 // connections that take compressed messages; Delta's are Protocol's
 
 	mu       sync.Mutex
 	deflater *ws.Deflater // guarded by mu; made when first needed
@@ -36,7 +36,7 @@ func (e *encoder) publication(p *broker.Publication, form Form, c *Channel) *out
 	}
 	buf := make([]byte, maxHeader, room+len(p.Info)+len(p.Tags))
 	return e.frame(clientproto.AppendPublication(buf, c.Name, &clientproto.Publication{
-		Channel: channel, Offset: at.Offset, Data: p.Data, Info: p.Info, Tags: p.Tags,
+		Channel: channel, Offset: at.Offset, Data: p.Data, Info: p.Info, Tags: p.Tags, Text: form == Delta,
 	}), form, c.ID)
 }
 
@@ -57,6 +57,9 @@ func (e *encoder) frame(buf []byte, form Form, topic uint64) *outbox.Frame {
 	start := maxHeader - len(h)
 	copy(buf[start:], h)
 	f := &outbox.Frame{Plain: buf[start:], Topic: topic}
+	if form == Delta {
+		form = Protocol // one connection has subscriptions of both
+	}
 	if e.compressing[form].Load() > 0 {
 		f.Deflated = e.deflate(payload)
 	}

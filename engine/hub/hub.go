@@ -35,6 +35,7 @@ type Form uint8
 const (
 	Protocol Form = iota // a push of the client protocol
 	Feed                 // a message of /feed
+	Delta                // a push of the client protocol, with the data as text or what changed of it
 	Forms
 )
 
@@ -47,6 +48,7 @@ type Hub struct {
 	count    atomic.Int64
 	stripes  [stripes]stripe
 	patterns patterns
+	bases    bases
 }
 
 type stripe struct {
@@ -58,9 +60,10 @@ type stripe struct {
 // this node.
 type Channel struct {
 	Name    string
-	Pattern bool                // its publications are other channels', and have no position in it
-	ID      uint64              // unique in this process: the outbox.Frame.Topic of its frames
-	takers  [Forms]atomic.Int32 // subscribers by form; changed under the stripe's lock
+	Pattern bool                 // its publications are other channels', and have no position in it
+	ID      uint64               // unique in this process: the outbox.Frame.Topic of its frames
+	takers  [Forms]atomic.Int32  // subscribers by form; changed under the stripe's lock
+	base    atomic.Pointer[base] // set by Deliver, while somebody takes Delta
 	shards  []shardSide
 }
 
@@ -73,7 +76,7 @@ type shardSide struct {
 // New returns a hub that delivers to inboxes, one per shard.
 func New(inboxes []*Inbox, limits Limits) *Hub {
 	h := &Hub{inboxes: inboxes, seed: maphash.MakeSeed()}
-	h.patterns.limits = limits
+	h.patterns.limits, h.bases.limit = limits, int64(limits.BaseBytes)
 	h.patterns.channels = make(map[string]*Channel)
 	for i := range h.stripes {
 		h.stripes[i].channels = make(map[string]*Channel)
@@ -121,6 +124,9 @@ func (h *Hub) Leave(shard int, c *Channel, form Form) {
 	defer s.mu.Unlock()
 	if c.takers[form].Add(-1) < 0 || c.shards[shard].interest.Add(-1) < 0 {
 		panic("hub: more Leave than Join")
+	}
+	if form == Delta && c.takers[Delta].Load() == 0 {
+		h.setBase(c, nil)
 	}
 	for i := range c.shards {
 		if c.shards[i].interest.Load() > 0 {
@@ -212,6 +218,9 @@ func (h *Hub) deliver(c *Channel, p *broker.Publication) {
 		if c.takers[form].Load() > 0 {
 			d.Frames[form] = h.encoder.publication(p, form, c)
 		}
+	}
+	if d.Frames[Delta] != nil && !c.Pattern {
+		d.Delta = h.delta(p, c, d.Frames[Delta])
 	}
 	for i := range c.shards {
 		if c.shards[i].interest.Load() > 0 {

@@ -12,6 +12,7 @@ type Delivery struct {
 	Channel *Channel
 	broker.Position
 	Frames [Forms]*outbox.Frame // nil in a form that nobody took when it was published
+	Delta  *outbox.Frame        // for who takes Delta and got the publication before; nil: it comes in full
 }
 
 // Bytes is the length of all that is encoded.
@@ -20,6 +21,9 @@ func (d *Delivery) Bytes() (n int) {
 		if f != nil {
 			n += len(f.Plain) + len(f.Deflated)
 		}
+	}
+	if f := d.Delta; f != nil {
+		n += len(f.Plain) + len(f.Deflated)
 	}
 	return n
 }

@@ -7,10 +7,11 @@ import (
 	"weir/security/grant"
 )
 
-// Limits bound the wildcard subscriptions of a node.
+// Limits bound what subscribers can make a node hold.
 type Limits struct {
-	Patterns int // different ones
-	Overlap  int // of these, such that one channel may match by their literal beginnings
+	Patterns  int // different ones
+	Overlap   int // of these, such that one channel may match by their literal beginnings
+	BaseBytes int // data of the publications that deltas are made against
 }
 
 // usualOverlap is how many patterns of one publication are found without
