@@ -140,6 +140,7 @@ type event struct {
 	Event, Channel, Reason, Text, Protocol, Extensions, SHA256 string
 	Code, Status, Length, Received                             int
 	Offset                                                     uint64
+	Epoch                                                      string
 	Binary, Recovered, Delta                                   bool
 	Lines                                                      []string
 	Data, Info                                                 json.RawMessage

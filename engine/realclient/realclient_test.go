@@ -6,7 +6,8 @@
 // A client in another process is driven over its standard input and output, a
 // line an order or event, so tests wait for what happened and never for time
 // to pass. A tool that is missing skips its tests and says so; with CI=true it
-// fails them. The browser has its test in cmd/weir, beside the page it opens.
+// fails them. Our own clients/js has its tests here too, over ws and in a browser;
+// the demo page has its test in cmd/weir.
 package realclient
 
 import (
@@ -76,8 +77,9 @@ func newIdentity(t testing.TB) *identity {
 type server struct {
 	*engine.Server
 	*identity
-	t    testing.TB
-	stop func() // drains and waits; further calls do nothing
+	t       testing.TB
+	origins *origin.List
+	stop    func() // drains and waits; further calls do nothing
 }
 
 // serve runs a server with /echo whose configuration change may adjust.
@@ -126,7 +128,7 @@ func (id *identity) serve(t testing.TB, change func(*engine.Config)) *server {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	s := &server{Server: e, identity: id, t: t}
+	s := &server{Server: e, identity: id, t: t, origins: cfg.Origins}
 	stopped := false
 	s.stop = func() {
 		if stopped {
