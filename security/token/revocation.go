@@ -72,7 +72,7 @@ func (r *Revocations) Revoked(user string, id Identity, now time.Time) bool {
 	if until, ok := r.blocked[user]; ok && at < until {
 		return true
 	}
-	if until, ok := r.tokens[id.tokenID]; ok && id.tokenID != 0 && at < until {
+	if until, ok := r.tokens[id.tokenID]; ok && at < until {
 		return true
 	}
 	// A token without iat may have been issued at any time: it is not spared.
