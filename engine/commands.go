@@ -35,6 +35,9 @@ func (s *shard) line(c *conn, line []byte) {
 		s.close(c, clientproto.CloseTooManyRequests)
 		return
 	}
+	if !s.stillGood(c) {
+		return
+	}
 	cmd := &s.command
 	if v := s.parser.Parse(line, cmd); v != nil {
 		s.stats.Label(stats.ProtocolErrors, v.Label)
@@ -116,6 +119,10 @@ func (s *shard) authenticate(c *conn, step *session.Step) {
 func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session.Recover) {
 	if c.waiting != nil {
 		c.waiting.claims = nil
+	}
+	if !s.identify(c, claims) {
+		s.close(c, clientproto.CloseInvalidToken)
+		return
 	}
 	channels := c.session.Authenticated(claims)
 	if !s.admitUser(c) {

@@ -94,6 +94,9 @@ type conn struct {
 	armed     int64 // what the wheel knows
 
 	messages, bytes, subscribes, pings limit.Bucket
+
+	identity    token.Identity // whose token the session lives by
+	revocations uint64         // epoch of the revocations at the last look
 }
 
 // waiting is input that is already opened and not yet handled, because it is

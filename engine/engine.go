@@ -31,6 +31,7 @@ import (
 	"weir/engine/work"
 	"weir/engine/ws"
 	"weir/security/limit"
+	"weir/security/token"
 )
 
 // Server is one node. New binds its listeners, Run serves until its context
@@ -127,7 +128,7 @@ func newShared(cfg *Config, name string) *shared {
 	l := cfg.Limits
 	sh := &shared{
 		limits: l, wall: cfg.Now, start: cfg.Now(),
-		tokens: cfg.Tokens, origins: cfg.Origins,
+		tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept), origins: cfg.Origins,
 		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
 		compression: cfg.Compression, echo: cfg.EnableEcho,
 		rates: rates{

@@ -86,13 +86,13 @@ func (s *shard) request(c *conn, req *upgrade.Request) {
 		s.refuse(c, upgrade.ForbiddenOrigin)
 		return
 	}
-	bearer, refusal := s.negotiate(req, &plan)
+	credential, refusal := s.negotiate(req, &plan)
 	if refusal != nil {
 		s.refuse(c, refusal)
 		return
 	}
 	if plan.kind == kindFeed {
-		if len(bearer) == 0 && !s.anonymous {
+		if credential.none() && !s.anonymous {
 			s.refuse(c, upgrade.Unauthorized)
 			return
 		}
@@ -102,8 +102,8 @@ func (s *shard) request(c *conn, req *upgrade.Request) {
 		}
 	}
 	switch {
-	case len(bearer) > 0 && plan.kind != kindEcho:
-		s.authenticateHead(c, plan, bearer)
+	case !credential.none() && plan.kind != kindEcho:
+		s.authenticateHead(c, plan, credential)
 	case plan.kind == kindFeed:
 		s.openFeed(c, &plan, nil)
 	default:
@@ -131,59 +131,77 @@ func (s *shard) originAllowed(req *upgrade.Request) bool {
 	return s.origins.Allows(req.Origin)
 }
 
+// credential is what came with a request, borrowed from the head. At most one
+// is set.
+type credential struct{ token, ticket []byte }
+
+func (k credential) none() bool { return len(k.token)+len(k.ticket) == 0 }
+
 // negotiate fills the plan from the request and returns the credential that
 // came with it, if any: Authorization first, then the subprotocol, then the URL.
-func (s *shard) negotiate(req *upgrade.Request, plan *upgradePlan) (bearer []byte, f *upgrade.Refusal) {
+func (s *shard) negotiate(req *upgrade.Request, plan *upgradePlan) (k credential, f *upgrade.Refusal) {
 	copy(plan.key[:], req.Key)
 	offer := subprotocol
 	if plan.kind == kindFeed {
 		offer = subprotocolFeed
 	}
-	plan.protocol, bearer, f = upgrade.SelectProtocol(req.Protocols, offer)
+	plan.protocol, k.token, f = upgrade.SelectProtocol(req.Protocols, offer)
 	if f != nil {
-		return nil, f
+		return credential{}, f
 	}
 	if s.compression {
 		ext, ok, f := upgrade.NegotiateDeflate(req.Extensions)
 		if f != nil {
-			return nil, f
+			return credential{}, f
 		}
 		if ok {
 			plan.extension = ext
 		}
 	}
 	if auth, f := upgrade.Bearer(req.Authorization); f != nil || auth != nil {
-		return auth, f
+		return credential{token: auth}, f
 	}
-	if bearer != nil {
-		return bearer, nil
+	if k.token != nil {
+		return k, nil
 	}
-	return s.tokenOfURL(req)
+	return s.credentialOfURL(req)
 }
 
-func (s *shard) tokenOfURL(req *upgrade.Request) ([]byte, *upgrade.Refusal) {
-	if _, has, f := upgrade.QueryValue(req.RawQuery, "ticket", nil); f != nil || has {
-		return nil, upgrade.Unauthorized // no tickets are issued yet
+// credentialOfURL is a one-time ticket, or a token where that is allowed.
+func (s *shard) credentialOfURL(req *upgrade.Request) (k credential, _ *upgrade.Refusal) {
+	ticket, has, f := upgrade.QueryValue(req.RawQuery, "ticket", nil)
+	if f != nil || has && len(ticket) == 0 {
+		return k, upgrade.Unauthorized
+	}
+	if has {
+		return credential{ticket: ticket}, nil
 	}
 	t, has, f := upgrade.QueryValue(req.RawQuery, "token", nil)
 	if f != nil || has && !s.tokenInURL {
-		return nil, upgrade.Unauthorized
+		return k, upgrade.Unauthorized
 	}
-	return t, nil
+	return credential{token: t}, nil
 }
 
-// authenticateHead has the credential checked before the 101.
-func (s *shard) authenticateHead(c *conn, plan upgradePlan, bearer []byte) {
+// authenticateHead has the credential checked before the 101. A ticket is used
+// up by it, so nothing else that could refuse the request comes after but what
+// the session itself may not.
+func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
 	c.phase = phaseUpgrade
 	c.waitings().upgrade = plan
-	if !s.begin(c, newAuthJob(authHead, &session.Step{Token: bearer})) {
+	if len(k.ticket) > 0 {
+		claims, err := s.tickets.Redeem(k.ticket, s.wall())
+		s.headAuthenticated(c, claims, err)
+		return
+	}
+	if !s.begin(c, newAuthJob(authHead, &session.Step{Token: k.token})) {
 		s.refuse(c, upgrade.Overloaded)
 	}
 }
 
 // headAuthenticated goes on where authenticateHead left off.
 func (s *shard) headAuthenticated(c *conn, claims *token.Claims, err error) {
-	if err != nil {
+	if err != nil || !s.identify(c, claims) {
 		s.refuse(c, upgrade.Unauthorized)
 		return
 	}

@@ -109,6 +109,9 @@ func (j *authJob) finish(s *shard, c *conn) {
 
 func (s *shard) refreshed(c *conn, j *authJob) {
 	reply, end := c.session.Refreshed(s.replies[:0], j.step.ID, j.claims, s.rules, s.wall())
+	if end == nil && !s.identify(c, j.claims) {
+		end = clientproto.CloseInvalidToken
+	}
 	if end != nil {
 		s.close(c, end)
 		return

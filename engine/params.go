@@ -117,6 +117,12 @@ const (
 	streams    = 1 << 18
 	streamIdle = time.Hour
 
+	// ticketsWaiting bounds the tickets that are issued and not used, of about a
+	// kilobyte each; they last half a minute. revocationsKept bounds the entries of
+	// each kind. Attack: a publisher's key in wrong hands. Over it the API says so.
+	ticketsWaiting  = 1 << 16
+	revocationsKept = 1 << 16
+
 	// historyBytes bounds the histories of all channels. Attack: publishing long
 	// messages to many channels. Over it a channel that is published to gives up
 	// its oldest.

@@ -31,6 +31,8 @@ type shared struct {
 	wall    func() time.Time // by which tokens end; that of all deadlines is clock
 	start   time.Time
 	tokens  *token.Verifier
+	tickets *token.Tickets
+	revoked *token.Revocations
 	origins *origin.List
 	gate    *limit.Gate
 	users   *limit.Users

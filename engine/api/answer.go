@@ -29,6 +29,11 @@ var (
 	errSession      = notAvailable("session")
 	errExpireAt     = &clientproto.Error{Code: 107, Message: "bad request: expire_at must be a time in unix seconds, up to the year 9999"}
 	errNoExpiry     = &clientproto.Error{Code: 107, Message: "bad request: expired or expire_at is required"}
+	errNoTokenID    = &clientproto.Error{Code: 107, Message: "bad request: jti is required"}
+	errNoSubject    = &clientproto.Error{Code: 107, Message: "bad request: sub is required"}
+	errCaps         = &clientproto.Error{Code: 107, Message: "bad request: caps must be an array of objects with channels, match and allow"}
+	errEmptyTicket  = &clientproto.Error{Code: 107, Message: "bad request: channels or caps is required, without them a ticket opens nothing"}
+	errTTL          = &clientproto.Error{Code: 107, Message: "bad request: ttl must be whole seconds, 30 at most"}
 	errPattern      = &clientproto.Error{Code: 107, Message: "bad request: pattern must be at most 255 bytes of printable ASCII"}
 	errManyListed   = &clientproto.Error{Code: 106, Message: "limit exceeded: too many to list, ask for fewer by pattern or user"}
 	errCommands     = &clientproto.Error{Code: 107, Message: "bad request: commands must be a non-empty array"}

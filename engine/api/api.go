@@ -41,6 +41,12 @@ type Node interface {
 	Connections(ctx context.Context, q ConnectionQuery) (list map[string]Connection, ok bool, err *clientproto.Error)
 	// Disconnect closes the matching connections; none is no error.
 	Disconnect(ctx context.Context, d DisconnectRequest) *clientproto.Error
+	// Revoke refuses a user or tokens from now on, and closes the connections that are theirs.
+	Revoke(ctx context.Context, r Revocation) *clientproto.Error
+	// Unblock takes back the Revoke of a user; one that is not blocked is no error.
+	Unblock(ctx context.Context, user string) *clientproto.Error
+	// IssueTicket returns a credential for one use.
+	IssueTicket(ctx context.Context, t Ticket) (string, *clientproto.Error)
 	// Info describes every node that is known, this one first.
 	Info(ctx context.Context) []NodeInfo
 	// Ready reports whether new connections are welcome; the reason is short plain text if not.
@@ -210,6 +216,11 @@ func (h *Handlers) table() map[string]method {
 	table["refresh"] = h.refresh
 	table["channels"] = h.channels
 	table["connections"] = h.connections
+	table["block_user"] = h.blockUser
+	table["unblock_user"] = h.unblockUser
+	table["revoke_token"] = h.revokeToken
+	table["invalidate_user_tokens"] = h.invalidateUserTokens
+	table["issue_ticket"] = h.issueTicket
 	table[batchName] = h.batch
 	return table
 }

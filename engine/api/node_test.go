@@ -31,6 +31,8 @@ type memoryNode struct {
 	connections  []connection
 	closed       []DisconnectRequest
 	orders       []ordered
+	revocations  []Revocation
+	tickets      []Ticket
 	notReady     string
 	refuse       *clientproto.Error // what Publish answers instead
 	hold         chan struct{}      // if set, Publish waits until it is closed or its context is done

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"weir/engine/api"
+	"weir/engine/clientproto"
+	"weir/security/grant"
+	"weir/security/token"
+)
+
+// Revoke implements api.Node. The walk closes at once whom it is about; those
+// that get in between find a new epoch with their next message.
+func (n node) Revoke(ctx context.Context, r api.Revocation) *clientproto.Error {
+	revoked, now := n.shared.revoked, n.shared.wall()
+	var err error
+	switch {
+	case r.TokenID != "":
+		err = revoked.RevokeToken(r.TokenID, r.Until, now)
+	case !r.IssuedBefore.IsZero():
+		err = revoked.InvalidateUser(r.User, r.IssuedBefore, r.Until, now)
+	default:
+		err = revoked.Block(r.User, r.Until, now)
+	}
+	if errors.Is(err, token.ErrRevocations) {
+		return errManyRevocations
+	}
+	return n.everyShard(ctx, func(s *shard) {
+		s.conns.each(func(c *conn) {
+			if c.connected() && !s.stillGood(c) {
+				s.settle(c)
+			}
+		})
+	})
+}
+
+// Unblock implements api.Node.
+func (n node) Unblock(_ context.Context, user string) *clientproto.Error {
+	n.shared.revoked.Unblock(user)
+	return nil
+}
+
+// IssueTicket implements api.Node.
+func (n node) IssueTicket(_ context.Context, t api.Ticket) (string, *clientproto.Error) {
+	set, err := grant.Compile(t.Caps)
+	if err != nil {
+		return "", &clientproto.Error{Code: clientproto.ErrBadRequest.Code, Message: "bad request: " + err.Error()}
+	}
+	now := n.shared.wall()
+	text, err := n.shared.tickets.Issue(&token.Claims{
+		Subject: t.User, Channels: t.Channels, Grant: set, Info: json.RawMessage(t.Info), ExpireAt: &t.ExpireAt, IssuedAt: now.Unix(),
+	}, t.Life, now)
+	if err != nil {
+		return "", errManyTickets
+	}
+	return text, nil
+}
+
+// What the API is told of stores that are full.
+var (
+	errManyRevocations = &clientproto.Error{Code: clientproto.ErrLimitExceeded.Code, Message: "limit exceeded: too many revocations are in force"}
+	errManyTickets     = &clientproto.Error{Code: clientproto.ErrTooManyRequests.Code, Message: "too many requests: too many tickets wait for their use", Temporary: true}
+)
+
+// identify notes whose token the connection lives by, and reports whether it
+// is good: neither it nor its user is revoked.
+func (s *shard) identify(c *conn, claims *token.Claims) bool {
+	if claims == nil {
+		return true
+	}
+	c.revocations = s.revoked.Epoch()
+	c.identity = s.revoked.Identify(claims)
+	return !s.revoked.Revoked(claims.Subject, c.identity, s.wall())
+}
+
+// stillGood is asked for each message: two comparisons, unless the token is over
+// or anything was revoked since the last look. It closes who is no longer let in.
+func (s *shard) stillGood(c *conn) bool {
+	if c.expireBy != 0 && c.expireBy <= s.now { // before the wheel's next tick
+		if s.expired(c); c.phase != phaseOpen {
+			return false
+		}
+	}
+	epoch := s.revoked.Epoch()
+	if c.revocations == epoch {
+		return true
+	}
+	c.revocations = epoch
+	if !c.connected() || !s.revoked.Revoked(c.session.User(), c.identity, s.wall()) {
+		return true
+	}
+	s.close(c, clientproto.CloseInvalidToken)
+	return false
+}
