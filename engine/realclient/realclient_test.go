@@ -183,8 +183,9 @@ func (c *clock) move(d time.Duration)         { c.ahead.Add(int64(d)) }
 // which a leap of it would leave unanswered.
 func (c *clock) stands(cfg *engine.Config) { cfg.Now, cfg.Limits.PingInterval = c.now, 0 }
 
-// api calls the server API, which must not answer with an error.
-func (s *server) api(method, body string) {
+// api calls the server API, which must not answer with an error. It returns the
+// result.
+func (s *server) api(method, body string) json.RawMessage {
 	s.t.Helper()
 	req, err := http.NewRequest(http.MethodPost, "http://"+s.APIAddr().String()+"/api/"+method, strings.NewReader(body))
 	if err != nil {
@@ -196,10 +197,17 @@ func (s *server) api(method, body string) {
 		s.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var answer struct{ Error any }
+	var answer struct {
+		Error           any
+		Result, Replies json.RawMessage
+	}
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || res.StatusCode != http.StatusOK || answer.Error != nil {
 		s.t.Fatalf("%s: status %d, %v, %v", method, res.StatusCode, answer.Error, err)
 	}
+	if answer.Replies != nil {
+		return answer.Replies
+	}
+	return answer.Result
 }
 
 // publish publishes JSON to a channel by the server API.

@@ -34,7 +34,7 @@ drive((where) => {
   client.on("connected", (c) => tell("connected", { client: c.client, transport: c.transport, data: c.data }));
   client.on("error", (e) => tell("error", { code: e.error?.code, text: e.error?.message, type: e.type }));
   client.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset }));
-  client.on("subscribed", (s) => tell("server subscribed", { channel: s.channel }));
+  client.on("subscribed", (s) => tell("server subscribed", { channel: s.channel, recovered: s.recovered }));
   client.on("unsubscribed", (s) => tell("server unsubscribed", { channel: s.channel }));
   const subscriptions = new Map();
 
@@ -53,6 +53,9 @@ drive((where) => {
       sub.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset, info: p.info }));
       sub.subscribe();
     },
+    history: (o) => client.history(o.channel, o.options).then(
+      (h) => tell("history", { channel: o.channel, offset: h.offset, epoch: h.epoch, data: h.publications }),
+      (e) => tell("history error", { channel: o.channel, code: e.code, text: e.message })),
     unsubscribe: (o) => subscriptions.get(o.channel).unsubscribe(),
     publish: (o) => client.publish(o.channel, o.data).then(
       () => tell("published", { channel: o.channel }), (e) => tell("publish error", { channel: o.channel, code: e.code, text: e.message })),
