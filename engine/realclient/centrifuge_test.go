@@ -156,20 +156,16 @@ func TestSDKCompressed(t *testing.T) {
 // them it is closed with 3012, and comes back by itself.
 func TestSDKPongs(t *testing.T) {
 	t.Parallel()
-	const interval, timeout = time.Second, 10 * time.Second
-	clock := newClock()
-	s := serve(t, func(c *engine.Config) {
-		c.Now, c.Limits.PingInterval, c.Limits.PongTimeout = clock.now, interval, timeout
-	})
-	speaking := s.connected(t, order{}, "feeds:a")
-	mute := s.connected(t, order{"token": sign(t, "mute", time.Hour), "mute": true})
+	s := serve(t, func(c *engine.Config) { c.Limits.PongTimeout = time.Hour }) // longer than the pings below take
+	speaking := s.connected(t, order{"token": sign(t, "speaking", 24*time.Hour)}, "feeds:a")
+	mute := s.connected(t, order{"token": sign(t, "mute", 24*time.Hour), "mute": true})
 	for range 4 {
-		clock.move(2 * interval)
+		s.clock.move(30 * time.Second)
 		speaking.next("pong", "sent")
 		speaking.answered()
 	}
 	mute.next("pong", "sent")
-	clock.move(2 * timeout)
+	s.clock.move(2 * time.Hour)
 	if c := mute.next("connecting"); c.Code != 3012 {
 		t.Errorf("without pongs: %d %s, want 3012", c.Code, c.Reason)
 	}
@@ -185,7 +181,9 @@ func TestSDKPingsBelowASecond(t *testing.T) {
 	})
 	n := s.connected(t, order{})
 	for range 4 {
+		s.clock.move(time.Second)
 		n.next("pong", "sent")
+		n.answered()
 	}
 }
 
@@ -218,12 +216,12 @@ func TestSDKInvalidToken(t *testing.T) {
 
 // shortLived is an SDK that has connected with a token of which one second is
 // left, so that it asks for another a second later.
-func (s *server) shortLived(t testing.TB, c *clock) *script {
+func (s *server) shortLived(t testing.TB) *script {
 	t.Helper()
 	n := s.sdk(t, order{"askForToken": true})
 	n.do(order{"do": "connect"})
 	n.next("token wanted", "connecting")
-	n.do(order{"do": "give token", "token": signUntil(t, "alice", c.in(time.Second))})
+	n.do(order{"do": "give token", "token": signUntil(t, "alice", s.clock.in(time.Second))})
 	n.both("connected", "token wanted", chatter...)
 	return n
 }
@@ -232,17 +230,16 @@ func (s *server) shortLived(t testing.TB, c *clock) *script {
 // connection and its subscriptions go on past the first one's end.
 func TestSDKRefresh(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := serve(t, c.stands)
-	n := s.shortLived(t, c)
+	s := serve(t, nil)
+	n := s.shortLived(t)
 	n.do(order{"do": "subscribe", "channel": "feeds:a"})
 	n.next("subscribed", append(chatter, "subscribing")...)
-	n.do(order{"do": "give token", "token": signUntil(t, "alice", c.in(time.Hour))})
+	n.do(order{"do": "give token", "token": signUntil(t, "alice", s.clock.in(time.Hour))})
 	if sent := n.next("sent"); !slices.Equal(sent.Lines, []string{"refresh"}) {
 		t.Errorf("the SDK sent %q, want a refresh", sent.Lines)
 	}
 	n.answered()
-	c.move(10 * time.Minute)
+	s.clock.move(10 * time.Minute)
 	s.mustReceive(n, "feeds:a", `"still here"`)
 }
 
@@ -250,10 +247,9 @@ func TestSDKRefresh(t *testing.T) {
 // asked for one when it comes back.
 func TestSDKUnrefreshed(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := serve(t, c.stands)
-	n := s.shortLived(t, c)
-	c.move(10 * time.Minute)
+	s := serve(t, nil)
+	n := s.shortLived(t)
+	s.clock.move(10 * time.Minute)
 	if c := n.next("connecting", chatter...); c.Code != 3005 {
 		t.Fatalf("closed with %d %s, want 3005", c.Code, c.Reason)
 	}
@@ -262,7 +258,7 @@ func TestSDKUnrefreshed(t *testing.T) {
 	}
 	n.next("token wanted", chatter...)
 	for range 2 { // also who asked while the first connection was there
-		n.do(order{"do": "give token", "token": signUntil(t, "alice", c.in(time.Hour))})
+		n.do(order{"do": "give token", "token": signUntil(t, "alice", s.clock.in(time.Hour))})
 	}
 	n.next("connected", chatter...)
 }

@@ -20,7 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,10 +79,12 @@ type server struct {
 	*identity
 	t       testing.TB
 	origins *origin.List
+	clock   *clock // stands until stop
 	stop    func() // drains and waits; further calls do nothing
 }
 
-// serve runs a server with /echo whose configuration change may adjust.
+// serve runs a server with /echo whose configuration change may adjust. Its
+// clock stands: no pings, no deadlines before the test moves it.
 func serve(t testing.TB, change func(*engine.Config)) *server {
 	t.Helper()
 	return newIdentity(t).serve(t, change)
@@ -106,18 +108,15 @@ func (id *identity) serve(t testing.TB, change func(*engine.Config)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	clock := &clock{at: time.Now()}
 	cfg := engine.Config{
 		Listen: "127.0.0.1:0", APIListen: "127.0.0.1:0",
-		TLS: tlsConfig, Tokens: tokens, Origins: allowed, APIKey: apiKey,
+		TLS: tlsConfig, Tokens: tokens, Origins: allowed, APIKey: apiKey, Now: clock.now,
 		Limits: engine.DefaultLimits(), Pollers: 2, Version: "test", EnableEcho: true,
 		Namespaces: []engine.Namespace{{Name: "feeds"}},
 	}
 	cfg.Limits.DrainPeriod = 10 * time.Millisecond
 	cfg.Limits.IPConnectRate = 0
-	// A client on a loaded machine is not a slow peer: other tests are about these.
-	l := &cfg.Limits
-	l.HandshakeTimeout, l.HeadTimeout, l.StaleCloseDelay, l.PongTimeout = longest, longest, longest, longest
-	l.PartialTimeout, l.WriteTimeout, l.IdleTimeout = longest, longest, longest
 	if change != nil {
 		change(&cfg)
 	}
@@ -128,13 +127,14 @@ func (id *identity) serve(t testing.TB, change func(*engine.Config)) *server {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	s := &server{Server: e, identity: id, t: t, origins: cfg.Origins}
+	s := &server{Server: e, identity: id, t: t, origins: cfg.Origins, clock: clock}
 	stopped := false
 	s.stop = func() {
 		if stopped {
 			return
 		}
 		stopped = true
+		clock.run()
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
@@ -166,22 +166,37 @@ func signUntil(t testing.TB, user string, end time.Time) string {
 	return jwt
 }
 
-// clock is a server's clock that stands until the test moves it, so that nothing
-// is over before a slow client came to use it. Clients keep their own time.
+// clock is a server's clock. It stands until the test moves it, so that nothing
+// is over before a slow client came to use it; clients keep their own time.
 type clock struct {
-	start time.Time
-	ahead atomic.Int64 // nanoseconds
+	mu    sync.Mutex
+	at    time.Time
+	since time.Time // when it began to run; zero: it stands
 }
 
-func newClock() *clock { return &clock{start: time.Now()} }
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.since.IsZero() {
+		return c.at
+	}
+	return c.at.Add(time.Since(c.since))
+}
 
-func (c *clock) in(d time.Duration) time.Time { return c.start.Add(time.Duration(c.ahead.Load()) + d) }
-func (c *clock) now() time.Time               { return c.in(0) }
-func (c *clock) move(d time.Duration)         { c.ahead.Add(int64(d)) }
+func (c *clock) in(d time.Duration) time.Time { return c.now().Add(d) }
 
-// stands is a change of a server's configuration: to this clock, and to no pings,
-// which a leap of it would leave unanswered.
-func (c *clock) stands(cfg *engine.Config) { cfg.Now, cfg.Limits.PingInterval = c.now, 0 }
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// run lets it go from now on.
+func (c *clock) run() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.since = time.Now()
+}
 
 // api calls the server API, which must not answer with an error. It returns the
 // result.

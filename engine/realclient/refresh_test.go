@@ -45,10 +45,9 @@ func (s *server) wanting(t testing.TB, first string, channels ...string) *script
 // connection, stay.
 func TestSDKRefreshTakesAway(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := serve(t, c.stands)
-	n := s.wanting(t, signCaps(t, c.in(-time.Hour), c.in(time.Second), []string{"feeds:server"}, "feeds:*"), "feeds:a", "feeds:b")
-	n.do(order{"do": "give token", "token": signCaps(t, c.now(), c.in(time.Hour), nil, "feeds:b")})
+	s := serve(t, nil)
+	n := s.wanting(t, signCaps(t, s.clock.in(-time.Hour), s.clock.in(time.Second), []string{"feeds:server"}, "feeds:*"), "feeds:a", "feeds:b")
+	n.do(order{"do": "give token", "token": signCaps(t, s.clock.now(), s.clock.in(time.Hour), nil, "feeds:b")})
 	if e := n.next("unsubscribed", chatter...); e.Channel != "feeds:a" || e.Code != 2003 || e.Reason != "permission denied" {
 		t.Errorf("what ended is %+v, want feeds:a and 2003", e)
 	}
@@ -63,10 +62,9 @@ func TestSDKRefreshTakesAway(t *testing.T) {
 // TestSDKRefreshOlder: a token that was issued before the one that counts ends the connection, for good.
 func TestSDKRefreshOlder(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := serve(t, c.stands)
-	n := s.wanting(t, signCaps(t, c.in(-time.Minute), c.in(time.Second), nil, "feeds:a"), "feeds:a")
-	n.do(order{"do": "give token", "token": signCaps(t, c.in(-time.Hour), c.in(time.Hour), nil, "feeds:*")})
+	s := serve(t, nil)
+	n := s.wanting(t, signCaps(t, s.clock.in(-time.Minute), s.clock.in(time.Second), nil, "feeds:a"), "feeds:a")
+	n.do(order{"do": "give token", "token": signCaps(t, s.clock.in(-time.Hour), s.clock.in(time.Hour), nil, "feeds:*")})
 	if d := n.next("disconnected", append(chatter, "subscribing")...); d.Code != 3500 || d.Reason != "invalid token" {
 		t.Errorf("disconnected with %d %q, want 3500", d.Code, d.Reason)
 	}

@@ -21,13 +21,13 @@ func signSub(t testing.TB, user, channel string, end time.Time) string {
 
 // askedForToken subscribes to a $ channel with a token of which one second is
 // left, so that the SDK asks for another a second later.
-func (n *script) askedForToken(c *clock, channel string) {
-	n.t.Helper()
+func (s *server) askedForToken(n *script, channel string) {
+	s.t.Helper()
 	n.do(order{"do": "subscribe", "channel": channel, "askForToken": true})
 	if e := n.next("token wanted", append(chatter, "subscribing")...); e.Channel != channel {
-		n.t.Fatalf("a token is wanted for %q", e.Channel)
+		s.t.Fatalf("a token is wanted for %q", e.Channel)
 	}
-	n.do(order{"do": "give token", "token": signSub(n.t, "alice", channel, c.in(time.Second))})
+	n.do(order{"do": "give token", "token": signSub(s.t, "alice", channel, s.clock.in(time.Second))})
 	n.both("subscribed", "token wanted", append(chatter, "subscribing")...)
 }
 
@@ -35,17 +35,16 @@ func (n *script) askedForToken(c *clock, channel string) {
 // another, and the subscription goes on past the first one's end.
 func TestSDKSubRefresh(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := serve(t, c.stands)
+	s := serve(t, nil)
 	n := s.connected(t, order{})
-	n.askedForToken(c, "$feeds:a")
+	s.askedForToken(n, "$feeds:a")
 	s.mustReceive(n, "$feeds:a", `1`)
-	n.do(order{"do": "give token", "token": signSub(t, "alice", "$feeds:a", c.in(time.Hour))})
+	n.do(order{"do": "give token", "token": signSub(t, "alice", "$feeds:a", s.clock.in(time.Hour))})
 	if sent := n.next("sent"); !slices.Equal(sent.Lines, []string{"sub_refresh"}) {
 		t.Errorf("the SDK sent %q, want a sub_refresh", sent.Lines)
 	}
 	n.answered()
-	c.move(10 * time.Minute)
+	s.clock.move(10 * time.Minute)
 	s.mustReceive(n, "$feeds:a", `"still here"`)
 }
 
@@ -53,11 +52,10 @@ func TestSDKSubRefresh(t *testing.T) {
 // 2501, alone; the SDK then tries to subscribe again.
 func TestSDKSubUnrefreshed(t *testing.T) {
 	t.Parallel()
-	c := newClock()
-	s := serve(t, c.stands)
+	s := serve(t, nil)
 	n := s.connected(t, order{}, "feeds:plain")
-	n.askedForToken(c, "$feeds:a")
-	c.move(10 * time.Minute)
+	s.askedForToken(n, "$feeds:a")
+	s.clock.move(10 * time.Minute)
 	if e := n.next("subscribing", chatter...); e.Channel != "$feeds:a" || e.Code != 2501 {
 		t.Fatalf("%s ended with %d, want $feeds:a and 2501", e.Channel, e.Code)
 	}
@@ -67,7 +65,7 @@ func TestSDKSubUnrefreshed(t *testing.T) {
 	n.next("token wanted", chatter...)
 	s.mustReceive(n, "feeds:plain", `"the connection stays"`)
 	for range 2 { // also who asked while the first subscription was there
-		n.do(order{"do": "give token", "token": signSub(t, "alice", "$feeds:a", c.in(time.Hour))})
+		n.do(order{"do": "give token", "token": signSub(t, "alice", "$feeds:a", s.clock.in(time.Hour))})
 	}
 	n.next("subscribed", chatter...)
 	s.mustReceive(n, "$feeds:a", `"back"`)

@@ -22,7 +22,7 @@ drive((where) => {
   }
 
   const options = { websocket: Socket, name: "realclient", minReconnectDelay: 20, maxReconnectDelay: 200,
-    timeout: 120_000, maxServerPingDelay: 120_000, ...where.options }; // a loaded machine is not a dead server
+    timeout: 120_000, maxServerPingDelay: 0, ...where.options }; // a loaded machine is not a dead server
   if (where.token) options.token = where.token;
   const tokens = []; // who waits for a token
   const wanted = (of) => () => new Promise((resolve) => { tell("token wanted", of); tokens.push(resolve); });
