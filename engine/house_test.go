@@ -67,6 +67,7 @@ var libraries = map[string][]string{
 	"github.com/go-jose/go-jose/v4":       {"security/token"},
 	"github.com/klauspost/compress":       {"engine/ws"},
 	"github.com/lesismal/nbio":            {"engine/poll"},
+	"github.com/pires/go-proxyproto":      {"security/proxy"},
 	"github.com/prometheus/client_golang": {"engine", "engine/api", "engine/stats"},
 	"github.com/valyala/fastjson":         {"engine/clientproto"},
 	"go.yaml.in/yaml/v3":                  {"cmd/weir"},
