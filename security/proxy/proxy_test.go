@@ -83,7 +83,7 @@ func TestClient(t *testing.T) {
 		{"half a bracket", []string{"[2001:db8:2::1"}, ""},
 		{"octal", []string{"192.0.02.1"}, ""},
 		{"very long", []string{strings.Repeat("1", 1<<16)}, ""},
-		{"too many proxies", []string{strings.Repeat("10.0.0.1,", 40) + "10.0.0.1"}, ""},
+		{"too many proxies", []string{"192.0.2.1," + strings.Repeat("10.0.0.1,", 40) + "10.0.0.1"}, ""},
 		{"a newline", []string{"192.0.2.1\n"}, ""},
 	} {
 		var fields [][]byte
