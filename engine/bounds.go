@@ -8,6 +8,7 @@ type Bounds struct {
 	BatchBytes      int // output of one connection that is sealed and that its socket did not take
 	QueuedCommands  int // commands that wait for a worker, each as long as a message at most
 	Streams         int // channels with a position
+	Patterns        int // different wildcard subscriptions
 	HistoryBytes    int // publications kept for all channels
 	DeltaBaseBytes  int // publications kept to make the next delta of their channels
 	IdempotencyKeys int // publishes whose answers are kept
@@ -16,7 +17,7 @@ type Bounds struct {
 // FixedBounds returns them, for who adds up the memory of a node.
 func FixedBounds() Bounds {
 	return Bounds{
-		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, HistoryBytes: historyBytes, DeltaBaseBytes: deltaBaseBytes,
+		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, Patterns: patterns, HistoryBytes: historyBytes, DeltaBaseBytes: deltaBaseBytes,
 		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys,
 	}
 }

@@ -132,7 +132,7 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 	var subs []clientproto.ServerSub
 	left := s.rules.RecoveryBytes // for all of them: they share one reply
 	for _, channel := range channels {
-		if e := s.rules.Known(channel); e != nil {
+		if e := s.rules.Subscribable(channel); e != nil {
 			continue // a token may name channels of namespaces that are gone
 		}
 		plan := s.rules.ServerPlan(channel, held)
@@ -204,7 +204,10 @@ func (s *shard) subscribe(c *conn, step *session.Step) {
 func (s *shard) join(c *conn, channel string, since *broker.Since) (broker.Attached, *clientproto.Error) {
 	form := c.kind.form()
 	ch := s.hub.Join(s.id, channel, form)
-	at, err := s.broker.Attach(context.Background(), channel, since)
+	if ch == nil {
+		return broker.Attached{}, clientproto.ErrLimitExceeded
+	}
+	at, err := s.follow(ch, since)
 	if err != nil {
 		s.hub.Leave(s.id, ch, form)
 		return at, errorOf(err)
@@ -214,6 +217,24 @@ func (s *shard) join(c *conn, channel string, since *broker.Since) (broker.Attac
 	c.session.Sub(i).Member = members.Add(hub.Member{Slot: c.Slot, Sub: uint32(i), From: at.Offset})
 	s.stats.Move(stats.Subscriptions, 1)
 	return at, nil
+}
+
+// follow has the broker deliver what is published to a channel, or to all that
+// match a pattern, in which there is no position.
+func (s *shard) follow(ch *hub.Channel, since *broker.Since) (broker.Attached, error) {
+	if ch.Pattern {
+		return broker.Attached{}, s.broker.Watch(context.Background(), ch.Name)
+	}
+	return s.broker.Attach(context.Background(), ch.Name, since)
+}
+
+// unfollow takes one follow back.
+func (s *shard) unfollow(ch *hub.Channel) {
+	if ch.Pattern {
+		s.broker.Unwatch(ch.Name)
+		return
+	}
+	s.broker.Detach(ch.Name)
 }
 
 // leave ends subscription i. Publications of it that still wait are taken
@@ -228,7 +249,7 @@ func (s *shard) leave(c *conn, i int) {
 		other.Channel.Members(s.id, form).SetSub(other.Member, uint32(i))
 	}
 	s.hub.Leave(s.id, sub.Channel, form)
-	s.broker.Detach(sub.Channel.Name)
+	s.unfollow(sub.Channel)
 	s.stats.Move(stats.Subscriptions, -1)
 	s.takeOut(c, sub.Channel.ID)
 }

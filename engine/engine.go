@@ -141,7 +141,7 @@ func newShared(cfg *Config, name string) *shared {
 		}),
 		users: limit.NewUsers(l.UserConnections),
 		rules: &session.Rules{
-			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession,
+			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession, Overlap: patternsOverlapping,
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
 			Node:        name, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
 			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
@@ -278,6 +278,7 @@ func (s *Server) listenInternal(cfg *Config) error {
 		Node: node{s}, APIKey: cfg.APIKey, Metrics: s.gatherer(cfg), Log: s.log, Now: cfg.Now,
 		Limits:   api.Limits{Data: cfg.Limits.MessageSize, Depth: cfg.Limits.JSONDepth, Members: cfg.Limits.JSONMembers},
 		Channels: func(name string) *clientproto.Error { return s.shared.rules.Known(name) }, Stats: s.apiStats,
+		Subscriptions: func(name string) *clientproto.Error { return s.shared.rules.Subscribable(name) },
 	})
 	for _, l := range []struct {
 		flag, addr string

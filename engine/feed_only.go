@@ -28,6 +28,10 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 	left := s.rules.RecoveryBytes // for all of them: they wait together
 	for i := range plan.feed {
 		ch := &plan.feed[i]
+		if c.session.Room(ch.name, s.rules) != nil {
+			s.refuse(c, upgrade.ErrChannels)
+			return
+		}
 		at, e := s.join(c, ch.name, ch.wanted(s.rules, left))
 		left -= session.Size(&at)
 		if e != nil {

@@ -33,7 +33,7 @@ func parseFeed(rawQuery []byte, limit int) (plan feedPlan, f *upgrade.Refusal) {
 		}
 		channel := string(value)
 		switch {
-		case grant.CheckChannel(channel) != nil:
+		case grant.CheckPattern(channel) != nil:
 			return nil, upgrade.ErrChannel
 		case plan.find(channel) != nil:
 			continue
@@ -67,7 +67,7 @@ func (p feedPlan) since(rawQuery []byte) *upgrade.Refusal {
 			return upgrade.ErrSince
 		}
 		c := p.find(channel)
-		if c == nil || c.since.Epoch != "" {
+		if c == nil || c.since.Epoch != "" || grant.IsPattern(channel) {
 			return upgrade.ErrSince
 		}
 		c.since = pos

@@ -33,7 +33,10 @@ var feedQueries = []struct {
 	{"", "no_channel"},
 	{"since=a:1@e", "no_channel"},
 	{"channel=", "channel"},
-	{"channel=a&channel=feeds:*", "channel"},
+	{"channel=a&channel=feeds:*&channel=%2a", "a feeds:* *"},
+	{"channel=feeds:*&channel=a&since=a:7@e", "feeds:* a>7@e"},
+	{"channel=feeds:*&since=feeds:*:7@e", "since"}, // there is no position in a pattern
+	{"channel=*&channel=a&since=*:0@e", "since"},
 	{"channel=%c3%a9", "channel"},
 	{"channel=" + strings.Repeat("x", 256), "channel"},
 	{"channel=a%00", "query"},
@@ -103,7 +106,7 @@ func naiveFeed(query string) (string, bool) {
 			marks = append(marks, value)
 			continue
 		}
-		if value == "" || len(value) > 255 || strings.Contains(value, "*") || strings.ContainsFunc(value, func(r rune) bool { return r > '~' }) {
+		if value == "" || len(value) > 255 || strings.ContainsFunc(value, func(r rune) bool { return r > '~' }) {
 			return "", false
 		}
 		if !slices.Contains(names, value) {
@@ -117,7 +120,7 @@ func naiveFeed(query string) (string, bool) {
 		offset := parts[len(parts)-1]
 		channel := strings.TrimSuffix(mark, ":"+offset+"@"+epoch)
 		n, err := strconv.ParseUint(offset, 10, 64)
-		if epoch == "" || err != nil || channel == mark || !slices.Contains(names, channel) || since[channel] != "" {
+		if epoch == "" || err != nil || channel == mark || !slices.Contains(names, channel) || since[channel] != "" || strings.Contains(channel, "*") {
 			return "", false
 		}
 		since[channel] = fmt.Sprintf(">%d@%s", n, epoch)

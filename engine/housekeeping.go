@@ -89,6 +89,8 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 			Read: func() float64 { return float64(sh.pool.Counters().InFlight) }},
 		{Name: "weir_channels", Help: "Channels with a subscriber on this node.",
 			Read: func() float64 { return float64(sh.hub.Channels()) }},
+		{Name: "weir_patterns", Help: "Wildcard subscriptions of this node that differ.",
+			Read: func() float64 { return float64(sh.hub.Patterns()) }},
 		{Name: "weir_history_bytes", Help: "Publications kept for all channels.",
 			Read: func() float64 { return float64(s.memory.Bytes()) }},
 		{Name: "weir_streams", Help: "Channels that the memory broker keeps a position for.",

@@ -79,9 +79,11 @@ const (
 	// differ: in all, about 1 KiB each, and such that one publication may have to be
 	// compared with and encoded for. Attack: subscribing to ever new patterns that
 	// match the same channels. Over them: error 106, except for patterns that others
-	// have subscribed to as well.
-	patterns       = 1 << 16
-	patternOverlap = 128
+	// have subscribed to as well. patternsOverlapping is the latter for one session.
+	// Attack: having each publication sent many times.
+	patterns            = 1 << 16
+	patternOverlap      = 128
+	patternsOverlapping = 16
 
 	// workersPerCore and workQueue bound signature checks and broker calls.
 	// Attack: connect commands with bad tokens. A full queue answers 111.

@@ -69,6 +69,7 @@ const (
 	connectionBytes = 2560     // of RSS: an idle TLS 1.3 connection, authenticated and subscribed
 	handshakeBytes  = 20 << 10 // a handshake that waits for its client
 	streamBytes     = 256      // a channel with a position
+	patternBytes    = 1 << 10  // a wildcard subscription that no other has
 	answerBytes     = 150      // an answer kept under an idempotency key
 	baseBytes       = 32 << 20 // program, limiter, buffers of the loops
 )
@@ -97,6 +98,7 @@ func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
 		times("mailboxes", loops, e.MailboxBytes, size(e.MailboxBytes).String()),
 		times("queued commands", e.QueuedCommands, l.MessageSize, "--message-size-limit"),
 		times("channels", e.Streams, streamBytes, fmt.Sprintf("%d B", streamBytes)),
+		times("patterns", e.Patterns, patternBytes, size(patternBytes).String()),
 		{"histories", "of all channels", e.HistoryBytes},
 		{"delta bases", "of all channels", e.DeltaBaseBytes},
 		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),

@@ -208,6 +208,11 @@ func TestDevServesAFeedToThePrintedCommands(t *testing.T) {
 	if code != 0 || json.Unmarshal([]byte(stdout), &publication) != nil || publication.Channel != "feeds:prices" || publication.Data.Symbol == "" {
 		t.Errorf("sub: status %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
+	pattern := strings.Split(strings.ReplaceAll(strings.Join(pasted(t, text, "sub"), "\n"), "feeds:prices", "feeds:*"), "\n")
+	code, stdout, stderr = weir(append(pattern, "--count=1", "--url", "wss://127.0.0.1:"+port(t, text))...)
+	if code != 0 || !strings.HasPrefix(stdout, `{"channel":"feeds:prices","data":{`) {
+		t.Errorf("sub 'feeds:*': status %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
 	code, stdout, stderr = weir(pasted(t, text, "pub")...)
 	if code != 0 || !strings.Contains(stdout, `"offset":`) {
 		t.Errorf("pub: status %d, stdout %q, stderr %q", code, stdout, stderr)
@@ -292,7 +297,7 @@ func TestCheckPrintsTheMemorySum(t *testing.T) {
 	if status != 0 || stderr != "" {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	for _, word := range []string{"is good", "10000", "24.4 MiB", "2.0 MiB", "1024.0 MiB", "32.0 MiB", "64.0 MiB", "256.0 MiB", "128.0 MiB", "625.0 MiB", "37.5 MiB", "sum", "2608.9 MiB"} {
+	for _, word := range []string{"is good", "10000", "24.4 MiB", "2.0 MiB", "1024.0 MiB", "32.0 MiB", "64.0 MiB", "256.0 MiB", "128.0 MiB", "625.0 MiB", "37.5 MiB", "sum", "2672.9 MiB"} {
 		if !strings.Contains(stdout, word) {
 			t.Errorf("does not say %q: %s", word, stdout)
 		}

@@ -26,7 +26,7 @@ type Node interface {
 	History(ctx context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error)
 	// RemoveHistory drops what is kept of a channel. Offsets go on.
 	RemoveHistory(ctx context.Context, channel string) error
-	// Subscribe subscribes the matching connections to a channel and tells them so. Those that are subscribed stay as they are; push-only
+	// Subscribe subscribes the matching connections to a channel or pattern and tells them so. Those that are subscribed stay as they are; push-only
 	// ones, which chose their channels in the request, are passed over. An error is that of some; the others are subscribed.
 	Subscribe(ctx context.Context, t Target, channel string) *clientproto.Error
 	// Unsubscribe ends the matching connections' subscriptions to a channel and tells them so; a push-only connection,
@@ -128,6 +128,8 @@ type Config struct {
 	// Channels says why a channel cannot be published to (unknown namespace, bad name); nil admits every
 	// name of 1 to 255 bytes of printable ASCII. Any goroutine.
 	Channels func(name string) *clientproto.Error
+	// Subscriptions is Channels for what clients may be subscribed to: also patterns. nil: as Channels.
+	Subscriptions func(name string) *clientproto.Error
 	// Stats counts calls and errors; nil: not counted.
 	Stats *stats.Shard
 }
@@ -160,6 +162,9 @@ func New(cfg Config) *Handlers {
 	}
 	if cfg.Channels == nil {
 		cfg.Channels = plainName
+	}
+	if cfg.Subscriptions == nil {
+		cfg.Subscriptions = cfg.Channels
 	}
 	h := &Handlers{cfg: cfg}
 	rand.Read(h.salt[:]) // never fails

@@ -26,11 +26,13 @@ func target(f fields) (t Target, err *clientproto.Error) {
 	return t, nil
 }
 
-// targetChannel reads whom and which channel a call is about.
+// targetChannel reads whom and which channel or pattern a call is about.
 func (h *Handlers) targetChannel(f fields) (t Target, channel string, err *clientproto.Error) {
 	if t, err = target(f); err != nil {
 		return t, "", err
 	}
-	channel, err = h.channel(f)
-	return t, channel, err
+	if channel, err = f.text("channel"); err != nil {
+		return t, "", err
+	}
+	return t, channel, h.cfg.Subscriptions(channel)
 }

@@ -1,6 +1,9 @@
 package session
 
 import (
+	"slices"
+	"strings"
+
 	"weir/engine/broker"
 	"weir/engine/clientproto"
 	"weir/security/grant"
@@ -9,37 +12,61 @@ import (
 func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]byte, Step) {
 	req := &cmd.Subscribe
 	channel := string(req.Channel)
-	if grant.CheckChannel(channel) != nil {
+	if grant.CheckPattern(channel) != nil {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
 	e := s.userLimit(channel)
 	if len(req.Token) == 0 { // else its token is what permits it
 		e = s.MaySubscribe(channel, r)
 	}
+	if e == nil {
+		e = s.Room(channel, r)
+	}
 	if e != nil {
 		return reject(dst, cmd.ID, e)
 	}
-	if s.Find(channel) >= 0 {
-		return reject(dst, cmd.ID, clientproto.ErrAlreadySubscribed)
-	}
-	if r.Channels > 0 && len(s.subs) >= r.Channels {
-		return reject(dst, cmd.ID, clientproto.ErrLimitExceeded)
-	}
-	ns, _ := r.namespace(channel)
-	step := Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, Plan: ns.plan(asked{
+	step := Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, Plan: r.plan(channel, asked{
 		recover: req.Recover, recoverable: req.Recoverable, positioned: req.Positioned,
 		reject: req.Flag&clientproto.FlagRejectUnrecovered != 0,
 		from:   broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)},
-	}, r)}
+	})}
 	if len(req.Token) > 0 {
 		step.Kind, step.Token = SubToken, req.Token
 	}
 	return dst, step
 }
 
+// Room says whether one more subscription, to channel, is one too many: because
+// it is there already, because of Rules.Channels or Rules.Overlap.
+func (s *Session) Room(channel string, r *Rules) *clientproto.Error {
+	switch {
+	case s.Find(channel) >= 0:
+		return clientproto.ErrAlreadySubscribed
+	case r.Channels > 0 && len(s.subs) >= r.Channels,
+		r.Overlap > 0 && grant.IsPattern(channel) && s.overlapping(grant.Literal(channel)) >= r.Overlap:
+		return clientproto.ErrLimitExceeded
+	default:
+		return nil
+	}
+}
+
+// overlapping counts the session's patterns that some name which begins with
+// literal may match, by how they begin.
+func (s *Session) overlapping(literal string) (n int) {
+	for i := range s.subs {
+		if ch := s.subs[i].Channel; ch.Pattern {
+			if other := grant.Literal(ch.Name); strings.HasPrefix(other, literal) || strings.HasPrefix(literal, other) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // MaySubscribe says whether the session may subscribe, without a subscription
-// token, to a channel with a valid name: nil, ErrPermissionDenied, or, only where
-// its grant covers the name, ErrUnknownChannel.
+// token, to a channel or pattern that is well formed: nil, ErrPermissionDenied,
+// or, only where its grant covers the name, ErrUnknownChannel. A pattern is
+// permitted where each channel is that comes through it.
 func (s *Session) MaySubscribe(channel string, r *Rules) *clientproto.Error {
 	if grant.NeedsToken(channel) {
 		return clientproto.ErrPermissionDenied
@@ -74,14 +101,37 @@ func (s *Session) userLimit(channel string) *clientproto.Error {
 	return nil
 }
 
-// namespace returns the options of the channel's namespace.
+// namespace returns the options of the channel's namespace. Those of a pattern
+// are none but whether clients may subscribe, and not even that if it lies in
+// several.
 func (r *Rules) namespace(channel string) (ns Namespace, known bool) {
+	if grant.Spans(channel) {
+		return Namespace{}, true
+	}
 	ns, known = r.Namespaces[grant.Namespace(channel)]
+	if grant.IsPattern(channel) {
+		ns = Namespace{Subscribe: ns.Subscribe}
+	}
 	return ns, known
 }
 
+// Subscribable is Known for server-side subscriptions: also for a pattern, if
+// anything can come through it.
+func (r *Rules) Subscribable(channel string) *clientproto.Error {
+	if !grant.IsPattern(channel) {
+		return r.Known(channel)
+	}
+	if grant.CheckPattern(channel) != nil || grant.ManyUsers(channel) {
+		return clientproto.ErrBadRequest
+	}
+	if _, known := r.namespace(channel); !known {
+		return clientproto.ErrUnknownChannel
+	}
+	return nil
+}
+
 // Known reports whether the channel's name is well formed and its namespace
-// exists: what a server-side subscription or a publication by the API needs.
+// exists: what a publication by the API needs.
 func (r *Rules) Known(channel string) *clientproto.Error {
 	if grant.CheckChannel(channel) != nil {
 		return clientproto.ErrBadRequest
@@ -122,6 +172,14 @@ func (s *Session) Find(channel string) int {
 	return -1
 }
 
+// subscribed reports whether what is published to channel comes to the session:
+// under its name, or through a pattern.
+func (s *Session) subscribed(channel string) bool {
+	return s.Find(channel) >= 0 || slices.ContainsFunc(s.subs, func(sub Sub) bool {
+		return sub.Channel.Pattern && grant.Delivers(sub.Channel.Name, channel)
+	})
+}
+
 func (s *Session) unsubscribe(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
 	i := s.Find(string(cmd.Unsubscribe.Channel))
 	if i < 0 { // never an error
@@ -143,7 +201,7 @@ func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 
 func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {
 	return s.may(grant.Pub, channel, r, func(ns Namespace) bool {
-		return ns.Publish || ns.PublishIfSubscribed && s.Find(channel) >= 0
+		return ns.Publish || ns.PublishIfSubscribed && s.subscribed(channel)
 	})
 }
 

@@ -25,6 +25,16 @@ type asked struct {
 	from                                     broker.Position
 }
 
+// plan is how a subscription to channel begins. In a pattern there are no
+// positions.
+func (r *Rules) plan(channel string, a asked) Plan {
+	if grant.IsPattern(channel) {
+		return Plan{}
+	}
+	ns, _ := r.namespace(channel)
+	return ns.plan(a, r)
+}
+
 // plan decides by the namespace's options. Without history nothing is
 // recoverable, whatever is asked.
 func (ns *Namespace) plan(a asked, r *Rules) Plan {
@@ -40,13 +50,12 @@ func (ns *Namespace) plan(a asked, r *Rules) Plan {
 // ServerPlan is how the server-side subscription to channel begins for a
 // client that brought these positions.
 func (r *Rules) ServerPlan(channel string, held []Recover) Plan {
-	ns, _ := r.namespace(channel)
 	for i := range held {
 		if held[i].Channel == channel {
-			return ns.plan(asked{recover: true, positioned: true, from: held[i].From}, r)
+			return r.plan(channel, asked{recover: true, positioned: true, from: held[i].From})
 		}
 	}
-	return ns.plan(asked{positioned: true}, r)
+	return r.plan(channel, asked{positioned: true})
 }
 
 // Size is how many bytes a came with.
@@ -107,7 +116,7 @@ func (s *Session) history(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	if grant.CheckChannel(channel) != nil {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
-	opens := func(ns Namespace) bool { return ns.HistoryIfSubscribed && s.Find(channel) >= 0 }
+	opens := func(ns Namespace) bool { return ns.HistoryIfSubscribed && s.subscribed(channel) }
 	if e := s.may(grant.Hst, channel, r, opens); e != nil {
 		return reject(dst, cmd.ID, e)
 	}

@@ -29,6 +29,7 @@ import (
 type Rules struct {
 	AllowAnonymous bool
 	Channels       int // most subscriptions of one session; 0: no limit
+	Overlap        int // most patterns of one session that one channel may match; 0: no limit
 	PingSeconds    uint32
 	Node           string // name of this process in the connect reply
 	Version        string

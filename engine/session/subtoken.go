@@ -26,10 +26,9 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 		return reject(dst, step.ID, clientproto.ErrPermissionDenied)
 	case !known: // the token covers the name, so this is told
 		return reject(dst, step.ID, clientproto.ErrUnknownChannel)
-	case s.Find(step.Channel) >= 0: // by the server, while the token was checked
-		return reject(dst, step.ID, clientproto.ErrAlreadySubscribed)
-	case r.Channels > 0 && len(s.subs) >= r.Channels:
-		return reject(dst, step.ID, clientproto.ErrLimitExceeded)
+	}
+	if e := s.Room(step.Channel, r); e != nil { // the server may have subscribed it while the token was checked
+		return reject(dst, step.ID, e)
 	}
 	step.Kind, step.Expires, step.Info = Subscribe, expiry(c.ExpireAt, c.ExpiresAt), c.Info
 	return dst, step

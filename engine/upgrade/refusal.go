@@ -33,9 +33,9 @@ var (
 	ErrQuery          = &Refusal{Status: 400, Label: "query", Reason: "malformed query"}
 	ErrQueryDuplicate = &Refusal{Status: 400, Label: "query_duplicate", Reason: "a query parameter that may come once came twice"}
 	ErrNoChannel      = &Refusal{Status: 400, Label: "no_channel", Reason: "name what to receive: ?channel=a&channel=b"}
-	ErrChannel        = &Refusal{Status: 400, Label: "channel", Reason: "channel: a name is 1 to 255 bytes of printable ASCII without *, %-encoded"}
+	ErrChannel        = &Refusal{Status: 400, Label: "channel", Reason: "channel: a name or pattern is 1 to 255 bytes of printable ASCII, %-encoded"}
 	ErrChannels       = &Refusal{Status: 400, Label: "channels", Reason: "channel: too many for one connection"}
-	ErrSince          = &Refusal{Status: 400, Label: "since", Reason: "since: must be channel:offset@epoch, once for a channel that is asked for"}
+	ErrSince          = &Refusal{Status: 400, Label: "since", Reason: "since: must be channel:offset@epoch, once for a channel that is asked for, none for a pattern"}
 	ErrAuthorization  = &Refusal{Status: 401, Label: "authorization", Reason: "Authorization must be Bearer and a token"}
 	BadRequest        = &Refusal{Status: 400, Label: "bad_request", Reason: "bad request"}
 	Unauthorized      = &Refusal{Status: 401, Label: "unauthorized", Reason: "a valid credential is needed"}

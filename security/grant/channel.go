@@ -117,15 +117,20 @@ func Namespace(channel string) string {
 // with `$`.
 func NeedsToken(channel string) bool { return strings.HasPrefix(channel, "$") }
 
+// ManyUsers reports whether pattern stands for channels of several users only: a `*` stands behind its
+// last `#`. Nothing is delivered through it.
+func ManyUsers(pattern string) bool {
+	at := strings.LastIndexByte(pattern, '#')
+	return at >= 0 && IsPattern(pattern[at:])
+}
+
 // UserLimited reads the `#user` at the end of a channel name. Limited says that there is one (the
 // last `#` counts); allowed, that user may use the channel as far as this rule goes. A limited
-// channel is never open to the anonymous user "". Nor is a pattern with a `*` behind its last `#` open
-// to anybody: it stands for channels of several users.
+// channel is never open to the anonymous user "", a pattern of [ManyUsers] to nobody.
 func UserLimited(channel, user string) (limited, allowed bool) {
 	at := strings.LastIndexByte(channel, '#')
 	if at < 0 {
 		return false, true
 	}
-	owner := channel[at+1:]
-	return true, user != "" && owner == user && !IsPattern(owner)
+	return true, user != "" && channel[at+1:] == user && !ManyUsers(channel)
 }

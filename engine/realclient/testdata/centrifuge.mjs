@@ -9,6 +9,11 @@ drive((where) => {
     constructor(url, protocols) {
       super(url, protocols, { ...tls(where), perMessageDeflate: where.compression === true });
       this.on("open", () => tell("open", { protocol: this.protocol, extensions: this.extensions }));
+      if (where.pushes) this.on("message", (data) => { // before the SDK sees them: it hides the field channel of a publication
+        for (const { push } of String(data).split("\n").map((line) => JSON.parse(line))) {
+          if (push?.pub) tell("pushed", { channel: push.channel, text: push.pub.channel, data: push.pub.data });
+        }
+      });
     }
     send(data) {
       if (data === "{}") {
