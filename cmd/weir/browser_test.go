@@ -26,13 +26,22 @@ const (
 
 // sight is what a visitor with Chromium saw: the output of demo.mjs.
 type sight struct {
-	Status          int
-	Policy          string
-	Before, After   glance
-	Complaints      []string // of the console, the page, the network
-	Violations      []string // of the Content-Security-Policy
-	Requests        []string
-	Frames          struct{ Received, Sent int }
+	Status        int
+	Policy        string
+	Before, After glance
+	Complaints    []string // of the console, the page, the network
+	Violations    []string // of the Content-Security-Policy
+	Requests      []string
+	Frames        struct{ Received, Sent int }
+	History       struct {
+		Kept, Columns int // publications, and columns of the chart where they are drawn
+		Symbols       []string
+	}
+	Phone    int // width of the page on a screen of 360 pixels
+	Channels struct {
+		More, Less, Recalled, None []string
+		Selected, Notice           string
+	}
 	Foreign, Own    struct{ Event string }
 	Refusals        []string // what the console said to the foreign page
 	LightBackground string
@@ -78,6 +87,7 @@ func TestDemoPageInChromium(t *testing.T) {
 	}
 	seen := visit(t, node, map[string]any{
 		"chromium": chromium, "url": origin + "/", "pin": certificatePin(t, printed(t, text, "certificate")), "received": received,
+		"api": printed(t, text, "server API"), "key": printed(t, text, "API key"),
 		"screenshot": absolute(t, screenshot), "foreign": strings.Replace(origin, "https", "wss", 1) + "/connection/websocket",
 	})
 
@@ -109,6 +119,7 @@ func (s *sight) check(t *testing.T, origin string) {
 	if b.Painted < 0.01 || a.Painted < 0.01 || a.Colours < 3 || a.Sum == b.Sum {
 		t.Errorf("the chart does not draw: from %+v to %+v", b, a)
 	}
+	s.checkSwitches(t)
 	if s.LightBackground == s.DarkBackground {
 		t.Errorf("light and dark are both %s", s.LightBackground)
 	}
@@ -117,6 +128,38 @@ func (s *sight) check(t *testing.T, origin string) {
 	}
 	if s.Own.Event != "open" {
 		t.Errorf("our own page: %+v, want it let in", s.Own)
+	}
+}
+
+// checkSwitches holds what the page showed after each of its switches to what it should.
+func (s *sight) checkSwitches(t *testing.T) {
+	t.Helper()
+	h := &s.History
+	if h.Kept < 20 || h.Columns < 50 || len(h.Symbols) != 8 || slices.ContainsFunc(h.Symbols, func(s string) bool { return !strings.ContainsAny(s, "0123456789") }) {
+		t.Errorf("after a reload the page shows of history %+v", h)
+	}
+	if s.Phone > 360 {
+		t.Errorf("on a screen of 360 pixels the page has %d", s.Phone)
+	}
+	c := &s.Channels
+	for _, groups := range []struct {
+		what      string
+		got, want []string
+	}{
+		{"with metals", c.More, []string{"feeds:prices", "feeds:metals"}},
+		{"without prices", c.Less, []string{"feeds:metals"}},
+		{"after a reload", c.Recalled, []string{"feeds:metals", "feeds:mine"}},
+		{"without any", c.None, []string{}},
+	} {
+		if !slices.Equal(groups.got, groups.want) {
+			t.Errorf("%s: the list has %q, want %q", groups.what, groups.got, groups.want)
+		}
+	}
+	if !slices.Contains([]string{"COPPER", "GOLD", "SILVER", "ZINC"}, c.Selected) {
+		t.Errorf("without its symbol the chart shows %q", c.Selected)
+	}
+	if !strings.Contains(c.Notice, "nowhere:x") || !strings.Contains(c.Notice, "unknown channel") {
+		t.Errorf("of a channel that does not exist the page says %q", c.Notice)
 	}
 }
 

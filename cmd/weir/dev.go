@@ -27,6 +27,7 @@ const (
 	devCertLife  = 90 * 24 * time.Hour
 	devCertLeft  = 7 * 24 * time.Hour // a certificate with less is made anew
 	devFeedEvery = 100 * time.Millisecond
+	devHistory   = time.Minute / devFeedEvery
 	devDrain     = time.Second // instead of the default: nobody waits for a development server
 )
 
@@ -243,14 +244,14 @@ func writePrivate(file string, content []byte) error {
 }
 
 // withDevNamespace adds the sample feed's namespace, if it is not configured,
-// with enough history to see recovery at work.
+// with a minute of history: what the chart of the page shows.
 func withDevNamespace(all []namespaceOptions) []namespaceOptions {
 	for _, n := range all {
 		if n.Name == devNamespace {
 			return all
 		}
 	}
-	return append(all, namespaceOptions{Name: devNamespace, HistorySize: 100, HistoryTTL: span(5 * time.Minute), ForceRecovery: true})
+	return append(all, namespaceOptions{Name: devNamespace, HistorySize: count(devHistory), HistoryTTL: span(5 * time.Minute), ForceRecovery: true})
 }
 
 // page is what the public listener shows at /.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -30,11 +31,11 @@ func TestFeedIsDeterministic(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_123)
 	differs := false
 	for range 1000 {
-		x := string(a.Next(now))
-		if y := string(b.Next(now)); x != y {
+		x := string(a.next(&a.markets[0], now))
+		if y := string(b.next(&b.markets[0], now)); x != y {
 			t.Fatalf("the same seed gives %s and %s", x, y)
 		}
-		differs = differs || x != string(other.Next(now))
+		differs = differs || x != string(other.next(&other.markets[0], now))
 	}
 	if !differs {
 		t.Error("another seed gives the same prices")
@@ -44,7 +45,7 @@ func TestFeedIsDeterministic(t *testing.T) {
 func TestFeedShape(t *testing.T) {
 	f := NewFeed(3)
 	now := time.UnixMilli(1_700_000_000_123)
-	data := f.Next(now)
+	data := f.next(&f.markets[0], now)
 	var members map[string]any
 	if err := json.Unmarshal(data, &members); err != nil || len(members) != 4 {
 		t.Fatalf("%s: %v", data, err)
@@ -57,14 +58,22 @@ func TestFeedShape(t *testing.T) {
 // A long walk shows every symbol moving both ways, and none far from where it began.
 func TestFeedWalksAndStays(t *testing.T) {
 	f := NewFeed(4)
+	for i := range f.markets {
+		m := &f.markets[i]
+		t.Run(m.channel, func(t *testing.T) { walk(t, f, m) })
+	}
+}
+
+func walk(t *testing.T, f *Feed, m *market) {
 	open := make(map[string]float64)
-	for _, q := range f.quotes {
+	for _, q := range m.quotes {
 		open[q.symbol] = q.open
 	}
 	last := make(map[string]float64)
 	ups, downs := make(map[string]int), make(map[string]int)
-	for range 200_000 {
-		p := read(t, f.Next(time.UnixMilli(0)))
+	steps := 25_000 * len(m.quotes)
+	for range steps {
+		p := read(t, f.next(m, time.UnixMilli(0)))
 		if math.Abs(p.Price-open[p.Symbol]-p.Change) > 1e-6 {
 			t.Fatalf("%+v opened at %v", p, open[p.Symbol])
 		}
@@ -80,8 +89,8 @@ func TestFeedWalksAndStays(t *testing.T) {
 		}
 		last[p.Symbol] = p.Price
 	}
-	if len(last) != 8 {
-		t.Errorf("%d symbols, want 8", len(last))
+	if len(last) != len(m.quotes) {
+		t.Errorf("%d symbols, want %d", len(last), len(m.quotes))
 	}
 	for symbol := range open {
 		if ups[symbol] < 8000 || downs[symbol] < 8000 {
@@ -96,15 +105,17 @@ func TestRunPublishesAtEachTick(t *testing.T) {
 		defer cancel()
 		var kept [][]byte
 		var copies []string
+		counts := map[string]int{}
 		err := NewFeed(5).Run(ctx, 100*time.Millisecond, func(_ context.Context, channel string, data []byte) error {
-			if p := read(t, data); channel != "feeds:prices" || p.Time != time.Now().UnixMilli() {
+			if p := read(t, data); p.Time != time.Now().UnixMilli() {
 				t.Errorf("%s on %s at %d", data, channel, time.Now().UnixMilli())
 			}
+			counts[channel]++
 			kept, copies = append(kept, data), append(copies, string(data))
 			return nil
 		})
-		if err != nil || len(kept) != 100 {
-			t.Fatalf("%d publications in ten seconds, error %v", len(kept), err)
+		if want := map[string]int{"feeds:prices": 100, "feeds:metals": 33, "feeds:crops": 20}; err != nil || !maps.Equal(counts, want) {
+			t.Fatalf("%v in ten seconds, error %v; want %v", counts, err, want)
 		}
 		for i := range kept {
 			if string(kept[i]) != copies[i] {

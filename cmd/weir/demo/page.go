@@ -2,20 +2,20 @@ package demo
 
 import (
 	"crypto/sha256"
-	_ "embed" // the page's parts
+	"embed"
 	"encoding/base64"
 	"html"
 	"strings"
 )
 
-//go:embed page.html
+//go:embed page/page.html
 var pageHTML string
 
-//go:embed page.css
+//go:embed page/page.css
 var pageCSS string
 
-//go:embed page.js
-var pageJS string
+//go:embed page/*.js
+var pageScripts embed.FS
 
 //go:embed centrifuge-5.8.0.js
 var sdkJS string
@@ -34,16 +34,16 @@ const (
 // Page returns the demo page, which connects with the given token, and the value of the Content-Security-Policy header that it
 // is to be sent with. The policy is the same for every token.
 func Page(token string) (page []byte, csp string) {
-	sdk := sdkScript()
+	sdk, script := sdkScript(), pageScript()
 	page = []byte(strings.NewReplacer(
 		"{{token}}", html.EscapeString(token),
 		"{{style}}", pageCSS,
 		"{{sdk}}", sdk,
-		"{{script}}", pageJS,
+		"{{script}}", script,
 	).Replace(pageHTML))
 	csp = strings.Join([]string{
 		"default-src 'none'",
-		"script-src " + source(sdk) + " " + source(pageJS),
+		"script-src " + source(sdk) + " " + source(script),
 		"style-src " + source(pageCSS),
 		"connect-src 'self'",
 		"img-src data:",
@@ -53,6 +53,22 @@ func Page(token string) (page []byte, csp string) {
 		"require-trusted-types-for 'script'",
 	}, "; ")
 	return page, csp
+}
+
+// pageScript puts the page's scripts into one that leaves nothing in the window. They are read in this order and only the
+// last does anything by itself.
+func pageScript() string {
+	var b strings.Builder
+	b.WriteString("\"use strict\";\n(() => {\n")
+	for _, name := range []string{"chart", "board", "channels", "start"} {
+		script, err := pageScripts.ReadFile("page/" + name + ".js")
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		b.Write(script)
+	}
+	b.WriteString("})();\n")
+	return b.String()
 }
 
 // sdkScript is the SDK with its licence, without the comment by which developer tools would ask for a source map.

@@ -85,7 +85,7 @@ func TestPageIsSmallAndWhole(t *testing.T) {
 		t.Errorf("%d bytes, want at most 250 KiB", len(page))
 	}
 	text := string(page)
-	for _, part := range []string{sdkLicence, pageCSS, pageJS, sdkName, "globalThis.Centrifuge", Channel} {
+	for _, part := range []string{sdkLicence, pageCSS, pageScript(), sdkName, "globalThis.Centrifuge", Channel} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the page lacks %.60q", part)
 		}
@@ -126,7 +126,7 @@ func TestSDKIsTheOneOfNPM(t *testing.T) {
 	if !strings.Contains(sdkLicence, "MIT License") || strings.Contains(sdkLicence, "*/") {
 		t.Error("the licence is not MIT or would end its comment")
 	}
-	if strings.Contains(strings.ToLower(sdkJS+pageJS), "</script") || strings.Contains(strings.ToLower(sdkJS+pageJS), "<!--") {
+	if strings.Contains(strings.ToLower(sdkJS+pageScript()), "</script") || strings.Contains(strings.ToLower(sdkJS+pageScript()), "<!--") {
 		t.Error("a script would end its element early")
 	}
 	if rest := sdkJS[strings.Index(sdkJS, sourceMapKey):]; strings.TrimSpace(rest) != sourceMapKey+"centrifuge.js.map" {

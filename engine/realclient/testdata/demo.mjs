@@ -1,11 +1,12 @@
 // Opens the demo page in Chromium and tells what a visitor would see, as one line of JSON.
-// Its input, one line too: {chromium, url, pin, received, screenshot, foreign}.
+// Its input, one line too: {chromium, url, pin, received, screenshot, foreign, api, key}.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const order = JSON.parse((await lines.next()).value);
+const desktop = { width: 1280, height: 800 };
 const patience = { timeout: 60_000 };
 
 const browser = await chromium.launch({
@@ -18,7 +19,7 @@ const requests = []; // all that the page asked for
 const frames = { received: 0, sent: 0 };
 
 async function open(colours) {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: colours });
+  const page = await browser.newPage({ viewport: desktop, colorScheme: colours });
   page.on("console", (m) => { if (m.type() !== "log" && m.type() !== "info") complaints.push(m.type() + ": " + m.text()); });
   page.on("pageerror", (e) => complaints.push("page: " + e.message));
   page.on("requestfailed", (r) => complaints.push("failed: " + r.url() + " " + r.failure()?.errorText));
@@ -68,6 +69,72 @@ const before = await look(page);
 await arrived(page, before.received + 15);
 const after = await look(page);
 
+// After a reload the chart shows at once what the server kept.
+const publish = (channel, data) => fetch(order.api + "/api/publish", {
+  method: "POST", headers: { "X-API-Key": order.key }, body: JSON.stringify({ channel, data }),
+});
+for (let ago = 10_000; ago > 0; ago -= 1000) await publish("feeds:prices", { symbol: "ACME", price: Number((101.25 + Math.sin(ago / 1500) / 3).toFixed(2)), time: Date.now() - ago });
+await page.reload(patience);
+await page.waitForFunction(() => document.getElementById("kept").textContent !== "0" && document.querySelectorAll("#list li").length === 8, null, patience);
+const history = {
+  kept: Number(await page.textContent("#kept")), symbols: (await look(page)).symbols,
+  columns: await page.evaluate(() => new Promise((resolve) => { // of the chart, with a pixel in the colour of history
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      const hex = getComputedStyle(document.documentElement).getPropertyValue("--quiet").trim().slice(1);
+      const want = [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16));
+      const canvas = document.getElementById("chart");
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      const { data, width } = copy.getImageData(0, 0, canvas.width - 80, canvas.height - 30); // without the labels
+      const columns = new Set();
+      for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255 && want.every((c, k) => c === data[i + k])) columns.add((i / 4) % width);
+      resolve(columns.size);
+    }));
+  })),
+};
+
+// Channels come and go with their switches, and those that are on survive a reload.
+const chip = (name) => page.locator("#channels button", { hasText: name });
+const groups = () => page.locator("#list h3 code").allTextContents();
+const turned = (name, state) => page.waitForFunction(([name, state]) =>
+  [...document.querySelectorAll("#channels button")].some((b) => b.textContent === name && b.dataset.state === state), [name, state], patience);
+const shows = (text) => page.waitForFunction((text) => document.getElementById("list").textContent.includes(text), text, patience);
+const channels = {};
+await chip("feeds:metals").click();
+await turned("feeds:metals", "on");
+await shows("GOLD");
+channels.more = await groups();
+await chip("feeds:prices").click();
+await turned("feeds:prices", "off");
+channels.less = await groups();
+channels.selected = await page.textContent("#symbol");
+await page.fill("#other", "feeds:mine");
+await page.press("#other", "Enter");
+await turned("feeds:mine", "on");
+await publish("feeds:mine", { mine: "<b>&" });
+await shows('{"mine":"<b>&"}');
+await page.fill("#other", "nowhere:x");
+await page.click("#subscribe button");
+await turned("nowhere:x", "refused");
+channels.notice = await page.textContent("#notice");
+await page.reload(patience);
+await turned("feeds:metals", "on");
+await turned("feeds:mine", "on");
+await shows('{"mine":"<b>&"}'); // which its history has
+channels.recalled = await groups();
+await chip("feeds:metals").click();
+await chip("feeds:mine").click();
+await turned("feeds:mine", "off");
+channels.none = await groups();
+await chip("feeds:prices").click();
+await turned("feeds:prices", "on");
+await arrived(page, 5);
+
+// On a phone nothing is beside the screen.
+await page.setViewportSize({ width: 360, height: 740 });
+const phone = await page.evaluate(() => document.documentElement.scrollWidth);
+await page.setViewportSize(desktop);
+
 // A page of another origin tries the same with the same browser.
 const stranger = createServer((_, response) => response.end("<!doctype html><title>another origin</title>")).listen(0, "127.0.0.1");
 await new Promise((resolve) => { stranger.once("listening", resolve); });
@@ -92,6 +159,8 @@ const own = await page.evaluate((url) => new Promise((resolve) => {
   socket.onclose = (c) => resolve({ event: "close", code: c.code });
 }), order.foreign);
 
+await page.goto("about:blank");
+await page.goto(order.url, patience); // as a visitor sees it who has touched nothing
 await arrived(page, order.received);
 await page.screenshot({ path: order.screenshot });
 const dark = await open("dark");
@@ -102,7 +171,7 @@ const violations = [...await page.evaluate(() => globalThis.violations), ...awai
 
 console.log(JSON.stringify({
   status: answer.status(), policy: answer.headers()["content-security-policy"] ?? "", before, after, complaints, violations, requests, frames,
-  foreign, refusals, own, lightBackground, darkBackground,
+  history, channels, phone, foreign, refusals, own, lightBackground, darkBackground,
 }));
 await browser.close();
 process.exit(0);
