@@ -336,6 +336,12 @@ func TestPatternsAreBounded(t *testing.T) {
 			t.Errorf("%s: %s", pattern, reply)
 		}
 	}
+	if e, _ := s.api("subscribe", `{"user":"alice","channel":"feeds:zz*"}`)["error"].(map[string]any); e == nil || e["code"] != 106.0 {
+		t.Errorf("by the API: %v, want error 106", e)
+	}
+	byClaims := s.client(t)
+	byClaims.send(`{"id":1,"connect":{"token":"` + signClaims(t, token.SignClaims{Subject: "u", ExpiresAt: time.Now().Add(time.Hour).Unix(), Channels: []string{"feeds:zz*"}}) + `"}}`)
+	byClaims.wantClose(3004) // a node may have room later, or another have it
 	s.mustAPI("publish", `{"channel":"feeds:x7","data":1}`)
 	c.wantPush(`{"channel":"feeds:x7","data":1}`)
 	for _, c := range crowd {
