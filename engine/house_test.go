@@ -80,6 +80,7 @@ var testLibraries = []string{
 	"github.com/gorilla/websocket", "github.com/coder/websocket", "go.uber.org/goleak", "github.com/valyala/fastjson",
 	"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/klauspost/compress",
 	"golang.org/x/crypto", "golang.org/x/sys", "github.com/go-jose/go-jose/v4",
+	"github.com/santhosh-tekuri/jsonschema/v6", "github.com/tidwall/gjson",
 }
 
 // closed are packages of the standard library that only some may import outside tests.

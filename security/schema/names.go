@@ -67,16 +67,21 @@ func (n *names) add(text []byte, top *level, m name) bool {
 // it because equal names in objects within each other would else probe one run
 // of slots. The multiplier is odd, so different bases have different slots.
 func (n *names) sum(text []byte, m name, base int) uint64 {
-	if !n.seeded {
-		// Only against collisions that a peer crafts: no result depends on it.
-		n.seed, n.seeded = maphash.MakeSeed(), true
-	}
 	raw := text[m.start:m.end]
 	if m.escaped {
 		n.plain = Unescape(n.plain[:0], raw)
 		raw = n.plain
 	}
-	return (maphash.Bytes(n.seed, raw) ^ uint64(base)*0x9e3779b97f4a7c15) &^ n.clear
+	return (maphash.Bytes(n.secret(), raw) ^ uint64(base)*0x9e3779b97f4a7c15) &^ n.clear
+}
+
+// secret is the seed of all hashes. It is only against collisions that a peer
+// crafts: no result depends on it.
+func (n *names) secret() maphash.Seed {
+	if !n.seeded {
+		n.seed, n.seeded = maphash.MakeSeed(), true
+	}
+	return n.seed
 }
 
 // inTable reports whether the object whose names begin at base, the innermost,

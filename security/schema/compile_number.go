@@ -1,0 +1,108 @@
+package schema
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+)
+
+// numbers compiles the keywords for numbers.
+func (c *compiler) numbers(n *node, keywords map[string]int32) {
+	for _, k := range []struct {
+		keyword   string
+		sign      int
+		exclusive bool
+		fault     *Fault
+	}{
+		{"minimum", -1, false, FaultMinimum},
+		{"maximum", 1, false, FaultMaximum},
+		{"exclusiveMinimum", -1, true, FaultExclusiveMinimum},
+		{"exclusiveMaximum", 1, true, FaultExclusiveMaximum},
+	} {
+		i, ok := keywords[k.keyword]
+		if !ok {
+			continue
+		}
+		if c.source.tape[i].kind != kindNumber {
+			c.fail(k.keyword, "must be a number")
+			return
+		}
+		b := bound{sign: k.sign, exclusive: k.exclusive, fault: k.fault}
+		b.value.parse(c.source.raw(i))
+		n.numbers().bounds = append(n.numbers().bounds, b)
+	}
+	if i, ok := keywords["multipleOf"]; ok {
+		n.numbers().divisor = c.divisor(i)
+	}
+	if n.number != nil {
+		n.number.prepare()
+	}
+}
+
+// divisor compiles multipleOf.
+func (c *compiler) divisor(i int32) divisor {
+	var d decimal
+	if c.source.tape[i].kind == kindNumber {
+		d.parse(c.source.raw(i))
+	}
+	if d.sign() <= 0 {
+		c.fail("multipleOf", "must be a number above 0")
+		return divisor{}
+	}
+	if d.count > maxDivisorDigits {
+		c.fail("multipleOf", "only %d digits are supported", maxDivisorDigits)
+		return divisor{}
+	}
+	return newDivisor(&d)
+}
+
+// prepare works the bounds out for numbers of few digits.
+func (r *numberRules) prepare() {
+	r.beyondBounds = r.divisor.factor != 0 || r.enumerated
+	for scale := range scales {
+		r.least[scale], r.most[scale] = math.MinInt64, math.MaxInt64
+		for i := range r.bounds {
+			b := &r.bounds[i]
+			limit := b.mantissa(scale)
+			if b.sign < 0 {
+				r.least[scale] = max(r.least[scale], limit)
+			} else {
+				r.most[scale] = min(r.most[scale], limit)
+			}
+		}
+	}
+}
+
+// mantissa is the last one within the bound for a number of a scale. One that
+// does not fit is the nearest that does: numbers of few digits do not reach it.
+func (b *bound) mantissa(scale int) int64 {
+	value, ok := new(big.Rat).SetString(b.value.text())
+	if !ok {
+		panic("schema: a number that was read is none")
+	}
+	value.Mul(value, new(big.Rat).SetInt(new(big.Int).SetUint64(powersOfTen[scale])))
+	floor := new(big.Int).Div(value.Num(), value.Denom()) // Euclidean: the denominator is positive
+	one := big.NewInt(1)
+	switch exact := value.IsInt(); {
+	case b.sign > 0 && b.exclusive && exact:
+		floor.Sub(floor, one)
+	case b.sign < 0 && (b.exclusive || !exact):
+		floor.Add(floor, one)
+	}
+	switch {
+	case floor.IsInt64():
+		return floor.Int64()
+	case floor.Sign() < 0:
+		return math.MinInt64
+	}
+	return math.MaxInt64
+}
+
+// text writes d so that math/big reads it.
+func (d *decimal) text() string {
+	sign := ""
+	if d.negative {
+		sign = "-"
+	}
+	return fmt.Sprintf("%s0.%s0e%d", sign, d.significant(), d.power)
+}
