@@ -5,6 +5,7 @@ export interface Position {
 }
 
 export interface FeedOptions {
+  /** What to receive, also patterns such as feeds:*. */
   channels: Iterable<string>;
   /** A JWT, or a function that is asked for one before each connection. */
   token?: string | (() => string | Promise<string>);
@@ -23,7 +24,8 @@ export interface FeedOptions {
 }
 
 export interface FeedEvents<Data> {
-  publication: Event & Position & { channel: string; data: Data };
+  /** Without a position if it came through a pattern. */
+  publication: Event & Partial<Position> & { channel: string; data: Data };
   /** What was published up to this offset is missing: fetch the state anew. */
   gap: Event & Position & { channel: string };
   open: Event;

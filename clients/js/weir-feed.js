@@ -16,7 +16,7 @@ const isFinal = (code) => (code >= 3500 && code < 4000) || (code >= 4500 && code
  * where it was. It connects when the code that made it has returned, so listeners added there miss nothing.
  *
  * Events and their fields:
- *   publication   channel, offset, epoch, data
+ *   publication   channel, offset, epoch, data; no offset and epoch through a pattern
  *   gap           channel, offset, epoch: what was published up to this offset is missing; fetch the state anew
  *   open          all channels are subscribed
  *   error         message: what failed; the feed goes on, unless a close follows
@@ -27,7 +27,8 @@ export class Feed extends EventTarget {
   #url;
   #token;
   #options;
-  #positions = new Map(); // channel → {offset, epoch} of the last that was received
+  #channels;
+  #positions = new Map(); // channel → {offset, epoch} of the last that was received; patterns have none
   #socket = null;
   #turn = 0; // counts connections; what still comes of an earlier one is not listened to
   #attempts = 0; // since a connection lasted
@@ -37,7 +38,7 @@ export class Feed extends EventTarget {
   /**
    * @param {string} url of the endpoint: wss://push.example.com/feed
    * @param {object} options
-   * @param {string[]} options.channels
+   * @param {string[]} options.channels also patterns, as feeds:*
    * @param {string | (() => string | Promise<string>)} [options.token] a JWT, or who is asked for one each time
    * @param {Record<string, {offset: number, epoch: string}>} [options.since] the positions of an earlier feed
    * @param {number} [options.baseDelay] ms; the n-th attempt comes at random between 0 and baseDelay · 2ⁿ⁻¹
@@ -55,11 +56,14 @@ export class Feed extends EventTarget {
     this.#url = new URL(url);
     this.#token = token;
     this.#options = { baseDelay, maxDelay, connectTimeout, WebSocket, random, timers };
-    for (const channel of channels) this.#positions.set(channel, Object.hasOwn(since, channel) ? since[channel] : unknown);
-    if (this.#positions.size === 0) throw new TypeError("a feed needs a channel");
+    this.#channels = new Set(channels);
+    for (const channel of this.#channels) {
+      if (!channel.includes("*")) this.#positions.set(channel, Object.hasOwn(since, channel) ? since[channel] : unknown);
+    }
+    if (this.#channels.size === 0) throw new TypeError("a feed needs a channel");
     if (!WebSocket) throw new TypeError("no WebSocket here: give one as an option, for example that of ws");
     const longest = { offset: Number.MAX_SAFE_INTEGER, epoch: "-".repeat(16) };
-    const excess = tooLong(this.#request(() => longest));
+    const excess = tooLong(this.#request(new Map([...this.#positions.keys()].map((channel) => [channel, longest]))));
     if (excess) throw new RangeError(excess);
     queueMicrotask(() => this.#connect());
   }
@@ -88,7 +92,7 @@ export class Feed extends EventTarget {
   }
 
   #open(token, ours) {
-    const request = this.#request((channel) => this.#positions.get(channel));
+    const request = this.#request(this.#positions);
     const excess = tooLong(request, token);
     if (excess) return this.#end(1009, excess);
     const socket = new this.#options.WebSocket(request, token ? ["weir-feed", "bearer." + token] : ["weir-feed"]);
@@ -102,27 +106,24 @@ export class Feed extends EventTarget {
     socket.onclose = ours(({ code, reason }) => this.#lost(code, reason));
   }
 
-  // request is the URL with the channels and a position for each.
-  #request(positionOf) {
+  // request is the URL with the channels and their positions.
+  #request(positions) {
     const url = new URL(this.#url);
-    for (const channel of this.#positions.keys()) {
-      const { offset, epoch } = positionOf(channel);
-      url.searchParams.append("channel", channel);
-      url.searchParams.append("since", `${channel}:${offset}@${epoch}`);
-    }
+    for (const channel of this.#channels) url.searchParams.append("channel", channel);
+    for (const [channel, { offset, epoch }] of positions) url.searchParams.append("since", `${channel}:${offset}@${epoch}`);
     return url.href;
   }
 
   #receive(text) {
     const { channel, gap, offset, epoch, data } = parse(text);
     const last = this.#positions.get(channel);
-    if (!last) return this.#emit("error", { message: "a message that is none of /feed" });
+    if (!last && (!channel || offset !== undefined)) return this.#emit("error", { message: "a message that is none of /feed" });
     if (gap) {
       this.#positions.set(channel, { offset, epoch });
       if (last !== unknown) this.#emit("gap", { channel, offset, epoch });
       return;
     }
-    // A publication outside the history of its channel has offset 0: it can be no duplicate, and moves nothing.
+    // What comes through a pattern has no offset, what is outside the history of its channel has 0: they move nothing.
     if (offset > 0) {
       if (epoch === last.epoch && offset <= last.offset) return;
       this.#positions.set(channel, { offset, epoch });

@@ -142,6 +142,18 @@ test("who brings a position of an earlier feed is told of the gap", async () => 
   assert.equal(told("gap").length, 1);
 });
 
+test("a pattern has no position, and what comes through it has none either", async () => {
+  const { last, told, feed, reconnected } = await begin({ channels: ["feeds:*", "a"], since: { "feeds:*": { offset: 1, epoch: "E" } } });
+  assert.deepEqual(last().url.searchParams.getAll("channel"), ["feeds:*", "a"]);
+  assert.deepEqual(since(last()), ["a:0@-"]);
+  for (const m of [publication(1), { channel: "feeds:x", data: 1 }, { channel: "feeds:x", data: 1 }, { channel: "a", data: 2 }]) last().receive(m);
+  assert.deepEqual(told("publication").map((p) => [p.channel, p.offset, p.data]), [["a", 1, 10], ["feeds:x", undefined, 1], ["feeds:x", undefined, 1], ["a", undefined, 2]]);
+  assert.deepEqual(feed.positions, { a: { offset: 1, epoch: "E" } });
+  last().onclose({ code: 1006, reason: "" });
+  await reconnected();
+  assert.deepEqual(since(last()), ["a:1@E"]);
+});
+
 test("a channel may have the name of anything", async () => {
   const { last, feed } = await begin({ channels: ["constructor", "__proto__"] });
   assert.deepEqual(since(last()), ["constructor:0@-", "__proto__:0@-"]);

@@ -40,6 +40,7 @@ var feedStories = map[string]func(t *testing.T, s *server, n *script){
 	"another server":           feedAnotherServer,
 	"told to come back or not": feedCloseCodes,
 	"token expires":            feedTokenExpires,
+	"patterns":                 feedPatterns,
 	"refused":                  feedRefused,
 	"closed":                   feedClosed,
 }
@@ -237,6 +238,22 @@ func feedTokenExpires(t *testing.T, s *server, n *script) {
 		t.Errorf("reconnecting after %d %q, want 3005", r.Code, r.Reason)
 	}
 	s.admit(n)
+}
+
+func feedPatterns(t *testing.T, s *server, n *script) {
+	s.openFeed(n, "feeds:*", "feeds:a")
+	s.publish("feeds:b", `1`)
+	if p := n.next("publication"); p.Channel != "feeds:b" || p.Offset != 0 || p.Epoch != "" || string(p.Data) != `1` {
+		t.Errorf("through the pattern came %+v", p)
+	}
+	s.lose(n)
+	s.publish("feeds:a", `2`) // comes back for the channel, not for the pattern
+	s.admit(n)
+	wantFeed(n, "feeds:a", `2`, 1)
+	s.publish("feeds:b", `3`)
+	if p := n.next("publication"); p.Channel != "feeds:b" || string(p.Data) != `3` {
+		t.Errorf("through the pattern came %+v", p)
+	}
 }
 
 // A browser does not say why a handshake failed, so the feed goes on asking, with a token that may be better.
