@@ -18,16 +18,16 @@ run: build ## build and start a development server with a demo page
 	bin/weir serve --dev
 
 test: tools $(CLIENTS)/node_modules ## every test; says what it skips for want of a tool
-	$(GO) test -timeout 10m ./...
+	$(GO) test -timeout 30m ./...
 	@.ci/tools after
 
 race: $(CLIENTS)/node_modules ## every test under the race detector, the event loop once more with its pragmas stripped
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -timeout 60m ./...
 	.ci/race-stripped
 
 floods: ## the flood tests that exist so far: those in the packages
 	@echo "floods: the tests named Flood in the packages; holding each flood for 60 s beside honest subscribers is not available yet"
-	$(GO) test -v -timeout 10m -run Flood $$(git ls-files -co --exclude-standard '*_test.go' | \
+	$(GO) test -v -timeout 30m -run Flood $$(git ls-files -co --exclude-standard '*_test.go' | \
 		xargs grep -l '^func Test[A-Za-z0-9_]*Flood' | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 fuzz: ## every fuzz target, each for FUZZTIME

@@ -17,7 +17,7 @@ import (
 )
 
 // reachTimeout is how long a publication may take to the last connection.
-const reachTimeout = 20 * time.Second
+const reachTimeout = time.Minute
 
 // order is a line to the client process: the first one has a target, each
 // later one either a number of connections to open in all, or asks for a check.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"weir/bench/internal/node"
 )
 
 // TestMain is the client process when the test runs this binary once more.
@@ -14,11 +18,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// unhurried are flags of a server whose clients are on a loaded machine.
+func unhurried() []string { return []string{"--handshake-timeout=2m", "--head-timeout=2m"} }
+
 // TestMeasureAFew runs the whole program against a real server; a slope of so
 // few connections says nothing, but everything else must hold.
 func TestMeasureAFew(t *testing.T) {
 	var out, log strings.Builder
-	if err := run(t.Context(), []string{"-from", "20", "-to", "60", "-settle", "10ms"}, &out, &log); err != nil {
+	if err := run(t.Context(), append([]string{"-from", "20", "-to", "60", "-settle", "10ms", "--"}, unhurried()...), &out, &log); err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &log)
 	}
 	for _, want := range []string{"20 connections", "60 connections", "slope ", "60 of 60 connections live; one publication reached 60 of them"} {
@@ -28,12 +35,37 @@ func TestMeasureAFew(t *testing.T) {
 	}
 }
 
+// cutter is the output of a run that loses its connections before the last check.
+type cutter struct {
+	strings.Builder
+	cut func()
+}
+
+func (c *cutter) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("slope ")) {
+		c.cut()
+	}
+	return c.Builder.Write(b)
+}
+
 func TestLostConnectionFails(t *testing.T) {
-	var out, log strings.Builder
-	// The server closes every connection after a second: it is not live at the end.
-	err := run(t.Context(), []string{"-from", "5", "-to", "10", "-settle", "1500ms", "--", "--session-max", "1s"}, &out, &log)
+	var log strings.Builder
+	server, err := node.Start(t.Context(), node.Options{Flags: unhurried(), Log: &log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &cutter{cut: func() {
+		if err := server.Order(t.Context(), "disconnect", []byte(`{"user":"bench"}`)); err != nil {
+			t.Error(err)
+		}
+	}}
+	p := &plan{from: 5, to: 10, atOnce: 5, settle: time.Millisecond}
+	err = p.measure(t.Context(), server, out, &log)
 	if err == nil || !strings.Contains(err.Error(), "not every connection lives") {
-		t.Errorf("%v\n%s%s", err, &out, &log)
+		t.Errorf("%v\n%s%s", err, out, &log)
+	}
+	if err := server.Stop(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -123,7 +123,8 @@ func publishedThree(failure error) *published {
 // TestSoakASecond runs the whole program against a real server.
 func TestSoakASecond(t *testing.T) {
 	var out, log strings.Builder
-	err := run(t.Context(), []string{"-subscribers", "50", "-channels", "3", "-rate", "90", "-for", "1s", "-max-growth", "10"}, &out, &log)
+	err := run(t.Context(), []string{"-subscribers", "50", "-channels", "3", "-rate", "90", "-for", "1s", "-max-growth", "10", "-drain", "2m",
+		"--", "--handshake-timeout=2m", "--head-timeout=2m"}, &out, &log)
 	if err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &log)
 	}

@@ -20,7 +20,7 @@ import (
 
 const (
 	realclients   = "../../engine/realclient"
-	browserTime   = 3 * time.Minute // for what must happen, on a busy machine
+	browserTime   = 5 * time.Minute // for what must happen, on a busy machine
 	maxScreenshot = 300 << 10
 )
 
@@ -67,7 +67,7 @@ func TestDemoPageInChromium(t *testing.T) {
 		lacking(t, "playwright-core (npm ci --prefix engine/realclient)")
 	}
 	dev := &invocation{
-		args: []string{"serve", "--dev", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"},
+		args: unhurried("serve", "--dev", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"),
 		env:  []string{"XDG_CACHE_HOME=" + t.TempDir()}, signals: make(chan os.Signal, 1),
 	}
 	status := make(chan int, 1)
@@ -194,7 +194,7 @@ func visit(t *testing.T, node string, order map[string]any) *sight {
 	cmd := exec.CommandContext(ctx, node, filepath.Join(realclients, "testdata", "demo.mjs"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = time.Minute
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // Chromium writes there
 	cmd.Stdin = bytes.NewReader(append(line, '\n'))
 	var stdout, stderr bytes.Buffer

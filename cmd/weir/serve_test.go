@@ -174,7 +174,7 @@ func TestDevListensOnBothLoopbackAddresses(t *testing.T) {
 		t.Skip("skipped: both loopback addresses (no IPv6 here)")
 	}
 	dev := &invocation{
-		args: []string{"serve", "--dev", "--listen=localhost:0", "--api-listen=127.0.0.1:0"},
+		args: unhurried("serve", "--dev", "--listen=localhost:0", "--api-listen=127.0.0.1:0"),
 		env:  []string{"XDG_CACHE_HOME=" + t.TempDir()}, signals: make(chan os.Signal, 1),
 	}
 	status := make(chan int, 1)
@@ -194,7 +194,7 @@ func TestDevServesAFeedToThePrintedCommands(t *testing.T) {
 	cache := t.TempDir()
 	env := []string{"XDG_CACHE_HOME=" + cache}
 	dev := &invocation{
-		args: []string{"serve", "--dev", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"}, env: env, signals: make(chan os.Signal, 1),
+		args: unhurried("serve", "--dev", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"), env: env, signals: make(chan os.Signal, 1),
 	}
 	status := make(chan int, 1)
 	go func() { status <- run(dev.process()) }()

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestListenErrorsNameTheOption(t *testing.T) {
@@ -204,11 +206,27 @@ func TestDialAddsToLoop(t *testing.T) {
 	if _, err := Dial(context.Background(), netip.AddrPort{}, ln.Addr(), SocketOptions{Congestion: "nosuch"}); err == nil || !strings.Contains(err.Error(), "--tcp-congestion") {
 		t.Errorf("an unknown congestion control: %v", err)
 	}
-	gone := ln.Addr()
-	_ = ln.Close()
-	if _, err := Dial(context.Background(), netip.AddrPort{}, gone, SocketOptions{}); err == nil || errors.Is(err, context.Canceled) {
-		t.Errorf("dialled a closed listener: %v", err)
+	if _, err := Dial(context.Background(), netip.AddrPort{}, unheard(t), SocketOptions{}); err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("dialled where nobody listens: %v", err)
 	}
+}
+
+// unheard is an address where nobody listens, nor can until the test ends: it is taken.
+func unheard(t *testing.T) netip.AddrPort {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*unix.SockaddrInet4).Port))
 }
 
 func addrOf(t *testing.T, s string) netip.Addr {

@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience ends a test that hangs; no test waits for it to pass.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // memory is one end of a connection in memory: writes never block.
 type memory struct{ in, out *stream }

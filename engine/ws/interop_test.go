@@ -133,7 +133,7 @@ func TestGorillaClient(t *testing.T) {
 						_, err = w.Write(body[:len(body)/2])
 					}
 					if err == nil {
-						err = c.WriteControl(gorilla.PingMessage, []byte("p"), time.Now().Add(time.Minute))
+						err = c.WriteControl(gorilla.PingMessage, []byte("p"), time.Now().Add(2*time.Minute))
 					}
 					if err == nil {
 						_, err = w.Write(body[len(body)/2:])
@@ -154,7 +154,7 @@ func TestGorillaClient(t *testing.T) {
 			if pong != "p" {
 				t.Errorf("pong %q", pong)
 			}
-			go c.WriteControl(gorilla.CloseMessage, gorilla.FormatCloseMessage(4001, "done"), time.Now().Add(time.Minute))
+			go c.WriteControl(gorilla.CloseMessage, gorilla.FormatCloseMessage(4001, "done"), time.Now().Add(2*time.Minute))
 			if _, _, err = c.ReadMessage(); !gorilla.IsCloseError(err, 4001) {
 				t.Errorf("close: %v", err)
 			}
@@ -170,7 +170,7 @@ func TestCoderClient(t *testing.T) {
 			if compress {
 				mode = coder.CompressionNoContextTakeover
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 			defer cancel()
 			c, _, err := coder.Dial(ctx, "ws://weir.test/", &coder.DialOptions{CompressionMode: mode, CompressionThreshold: 1,
 				HTTPClient: &http.Client{Transport: &http.Transport{

@@ -27,7 +27,7 @@ import (
 
 const (
 	// dialTimeout is from the TCP connect to the last subscribe reply.
-	dialTimeout = 20 * time.Second
+	dialTimeout = time.Minute
 
 	// maxMessageBytes is the longest message that a Conn reads.
 	maxMessageBytes = 1 << 20

@@ -72,7 +72,12 @@ func (n *Node) Metric(ctx context.Context, name string) (float64, error) {
 // Publish posts one publication, of JSON data, to the server API. It returns
 // once the server has acknowledged it.
 func (n *Node) Publish(ctx context.Context, channel string, data []byte) error {
-	answer, err := n.call(ctx, http.MethodPost, "/api/publish", fmt.Appendf(nil, `{"channel":%q,"data":%s}`, channel, data))
+	return n.Order(ctx, "publish", fmt.Appendf(nil, `{"channel":%q,"data":%s}`, channel, data))
+}
+
+// Order calls a method of the server API that need only succeed.
+func (n *Node) Order(ctx context.Context, method string, body []byte) error {
+	answer, err := n.call(ctx, http.MethodPost, "/api/"+method, body)
 	if err != nil {
 		return err
 	}
@@ -80,7 +85,7 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte) error {
 		Error json.RawMessage `json:"error"`
 	}
 	if err := json.Unmarshal(answer, &reply); err != nil || reply.Error != nil {
-		return fmt.Errorf("publish was answered %s", answer)
+		return fmt.Errorf("%s was answered %s", method, answer)
 	}
 	return nil
 }

@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	startTimeout = 10 * time.Second
-	stopTimeout  = 10 * time.Second
+	startTimeout = time.Minute
+	stopTimeout  = time.Minute
 	tokenTTL     = 24 * time.Hour
 
 	certificateValid = 60 * 24 * time.Hour // so that the server does not warn

@@ -7,10 +7,10 @@ import { chromium } from "playwright-core";
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const order = JSON.parse((await lines.next()).value);
 const desktop = { width: 1280, height: 800 };
-const patience = { timeout: 60_000 };
+const patience = { timeout: 120_000 };
 
 const browser = await chromium.launch({
-  executablePath: order.chromium,
+  ...patience, executablePath: order.chromium,
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--ignore-certificate-errors-spki-list=" + order.pin], // trusts this one key, no other
 });
@@ -162,7 +162,7 @@ const own = await page.evaluate((url) => new Promise((resolve) => {
 await page.goto("about:blank");
 await page.goto(order.url, patience); // as a visitor sees it who has touched nothing
 await arrived(page, order.received);
-await page.screenshot({ path: order.screenshot });
+await page.screenshot({ ...patience, path: order.screenshot });
 const dark = await open("dark");
 await arrived(dark.page, 5);
 const darkBackground = await dark.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
