@@ -76,7 +76,7 @@ func TestNoAllocationPerMessage(t *testing.T) {
 		"pong":                     masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{}`),
 		"WebSocket ping":           masked(ws.Header{Fin: true, Opcode: ws.OpPing}, `ping`),
 		"unknown method":           masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"nonsense":{}}`),
-		"not available":            masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"presence":{"channel":"feeds:a"}}`),
+		"not available":            masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"rpc":{"method":"m"}}`),
 		"payload refused: depth":   masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"publish":{"channel":"feeds:a","data":`+strings.Repeat("[", 20)+strings.Repeat("]", 20)+`}}`),
 		"payload refused: members": masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"publish":{"channel":"feeds:a","data":{"a":1,"a":2}}}`),
 		"unsubscribe of nothing":   masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"unsubscribe":{"channel":"feeds:b"}}`),

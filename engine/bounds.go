@@ -12,12 +12,13 @@ type Bounds struct {
 	HistoryBytes    int // publications kept for all channels
 	DeltaBaseBytes  int // publications kept to make the next delta of their channels
 	IdempotencyKeys int // publishes whose answers are kept
+	PresenceLists   int // lists of a channel's members being made, each as long as what may wait for a connection
 }
 
 // FixedBounds returns them, for who adds up the memory of a node.
 func FixedBounds() Bounds {
 	return Bounds{
 		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, Patterns: patterns, HistoryBytes: historyBytes, DeltaBaseBytes: deltaBaseBytes,
-		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys,
+		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys, PresenceLists: presenceWalks,
 	}
 }

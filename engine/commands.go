@@ -98,6 +98,8 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 		}})
 	case session.History:
 		s.queue(c, step.ID, &historyJob{id: step.ID, channel: step.Channel, filter: step.Filter})
+	case session.Presence:
+		s.survey(c, step)
 	}
 }
 

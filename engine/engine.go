@@ -103,6 +103,7 @@ func (s *Server) build(cfg *Config) error {
 	s.shared.hub = hub.New(inboxes, hub.Limits{Patterns: patterns, Overlap: patternOverlap, BaseBytes: deltaBaseBytes})
 	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: historyBytes, Now: cfg.Now})
 	s.shared.broker = s.memory
+	s.shared.desk = newDesk(s.shared)
 	for i := range inboxes {
 		sh, err := s.newShard(i, inboxes[i])
 		if err != nil {
@@ -111,6 +112,7 @@ func (s *Server) build(cfg *Config) error {
 		wakers[i].shard = sh
 		s.shards = append(s.shards, sh)
 	}
+	s.shared.desk.shards = s.shards
 	if err := s.listen(cfg); err != nil {
 		return err
 	}

@@ -12,13 +12,19 @@ import (
 	"weir/security/token"
 )
 
-// job is a command's part that may take long: it runs on a worker, then
-// finishes on the loop of its connection. A connection has one at a time.
+// job is a command's part that may take long: it is done elsewhere, mostly on a
+// worker, then finishes on the loop of its connection. A connection has one at a
+// time.
 type job interface {
-	work.Job
 	of() handle
 	bind(*shard, handle)
 	finish(*shard, *conn)
+}
+
+// workerJob is a job for a worker, which leaves it for the loop when done.
+type workerJob interface {
+	work.Job
+	job
 }
 
 // ticket says whose job it is.
@@ -31,7 +37,7 @@ func (t *ticket) of() handle              { return t.conn }
 func (t *ticket) bind(s *shard, h handle) { t.shard, t.conn = s, h }
 
 // begin hands a job to the workers; false if they have too much to do.
-func (s *shard) begin(c *conn, j job) bool {
+func (s *shard) begin(c *conn, j workerJob) bool {
 	j.bind(s, c.handle())
 	if !s.work.Try(j) {
 		s.stats.Inc(stats.WorkRefused)
@@ -42,7 +48,7 @@ func (s *shard) begin(c *conn, j job) bool {
 }
 
 // queue is begin for a command: a full pool is answered with 111.
-func (s *shard) queue(c *conn, id uint32, j job) {
+func (s *shard) queue(c *conn, id uint32, j workerJob) {
 	if s.begin(c, j) {
 		return
 	}

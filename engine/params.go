@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/engine/tlsconn"
+	"weir/security/limit"
 )
 
 // Every limit of the engine that is not the operator's (those are Limits):
@@ -90,6 +91,26 @@ const (
 	workersPerCore = 2
 	workQueue      = 4096
 
+	// presenceMembers is the longest list of members that presence answers with.
+	// Attack: asking for the list of a large channel, again and again.
+	// presence_stats counts any number.
+	presenceMembers = 4096
+
+	// openSurveys bounds the channels that presence is being asked of, and
+	// presenceWalks those whose members are being gone through: each holds a list
+	// of as many bytes as one connection may be sent.
+	openSurveys   = 4096
+	presenceWalks = 16
+
+	// walkTurn is how many members one turn of the loop goes through, walkStep how
+	// many of one channel that are counted. A step costs as much as walkStepCost
+	// members, and writing one down as counting memberListCost. About half a
+	// millisecond.
+	walkTurn       = 4096
+	walkStep       = 1024
+	walkStepCost   = 16
+	memberListCost = 2
+
 	// forever is the longest that a deadline lies ahead: sums with it do not
 	// overflow. Tokens may end in the year 9999.
 	forever = 100 * 365 * 24 * time.Hour
@@ -144,3 +165,8 @@ const (
 	// connections used for their first messages are dropped by then.
 	releaseAfter = tlsconn.CiphersIdle + time.Second
 )
+
+// walkRate is what a shard spends on presence, in members: about a tenth of a
+// core in the long run. Attack: presence_stats of a large channel from many
+// connections. Over it: answers take longer.
+var walkRate = limit.Rate{PerSecond: 1 << 20, Burst: 1 << 16}

@@ -474,7 +474,7 @@ func TestRepliesNobodyReadsAreCounted(t *testing.T) {
 		c.Pollers, c.Limits.PingInterval, c.Limits.MessageRate, c.Limits.ByteRate = 1, 0, 0, 0
 	})
 	s.subscribers(t, 1, "feeds:a")
-	frame := masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"presence":{"channel":"feeds:a"}}`)
+	frame := masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"rpc":{"method":"m"}}`)
 	s.onLoops(func(sh *shard) {
 		c := sh.conns.at(firstOpen(sh))
 		for len(c.control) < 100_000 {

@@ -40,6 +40,7 @@ type shared struct {
 	work    *work.Pool
 	hub     *hub.Hub
 	broker  broker.Broker
+	desk    *desk
 
 	anonymous, noOrigin, tokenInURL, compression, echo bool
 	page                                               []byte // whole response for "/"; nil outside --dev
@@ -84,6 +85,8 @@ type shard struct {
 	dirty   []uint32 // connections with something to flush
 	slow    []uint32 // connections over their bound, found during a sweep
 	fanout  fanout
+	walks   []*part      // of surveys, at most presenceWalks
+	walked  limit.Bucket // what they cost
 	drain   drain
 	partial int   // bytes held of what is not whole
 	queued  int64 // bytes referenced by outboxes, and those of replies
@@ -103,6 +106,7 @@ type post struct {
 	handshake *tlsconn.Handshake
 	flight    []byte // to be written for handshake; nil: it is done
 	job       job
+	part      *part // of a walk that begins
 	order     func(*shard)
 }
 
@@ -186,6 +190,9 @@ func (s *shard) Wake(time.Time) {
 	s.spare = posts
 	s.expire()
 	s.drainSome()
+	if s.walkOn() {
+		s.loop.Wake()
+	}
 	s.deliver()
 	s.sweep()
 }
@@ -196,6 +203,8 @@ func (s *shard) accept(p *post) {
 	switch {
 	case p.order != nil:
 		p.order(s)
+	case p.part != nil:
+		s.walks = append(s.walks, p.part)
 	case p.job != nil:
 		if c = s.conns.find(p.job.of()); c != nil && c.busy {
 			c.busy = false

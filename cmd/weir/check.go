@@ -101,6 +101,7 @@ func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
 		times("patterns", e.Patterns, patternBytes, size(patternBytes).String()),
 		{"histories", "of all channels", e.HistoryBytes},
 		{"delta bases", "of all channels", e.DeltaBaseBytes},
+		times("presence", e.PresenceLists, l.MaxOutboxBytes, "--max-outbox-bytes"),
 		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}

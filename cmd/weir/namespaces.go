@@ -20,10 +20,10 @@ type namespaceOptions struct {
 	ForceRecovery              bool  `key:"force_recovery" help:"Every subscription can recover what it missed, asked for or not; needs history."`
 	ForceRecoveryMode          text  `key:"force_recovery_mode" help:"stream (the default: all that was missed) or cache (only the newest publication)."`
 	ForcePositioning           bool  `key:"force_positioning" help:"Every subscription is told its position and of gaps."`
-	Presence                   bool  `key:"presence" later:"presence" help:"Keep who is subscribed."`
+	Presence                   bool  `key:"presence" help:"It can be asked who is subscribed."`
 	JoinLeave                  bool  `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
 	AllowHistoryForSubscriber  bool  `key:"allow_history_for_subscriber" help:"Who is subscribed may read the history."`
-	AllowPresenceForSubscriber bool  `key:"allow_presence_for_subscriber" later:"presence" help:"Who is subscribed may read the presence."`
+	AllowPresenceForSubscriber bool  `key:"allow_presence_for_subscriber" help:"Who is subscribed may read the presence."`
 	AllowedDeltaTypes          list  `key:"allowed_delta_types" later:"delta" help:"fossil."`
 	DeltaPublish               bool  `key:"delta_publish" later:"delta" help:"Use deltas for every publication."`
 	Schema                     path  `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`

@@ -184,7 +184,7 @@ func TestNamespaceMistakes(t *testing.T) {
 		"namespaces:\n  - {name: 'a:b'}":                                  {"a:b", "printable ASCII"},
 		"namespaces:\n  - {name: a, allow_publish_for_clients: true}":     {"did you mean allow_publish_for_client?"},
 		"namespaces:\n  - {name: a, colour: red}":                         {"colour is not an option of a namespace"},
-		"namespaces:\n  - {name: a, presence: true}":                      {"presence", "not available yet"},
+		"namespaces:\n  - {name: a, allowed_origins: 'https://a'}":        {"allowed_origins", "not available yet"},
 		"namespaces:\n  - {name: a, history_size: 100}":                   {"history_ttl", "needs both"},
 		"namespaces:\n  - {name: a, history_ttl: 5m}":                     {"history_size", "needs both"},
 		"namespaces:\n  - {name: a, force_recovery: true}":                {"force_recovery", "set history_size"},

@@ -24,6 +24,11 @@ type Node interface {
 	Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Position, *clientproto.Error)
 	// History returns a channel's position and what is kept of it; the publications are shared.
 	History(ctx context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error)
+	// Presence returns who is subscribed to a channel, as the members of a JSON object by client; ErrNotAvailable if its
+	// namespace has no presence, ErrLimitExceeded if they are too many to list.
+	Presence(ctx context.Context, channel string) (members []byte, err *clientproto.Error)
+	// PresenceStats returns how many are subscribed to a channel; ErrNotAvailable as for Presence.
+	PresenceStats(ctx context.Context, channel string) (clientproto.PresenceStatsResult, *clientproto.Error)
 	// RemoveHistory drops what is kept of a channel. Offsets go on.
 	RemoveHistory(ctx context.Context, channel string) error
 	// Subscribe subscribes the matching connections to a channel or pattern and tells them so. Those that are subscribed stay as they are; push-only
@@ -139,7 +144,7 @@ type Handlers struct {
 	cfg      Config
 	salt     [32]byte          // immutable; keys of callers and ours are compared as salted hashes
 	key      [sha256.Size]byte // immutable; meaningless without APIKey
-	methods  map[string]method // immutable; a nil method is not available yet
+	methods  map[string]method // immutable; those of MethodNames
 	answers  *answers
 	health   http.Handler
 	checkers sync.Pool // of *schema.Validator
@@ -207,15 +212,14 @@ func MethodNames() []string {
 
 func (h *Handlers) table() map[string]method {
 	table := make(map[string]method)
-	for _, name := range MethodNames() {
-		table[name] = nil
-	}
 	table["publish"] = h.publish
 	table["broadcast"] = h.broadcast
 	table["disconnect"] = h.disconnect
 	table["info"] = h.info
 	table["history"] = h.history
 	table["history_remove"] = h.historyRemove
+	table["presence"] = h.presence
+	table["presence_stats"] = h.presenceStats
 	table["subscribe"] = h.subscribe
 	table["unsubscribe"] = h.unsubscribe
 	table["refresh"] = h.refresh

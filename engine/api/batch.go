@@ -56,7 +56,7 @@ func (h *Handlers) command(ctx context.Context, raw json.RawMessage) (reply batc
 		h.count(unknownName, err)
 		return batchError(err), 0
 	}
-	result, err := h.methods[name].call(ctx, body)
+	result, err := h.methods[name](ctx, body)
 	h.count(name, err)
 	if err != nil {
 		return batchError(err), 0

@@ -22,15 +22,8 @@ const (
 	unknownName = stats.Other
 )
 
-// method carries out one call. Its result is encoded as JSON. A nil one is not available.
+// method carries out one call. Its result is encoded as JSON.
 type method func(ctx context.Context, f fields) (result any, err *clientproto.Error)
-
-func (m method) call(ctx context.Context, f fields) (result any, err *clientproto.Error) {
-	if m == nil {
-		return nil, clientproto.ErrNotAvailable
-	}
-	return m(ctx, f)
-}
 
 // API serves everything of the internal listener: /api/<method>, /health, /ready, /metrics. The console is not
 // available yet.
@@ -60,10 +53,6 @@ func (h *Handlers) serveCall(w http.ResponseWriter, r *http.Request, name string
 	do, known := h.methods[name]
 	if !known {
 		h.refuse(w, http.StatusNotFound, unknownName, clientproto.ErrMethodNotFound)
-		return
-	}
-	if do == nil {
-		h.fail(w, r, name, clientproto.ErrNotAvailable)
 		return
 	}
 	body, err := h.read(w, r)

@@ -191,7 +191,7 @@ func TestBatch(t *testing.T) {
 	r := s.call(t, "batch", `{"parallel":true,"commands":[
 		{"publish":{"channel":"c","data":{"a":1}}},
 		{"publish":{"channel":"","data":1}},
-		{"presence":{"channel":"c"}},
+		{"presence":{"channel":"none"}},
 		{"nosuch":{}},
 		{"publish":{"channel":"c","data":2}},
 		{"broadcast":{"channels":["c","d"],"data":3}},

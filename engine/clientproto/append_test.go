@@ -72,6 +72,13 @@ var appended = []struct {
 
 	{"publication of nothing", AppendPublication(nil, "c", &Publication{}), `{"push":{"channel":"c","pub":{"data":null}}}`},
 
+	{"presence", AppendPresence(nil, 5, AppendMember(AppendMember(nil, &ClientInfo{User: "u", Client: "x", ConnInfo: b("{\n}")}),
+		&ClientInfo{Client: "y\"", ChanInfo: b("1")})),
+		`{"id":5,"presence":{"presence":{"x":{"user":"u","client":"x","conn_info":{}},"y\"":{"user":"","client":"y\"","chan_info":1}}}}`},
+	{"presence of nobody", AppendPresence(nil, 5, nil), `{"id":5,"presence":{"presence":{}}}`},
+	{"presence stats", AppendPresenceStats(nil, 6, &PresenceStatsResult{Clients: 3, Users: 2}),
+		`{"id":6,"presence_stats":{"num_clients":3,"num_users":2}}`},
+
 	{"unsubscribe push", AppendUnsubscribePush(nil, "c", UnsubscribeInsufficient, "insufficient state"),
 		`{"push":{"channel":"c","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`},
 	{"disconnect push", AppendDisconnectPush(nil, CloseShutdown.Code, CloseShutdown.Reason),
@@ -123,6 +130,7 @@ func everything(s string) [][]byte {
 		AppendMessagePush(nil, raw),
 		AppendJoin(nil, s, info),
 		AppendLeave(nil, s, info),
+		AppendPresence(nil, 1, AppendMember(nil, info)),
 		AppendFeed(nil, s, 1, s, raw),
 		AppendFeedGap(nil, s, 1, s),
 		AppendCommand(nil, &Command{ID: 1, Method: Connect, Connect: ConnectRequest{

@@ -140,13 +140,18 @@ func (h *Hub) Leave(shard int, c *Channel, form Form) {
 	h.count.Add(-1)
 }
 
-// Subscribers returns how many subscribers the channel has on this node.
-func (h *Hub) Subscribers(name string) int {
+// Find returns the channel, or nil if nobody on this node subscribes to it.
+func (h *Hub) Find(name string) *Channel {
 	s := h.stripe(name)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if c := s.channels[name]; c != nil {
-		return c.subscribers()
+	return s.channels[name]
+}
+
+// Subscribers returns how many subscribers the channel has on this node.
+func (h *Hub) Subscribers(name string) int {
+	if c := h.Find(name); c != nil {
+		return c.Subscribers()
 	}
 	return 0
 }
@@ -164,7 +169,7 @@ func (h *Hub) All() iter.Seq2[string, int] {
 			}
 			copied = s.appendTo(copied[:0])
 			for _, c := range copied {
-				if n := c.subscribers(); n > 0 && !yield(c.Name, n) {
+				if n := c.Subscribers(); n > 0 && !yield(c.Name, n) {
 					return
 				}
 			}
@@ -181,7 +186,8 @@ func (s *stripe) appendTo(dst []*Channel) []*Channel {
 	return dst
 }
 
-func (c *Channel) subscribers() (n int) {
+// Subscribers returns how many subscribers the channel has on this node.
+func (c *Channel) Subscribers() (n int) {
 	for form := range c.takers {
 		n += int(c.takers[form].Load())
 	}
@@ -192,11 +198,7 @@ func (c *Channel) subscribers() (n int) {
 // matches, it encodes p once in each form that has a subscriber and leaves the
 // frames in the inbox of each shard with any. It never waits for a reader.
 func (h *Hub) Deliver(p *broker.Publication) {
-	s := h.stripe(p.Channel)
-	s.mu.RLock()
-	c := s.channels[p.Channel]
-	s.mu.RUnlock()
-	if c != nil {
+	if c := h.Find(p.Channel); c != nil {
 		h.deliver(c, p)
 	}
 	if h.patterns.count.Load() == 0 {

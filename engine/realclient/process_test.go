@@ -143,7 +143,9 @@ type event struct {
 	Epoch                                                      string
 	Binary, Recovered, Delta                                   bool
 	Lines                                                      []string
-	Data, Info                                                 json.RawMessage
+	Data, Info, Clients                                        json.RawMessage
+	Client                                                     string
+	Users                                                      int
 	Headers                                                    map[string]string
 }
 

@@ -73,6 +73,7 @@ const (
 	Unsubscribe              // leave the channel of Sub
 	Publish                  // publish Data into Channel
 	History                  // read Filter of Channel
+	Presence                 // say who is subscribed to Channel
 )
 
 // Step is the outcome of a command. Token and Data borrow the command.
@@ -91,6 +92,7 @@ type Step struct {
 	Info    json.RawMessage  // of Subscribe with a Token: what it says of the user
 	Keep    broker.Retention // of Publish
 	Filter  broker.Filter    // of History
+	Count   bool             // of Presence: say how many, not who
 	Recover []Recover        // of Authenticate: positions in server-side subscriptions; owned
 }
 
@@ -193,6 +195,8 @@ func (s *Session) Command(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 		return s.subRefresh(dst, cmd)
 	case clientproto.History:
 		return s.history(dst, cmd, r)
+	case clientproto.Presence, clientproto.PresenceStats:
+		return s.presence(dst, cmd, r)
 	case clientproto.Send:
 		return dst, Step{} // no backend takes messages yet, and send has no reply
 	default:

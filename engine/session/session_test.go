@@ -200,7 +200,7 @@ func TestMayPublish(t *testing.T) {
 }
 
 func TestWhatIsNotThereSaysSo(t *testing.T) {
-	s := connectedAs(t, claims(t, "u", grant.Capability{Channels: []string{"open:*"}, Match: "wildcard", Allow: []string{"hst"}}))
+	s := connectedAs(t, claims(t, "u", grant.Capability{Channels: []string{"open:*"}, Match: "wildcard", Allow: []string{"hst", "prs"}}))
 	for _, line := range []string{`{"id":2,"presence":{"channel":"open:a"}}`, `{"id":2,"presence_stats":{"channel":"open:a"}}`,
 		`{"id":2,"history":{"channel":"open:a"}}`, `{"id":2,"rpc":{"method":"m"}}`} {
 		if _, step := s.Command(nil, parse(t, line), rules()); step.Error != clientproto.ErrNotAvailable {

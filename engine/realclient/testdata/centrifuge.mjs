@@ -61,6 +61,11 @@ drive((where) => {
     history: (o) => client.history(o.channel, o.options).then(
       (h) => tell("history", { channel: o.channel, offset: h.offset, epoch: h.epoch, data: h.publications }),
       (e) => tell("history error", { channel: o.channel, code: e.code, text: e.message })),
+    presence: (o) => client.presence(o.channel).then(
+      (p) => tell("presence", { channel: o.channel, clients: p.clients }), (e) => tell("presence error", { code: e.code, text: e.message })),
+    presenceStats: (o) => client.presenceStats(o.channel).then(
+      (p) => tell("presence stats", { channel: o.channel, clients: p.numClients, users: p.numUsers }),
+      (e) => tell("presence error", { code: e.code, text: e.message })),
     unsubscribe: (o) => subscriptions.get(o.channel).unsubscribe(),
     publish: (o) => client.publish(o.channel, o.data).then(
       () => tell("published", { channel: o.channel }), (e) => tell("publish error", { channel: o.channel, code: e.code, text: e.message })),
