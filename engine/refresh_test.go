@@ -65,7 +65,7 @@ func TestRefreshIsNewer(t *testing.T) {
 		code                int
 	}{
 		{"older", issued(t, time.Minute, nil, "feeds:a"), issued(t, time.Hour, nil, "feeds:*"), 3500},
-		{"expired", issued(t, time.Hour, nil, "feeds:a"), signClaims(t, token.SignClaims{Subject: "alice", ExpiresAt: time.Now().Unix() - 1}), 3005},
+		{"expired", issued(t, time.Hour, nil, "feeds:a"), signClaims(t, token.SignClaims{Subject: "alice", ExpiresAt: time.Now().Add(-time.Hour).Unix()}), 3005},
 		{"another user's", issued(t, time.Hour, nil, "feeds:a"), sign(t, "bob", "feeds:a"), 3500},
 		{"nobody's", issued(t, time.Hour, nil, "feeds:a"), sign(t, "", "feeds:a"), 3500},
 		{"somebody's, by nobody", "", sign(t, "alice", "feeds:a"), 3500},

@@ -95,12 +95,12 @@ func (s *testServer) refusedEverywhere(t *testing.T, jwt string) {
 // TestRevokedRefresh: a token that is revoked is no newer one.
 func TestRevokedRefresh(t *testing.T) {
 	s := start(t, nil)
-	c := s.connected(t, issuedAs(t, "alice", "old", time.Now().Add(-time.Minute)))
+	c := s.connected(t, issuedAs(t, "alice", "old", s.clock.in(-time.Minute)))
 	s.api("revoke_token", `{"jti":"new"}`)
-	c.send(`{"id":9,"refresh":{"token":"` + issuedAs(t, "alice", "new", time.Now()) + `"}}`)
+	c.send(`{"id":9,"refresh":{"token":"` + issuedAs(t, "alice", "new", s.clock.now()) + `"}}`)
 	c.wantClose(3500)
-	c = s.connected(t, issuedAs(t, "alice", "old", time.Now().Add(-time.Minute)))
-	c.mustDo(`"refresh":{"token":"` + issuedAs(t, "alice", "newer", time.Now()) + `"}`)
+	c = s.connected(t, issuedAs(t, "alice", "old", s.clock.in(-time.Minute)))
+	c.mustDo(`"refresh":{"token":"` + issuedAs(t, "alice", "newer", s.clock.now()) + `"}`)
 	s.api("revoke_token", `{"jti":"old"}`) // it lives by another one now
 	c.mustDo(`"subscribe":{"channel":"feeds:a"}`)
 	s.api("revoke_token", `{"jti":"newer"}`)
@@ -110,8 +110,8 @@ func TestRevokedRefresh(t *testing.T) {
 // TestRevokedBeforeTheWalk: a message finds the new epoch by itself.
 func TestRevokedBeforeTheWalk(t *testing.T) {
 	s := start(t, nil)
-	c := s.connected(t, issuedAs(t, "mallory", "m", time.Now()))
-	if err := s.shared.revoked.Block("mallory", time.Time{}, time.Now()); err != nil {
+	c := s.connected(t, issuedAs(t, "mallory", "m", s.clock.now()))
+	if err := s.shared.revoked.Block("mallory", time.Time{}, s.clock.now()); err != nil {
 		t.Fatal(err)
 	}
 	c.send(`{"id":9,"publish":{"channel":"feeds:a","data":1}}`)
@@ -127,7 +127,7 @@ func TestExpiredBeforeTheTick(t *testing.T) {
 	c := s.connected(t, sign(t, "alice", "feeds:*"))
 	s.onLoops(func(sh *shard) {
 		sh.conns.each(func(c *conn) {
-			c.session.ExpireAt(time.Now().Add(-time.Second).Unix())
+			c.session.ExpireAt(s.clock.in(-time.Second).Unix())
 			c.expireBy = 1 // and no tick comes: the wheel was not told
 		})
 	})

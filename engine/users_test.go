@@ -54,6 +54,7 @@ func TestUserConnections(t *testing.T) {
 
 	_ = feed.ws.CloseNow()
 	eventually(t, "the end of a connection", func() bool { return s.shared.hub.Subscribers("feeds:b") == 0 })
+	s.onLoops(func(*shard) {}) // the turn of it is over
 	s.connected(t, jwt)
 	s.tryConnect(t, jwt).wantClose(3504)
 	first.mustDo(`"subscribe":{"channel":"feeds:c"}`)
