@@ -22,7 +22,7 @@ func kept(c *engine.Config) {
 // signFor makes a token with server-side subscriptions and every verb on feeds:*.
 func signFor(t testing.TB, user, jti string, channels ...string) string {
 	t.Helper()
-	jwt, err := token.Sign(secret, token.SignClaims{Subject: user, ID: jti, IssuedAt: time.Now().Add(-time.Minute).Unix(),
+	jwt, err := token.Sign(secret, token.SignClaims{Subject: user, ID: jti, IssuedAt: time.Now().Add(-time.Hour).Unix(),
 		ExpiresAt: time.Now().Add(time.Hour).Unix(), Channels: channels,
 		Caps: []grant.Capability{{Channels: []string{"feeds:*"}, Match: "wildcard", Allow: []string{"sub", "pub", "hst", "prs"}}}})
 	if err != nil {

@@ -61,9 +61,6 @@ func (s *server) gorilla(t testing.TB, path string, compressed bool) *gorilla.Co
 	if got := strings.Contains(res.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate"); got && !compressed {
 		t.Error("compression was negotiated that nobody offered")
 	}
-	if err := c.NetConn().SetDeadline(time.Now().Add(longest)); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -111,6 +108,7 @@ func (l coderLink) bye(code int, reason string) error {
 type gorillaLink struct{ *gorilla.Conn }
 
 func (l gorillaLink) send(text bool, message []byte, pieces int) error {
+	_ = l.SetWriteDeadline(time.Now().Add(longest)) // never errs
 	kind := gorilla.BinaryMessage
 	if text {
 		kind = gorilla.TextMessage
@@ -129,6 +127,7 @@ func (l gorillaLink) send(text bool, message []byte, pieces int) error {
 }
 
 func (l gorillaLink) receive() (bool, []byte, error) {
+	_ = l.SetReadDeadline(time.Now().Add(longest)) // errs with the read
 	kind, message, err := l.ReadMessage()
 	return kind == gorilla.TextMessage, message, err
 }
