@@ -20,6 +20,7 @@ const frames = { received: 0, sent: 0 };
 
 async function open(colours) {
   const page = await browser.newPage({ viewport: desktop, colorScheme: colours });
+  page.setDefaultTimeout(patience.timeout);
   page.on("console", (m) => { if (m.type() !== "log" && m.type() !== "info") complaints.push(m.type() + ": " + m.text()); });
   page.on("pageerror", (e) => complaints.push("page: " + e.message));
   page.on("requestfailed", (r) => complaints.push("failed: " + r.url() + " " + r.failure()?.errorText));
