@@ -94,7 +94,7 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 		s.send(c, clientproto.AppendEmpty(s.replies[:0], step.ID, clientproto.Unsubscribe))
 	case session.Publish:
 		s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, keep: step.Keep, message: broker.Message{
-			Data: append([]byte(nil), step.Data...), Info: c.session.PublishInfo(step.Channel),
+			Data: append([]byte(nil), step.Data...), Info: c.session.PublishInfo(step.Channel), Delta: s.rules.Delta(step.Channel),
 		}})
 	case session.History:
 		s.queue(c, step.ID, &historyJob{id: step.ID, channel: step.Channel, filter: step.Filter})
@@ -185,7 +185,11 @@ func newClientID() string {
 }
 
 func (s *shard) subscribe(c *conn, step *session.Step) {
-	at, e := s.join(c, step.Channel, step.Plan.Since)
+	form := hub.Protocol
+	if step.Plan.Delta {
+		form = hub.Delta
+	}
+	at, e := s.joinAs(c, step.Channel, step.Plan.Since, form)
 	if e != nil {
 		s.fail(c, step.ID, e)
 		return
@@ -199,12 +203,19 @@ func (s *shard) subscribe(c *conn, step *session.Step) {
 	s.send(c, clientproto.AppendSubscribe(s.replies[:0], step.ID, &result))
 }
 
-// join subscribes the session to a channel, live from the position returned,
+// join is joinAs in the form in which the connection is told of everything.
+func (s *shard) join(c *conn, channel string, since *broker.Since) (broker.Attached, *clientproto.Error) {
+	return s.joinAs(c, channel, since, c.kind.form())
+}
+
+// joinAs subscribes the session to a channel, live from the position returned,
 // and brings what since asks for.
 // The memory broker answers from this process; one that has to ask another
 // would do so from a worker.
-func (s *shard) join(c *conn, channel string, since *broker.Since) (broker.Attached, *clientproto.Error) {
-	form := c.kind.form()
+func (s *shard) joinAs(c *conn, channel string, since *broker.Since, form hub.Form) (broker.Attached, *clientproto.Error) {
+	if len(c.session.Subs()) >= hub.MaxSubs {
+		return broker.Attached{}, clientproto.ErrLimitExceeded
+	}
 	ch := s.hub.Join(s.id, channel, form)
 	if ch == nil {
 		return broker.Attached{}, clientproto.ErrLimitExceeded
@@ -215,8 +226,10 @@ func (s *shard) join(c *conn, channel string, since *broker.Since) (broker.Attac
 		return at, errorOf(err)
 	}
 	members := ch.Members(s.id, form)
-	i := c.session.Add(session.Sub{Channel: ch})
-	c.session.Sub(i).Member = members.Add(hub.Member{Slot: c.Slot, Sub: uint32(i), From: at.Offset})
+	i := c.session.Add(session.Sub{Channel: ch, Form: form})
+	// With what was missed comes the publication that the next one follows.
+	synced := at.Recovered && len(at.Missed) > 0
+	c.session.Sub(i).Member = members.Add(hub.Member{Slot: c.Slot, Sub: uint16(i), From: at.Offset, Synced: synced})
 	s.stats.Move(stats.Subscriptions, 1)
 	return at, nil
 }
@@ -242,15 +255,15 @@ func (s *shard) unfollow(ch *hub.Channel) {
 // leave ends subscription i. Publications of it that still wait are taken
 // out, so none follows the reply.
 func (s *shard) leave(c *conn, i int) {
-	sub, form := *c.session.Sub(i), c.kind.form()
-	if moved, ok := sub.Channel.Members(s.id, form).Remove(sub.Member); ok {
+	sub := *c.session.Sub(i)
+	if moved, ok := sub.Channel.Members(s.id, sub.Form).Remove(sub.Member); ok {
 		s.conns.at(moved.Slot).session.Sub(int(moved.Sub)).Member = sub.Member
 	}
 	if c.session.Drop(i) {
 		other := c.session.Sub(i)
-		other.Channel.Members(s.id, form).SetSub(other.Member, uint32(i))
+		other.Channel.Members(s.id, other.Form).SetSub(other.Member, uint16(i))
 	}
-	s.hub.Leave(s.id, sub.Channel, form)
+	s.hub.Leave(s.id, sub.Channel, sub.Form)
 	s.unfollow(sub.Channel)
 	s.stats.Move(stats.Subscriptions, -1)
 	s.takeOut(c, sub.Channel.ID)

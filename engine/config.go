@@ -190,6 +190,20 @@ func (cfg *Config) check() error {
 	return nil
 }
 
+// checkDeltas refuses outboxes without room for the longest message as the text
+// of a subscription with deltas, whose escapes may make it twice as long.
+func (cfg *Config) checkDeltas() error {
+	l := &cfg.Limits
+	need := 2*l.MessageSize + frameRoomBytes
+	for i := range cfg.Namespaces {
+		if ns := &cfg.Namespaces[i]; ns.AllowDelta && l.MaxOutboxBytes < need {
+			return fmt.Errorf("--max-outbox-bytes %d does not hold one message of --message-size-limit %d as a text, which allowed_delta_types "+
+				"of the namespace %q needs: raise it to at least %d", l.MaxOutboxBytes, l.MessageSize, ns.Name, need)
+		}
+	}
+	return nil
+}
+
 // partialPerShard is a shard's part of --partial-bytes. /echo, which is for
 // conformance runs, must be able to hold what it promises to take.
 func (cfg *Config) partialPerShard() int {

@@ -62,27 +62,40 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 			continue
 		}
 		members := d.Channel.Members(s.id, hub.Form(form)).All()
-		s.stats.Add(stats.Deliveries, uint64(s.push(members, frame, d.Offset)))
+		var delta *outbox.Frame
+		if hub.Form(form) == hub.Delta {
+			delta = d.Delta
+		}
+		s.stats.Add(stats.Deliveries, uint64(s.push(members, frame, delta, d.Offset)))
 		cost += len(members)
 	}
 	return cost
 }
 
 // push is the loop over subscribers: no encoding, allocation, lock, look-up by
-// name or interface call. It returns how many outboxes took the frame.
-func (s *shard) push(members []hub.Member, frame *outbox.Frame, offset uint64) (delivered int) {
-	size := int64(len(frame.Plain))
+// name or interface call. It returns how many outboxes took the frame, or in its
+// place delta (nil: there is none) where what it is made against went before.
+func (s *shard) push(members []hub.Member, full, delta *outbox.Frame, offset uint64) (delivered int) {
+	inStream := offset != 0
 	for i := range members {
 		m := &members[i]
-		if offset <= m.From && offset != 0 { // 0 is no part of the stream
+		if offset <= m.From && inStream {
 			continue
+		}
+		frame := full
+		if delta != nil && m.Synced {
+			frame = delta
 		}
 		c := s.conns.at(m.Slot)
 		if !c.out.Push(&s.blocks, frame, s.limits.MaxOutboxBytes) && !s.pushAgain(c, frame) {
 			s.slow = append(s.slow, m.Slot)
+			m.Synced = false
 			continue
 		}
-		s.queued += size
+		if m.Synced != inStream { // one beside the stream is the last that the client has, and no delta's base
+			m.Synced = inStream
+		}
+		s.queued += int64(len(frame.Plain))
 		delivered++
 		if !c.dirty {
 			c.dirty = true
@@ -119,9 +132,15 @@ func (s *shard) closeSlow() {
 // those of /feed stay, and are told in the place of what they missed.
 func (s *shard) gap(ch *hub.Channel, gap hub.Gap) {
 	if feed := ch.Members(s.id, hub.Feed).All(); len(feed) > 0 && gap.To.Offset > 0 {
-		s.push(feed, s.hub.GapFrame(ch, gap), gap.To.Offset)
+		s.push(feed, s.hub.GapFrame(ch, gap), nil, gap.To.Offset)
 	}
-	for members := ch.Members(s.id, hub.Protocol); len(members.All()) > 0; {
+	s.unsubscribeAll(ch.Members(s.id, hub.Protocol))
+	s.unsubscribeAll(ch.Members(s.id, hub.Delta))
+}
+
+// unsubscribeAll ends subscriptions that missed something.
+func (s *shard) unsubscribeAll(members *hub.Members) {
+	for len(members.All()) > 0 {
 		m := members.All()[len(members.All())-1]
 		c := s.conns.at(m.Slot)
 		if c.session.Sub(int(m.Sub)).Server { // SDKs do not subscribe to these again by themselves

@@ -22,7 +22,7 @@ var _ api.Node = node{}
 func (n node) Publish(ctx context.Context, channel string, data []byte, o api.PublishOptions) (api.Position, *clientproto.Error) {
 	keep := n.shared.rules.Retention(channel)
 	keep.Skip = o.SkipHistory && !keep.None()
-	pos, err := n.shared.broker.Publish(ctx, channel, broker.Message{Data: data, Tags: o.Tags}, keep)
+	pos, err := n.shared.broker.Publish(ctx, channel, broker.Message{Data: data, Tags: o.Tags, Delta: o.Delta || n.shared.rules.Delta(channel)}, keep)
 	if err != nil {
 		return api.Position{}, errorOf(err)
 	}

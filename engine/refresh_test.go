@@ -50,7 +50,7 @@ func TestRefreshTakesAway(t *testing.T) {
 	}
 	s.theirs(func(sh *shard, c *conn) {
 		for i, sub := range c.session.Subs() {
-			if m := sub.Channel.Members(sh.id, c.kind.form()).All()[sub.Member]; int(m.Sub) != i || m.Slot != c.Slot {
+			if m := sub.Channel.Members(sh.id, sub.Form).All()[sub.Member]; int(m.Sub) != i || m.Slot != c.Slot {
 				t.Errorf("subscription %d to %s stands as %+v in the channel's list", i, sub.Channel.Name, m)
 			}
 		}

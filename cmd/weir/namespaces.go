@@ -24,8 +24,8 @@ type namespaceOptions struct {
 	JoinLeave                  bool  `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
 	AllowHistoryForSubscriber  bool  `key:"allow_history_for_subscriber" help:"Who is subscribed may read the history."`
 	AllowPresenceForSubscriber bool  `key:"allow_presence_for_subscriber" help:"Who is subscribed may read the presence."`
-	AllowedDeltaTypes          list  `key:"allowed_delta_types" later:"delta" help:"fossil."`
-	DeltaPublish               bool  `key:"delta_publish" later:"delta" help:"Use deltas for every publication."`
+	AllowedDeltaTypes          list  `key:"allowed_delta_types" help:"fossil: subscribers that ask for it are sent what changed of a publication, where that is shorter."`
+	DeltaPublish               bool  `key:"delta_publish" help:"Do so for every publication, not only for those of the server API with delta: true; needs allowed_delta_types."`
 	Schema                     path  `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`
 	Sanitize                   text  `key:"sanitize" later:"schemas" help:"none or html."`
 	SlowConsumer               text  `key:"slow_consumer" later:"slow consumer policies" help:"disconnect, drop_oldest, drop_newest or conflate."`
@@ -74,7 +74,7 @@ func readNamespace(n *yaml.Node) (namespaceOptions, error) {
 	if !seen["name"] {
 		return ns, fmt.Errorf("line %d: the namespace has no name; write name: \"\" for channels without one", n.Line)
 	}
-	return ns, errors.Join(ns.checkName(), ns.checkHistory())
+	return ns, errors.Join(ns.checkName(), ns.checkHistory(), ns.checkDeltas())
 }
 
 func (ns *namespaceOptions) checkHistory() error {
@@ -85,6 +85,18 @@ func (ns *namespaceOptions) checkHistory() error {
 		return fmt.Errorf("the namespace %q has force_recovery and no history to recover from; set history_size and history_ttl", ns.Name)
 	case ns.ForceRecoveryMode != "" && ns.ForceRecoveryMode != "stream" && ns.ForceRecoveryMode != "cache":
 		return fmt.Errorf("force_recovery_mode: %q is neither stream nor cache", ns.ForceRecoveryMode)
+	}
+	return nil
+}
+
+func (ns *namespaceOptions) checkDeltas() error {
+	for _, kind := range ns.AllowedDeltaTypes {
+		if kind != "fossil" {
+			return fmt.Errorf("allowed_delta_types: %q is not known; fossil is", kind)
+		}
+	}
+	if ns.DeltaPublish && len(ns.AllowedDeltaTypes) == 0 {
+		return fmt.Errorf("the namespace %q has delta_publish and nobody to whom it matters; set allowed_delta_types: fossil", ns.Name)
 	}
 	return nil
 }

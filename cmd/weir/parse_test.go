@@ -161,12 +161,14 @@ func TestNamespaces(t *testing.T) {
 namespaces:
   - name: feeds
     allow_subscribe_for_client: true
+    allowed_delta_types: [fossil]
+    delta_publish: true
   - name: ""
     allow_publish_for_subscriber: true
 `)
 	got := parsed(t, nil, "serve", "--config", file).namespaces
 	want := []namespaceOptions{
-		{Name: "feeds", AllowSubscribeForClient: true},
+		{Name: "feeds", AllowSubscribeForClient: true, AllowedDeltaTypes: list{"fossil"}, DeltaPublish: true},
 		{AllowPublishForSubscriber: true},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
@@ -189,6 +191,8 @@ func TestNamespaceMistakes(t *testing.T) {
 		"namespaces:\n  - {name: a, history_ttl: 5m}":                     {"history_size", "needs both"},
 		"namespaces:\n  - {name: a, force_recovery: true}":                {"force_recovery", "set history_size"},
 		"namespaces:\n  - {name: a, force_recovery_mode: both}":           {"force_recovery_mode", "stream", "cache"},
+		"namespaces:\n  - {name: a, allowed_delta_types: [fossil, x]}":    {"allowed_delta_types", "\"x\"", "fossil"},
+		"namespaces:\n  - {name: a, delta_publish: true}":                 {"delta_publish", "allowed_delta_types"},
 		"namespaces:\n  - {name: a, max_outbox_bytes: 64KiB}":             {"max_outbox_bytes", "not available yet"},
 		"namespaces:\n  - name: a\n    allow_publish_for_client: perhaps": {"line 3", "neither true nor false"},
 	} {

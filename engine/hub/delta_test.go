@@ -66,6 +66,11 @@ func TestDeltaIsTheWireFormat(t *testing.T) {
 func TestWhereADeltaIsMade(t *testing.T) {
 	plain := func(p *broker.Publication) *broker.Publication { p.Delta = false; return p }
 	of := func(p *broker.Publication, epoch string) *broker.Publication { p.Epoch = epoch; return p }
+	text := func(channel string, offset uint64, parts ...string) *broker.Publication {
+		p := publication(channel, offset)
+		p.Data, p.Delta = []byte(`"`+strings.Join(parts, "")+`"`), true
+		return p
+	}
 	escapes := func(offset uint64, tail string) *broker.Publication {
 		p := publication("a", offset)
 		p.Data, p.Delta = []byte(`"0123456789`+strings.Repeat(`\"`, 20)+tail+`"`), true
@@ -86,6 +91,7 @@ func TestWhereADeltaIsMade(t *testing.T) {
 		{"one beside the stream", []*broker.Publication{quote("a", 1, "1"), quote("a", 0, "x"), quote("a", 2, "2"), quote("a", 3, "3")}, "fffd"},
 		{"first ever", []*broker.Publication{quote("a", 0, "1"), quote("a", 1, "2")}, "ff"},
 		{"not shorter", []*broker.Publication{publication("a", 1), publication("a", 2)}, "ff"},
+		{"shorter, but for what a delta needs beside it", []*broker.Publication{text("a", 1, "same same same same!", "1"), text("a", 2, "same same same same!", "2")}, "ff"},
 		{"shorter by its escapes", []*broker.Publication{escapes(1, "0123"), escapes(2, "3210")}, "fd"},
 	} {
 		h, in := newHub(1, 10, 1<<20)
@@ -157,8 +163,11 @@ func TestBaseLivesWhileSomebodyTakesDeltas(t *testing.T) {
 		t.Fatal("no delta")
 	}
 	h.Leave(0, a, Delta)
-	h.Leave(0, a, Protocol)
+	// The last one leaves while a publication is on its way.
+	p := quote("a", 7, "7")
+	h.delta(p, a, h.encoder.publication(p, Delta, a))
 	held(0)
+	h.Leave(0, a, Protocol)
 }
 
 // TestBasesAreBounded: over the limit channels do without, and are served.

@@ -2,10 +2,14 @@ package hub
 
 // Member is one subscription as the fan-out sees it.
 type Member struct {
-	Slot uint32 // the connection, in its shard
-	Sub  uint32 // which of the connection's subscriptions
-	From uint64 // publications up to this offset are not for it
+	Slot   uint32 // the connection, in its shard
+	Sub    uint16 // which of the connection's subscriptions
+	Synced bool   // the newest publication was the last queued for it: the next one may be a delta
+	From   uint64 // publications up to this offset are not for it
 }
+
+// MaxSubs is how many subscriptions of one connection a Member can tell apart.
+const MaxSubs = 1 << 16
 
 // Members is a list of subscribers without order. It belongs to one loop. The
 // zero value is empty.
@@ -21,7 +25,7 @@ func (m *Members) Add(x Member) uint32 {
 }
 
 // SetSub notes that the connection's subscription has another number now.
-func (m *Members) SetSub(i, sub uint32) { m.list[i].Sub = sub }
+func (m *Members) SetSub(i uint32, sub uint16) { m.list[i].Sub = sub }
 
 // Remove takes the member at index i out. The last one takes its place: if
 // that is another, it is returned with ok, and its index is now i.

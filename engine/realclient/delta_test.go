@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
+	"weir/engine"
 	"weir/engine/delta"
 )
 
@@ -40,6 +42,85 @@ func TestSDKAppliesDeltas(t *testing.T) {
 	}
 	n.do(order{"do": "refused", "pub": order{"data": string(other), "delta": true}})
 	n.next("refused")
+}
+
+// TestSDKDeltas: through reconnects, recoveries, publications beside the stream
+// and subscribing anew, plain and compressed, the SDK hands its application what
+// was published.
+func TestSDKDeltas(t *testing.T) {
+	t.Parallel()
+	for name, compressed := range map[string]bool{"plain": false, "compressed": true} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(c *engine.Config) {
+				c.Compression = true
+				c.Namespaces = []engine.Namespace{{Name: "feeds", HistorySize: 50, HistoryTTL: time.Hour, ForceRecovery: true, AllowDelta: true, DeltaPublish: true}}
+			})
+			n := s.connected(t, order{"compression": compressed})
+			n.do(order{"do": "subscribe", "channel": "feeds:a", "options": order{"delta": "fossil"}})
+			n.next("subscribed", append(chatter, "subscribing")...)
+			rng := rand.New(rand.NewPCG(3, 4))
+			var due []string
+			publish := func(extra string) {
+				due = append(due, document(rng, len(due)))
+				s.api("publish", fmt.Sprintf(`{"channel":"feeds:a","data":%s%s}`, due[len(due)-1], extra))
+			}
+			taken := 0
+			take := func() {
+				t.Helper()
+				for ; taken < len(due); taken++ {
+					p := n.next("publication", append(chatter, "connecting", "connected", "subscribing", "subscribed", "error", "unsubscribed", "published")...)
+					if !sameJSON(t, p.Data, []byte(due[taken])) {
+						t.Fatalf("publication %d is %s, want %s", taken, p.Data, due[taken])
+					}
+				}
+			}
+			for round := range 6 {
+				for range 15 {
+					publish("")
+				}
+				take()
+				switch round {
+				case 0: // closed, and back with what it missed
+					s.api("disconnect", `{"user":"alice","disconnect":{"code":3011,"reason":"force reconnect"}}`)
+				case 1: // away for longer
+					n.do(order{"do": "disconnect"})
+					n.next("disconnected", append(chatter, "subscribing")...)
+					for range 5 {
+						publish("")
+					}
+					n.do(order{"do": "connect"})
+				case 2:
+					publish(`,"skip_history":true`)
+				case 3: // subscribed anew: nothing is missed, nothing known
+					n.do(order{"do": "unsubscribe", "channel": "feeds:a"})
+					n.next("unsubscribed", chatter...)
+					n.do(order{"do": "subscribe again", "channel": "feeds:a"})
+					n.next("subscribed", append(chatter, "subscribing")...)
+				case 4: // by itself
+					due = append(due, document(rng, len(due)))
+					n.do(order{"do": "publish", "channel": "feeds:a", "data": json.RawMessage(due[len(due)-1])})
+				}
+				take()
+			}
+			n.do(order{"do": "delta stats", "channel": "feeds:a"})
+			if e := n.next("delta stats", append(chatter, "published")...); e.NumDeltaPayloads < 60 || e.NumDeltaPayloads+e.NumFullPayloads != len(due) {
+				t.Errorf("%d deltas and %d in full, for %d publications", e.NumDeltaPayloads, e.NumFullPayloads, len(due))
+			}
+		})
+	}
+}
+
+// TestSDKDeltasThatAreNotAllowed: the SDK asks, is not told of any, and gets
+// what it always does.
+func TestSDKDeltasThatAreNotAllowed(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	n := s.connected(t, order{})
+	n.do(order{"do": "subscribe", "channel": "feeds:a", "options": order{"delta": "fossil"}})
+	n.next("subscribed", append(chatter, "subscribing")...)
+	for range 3 {
+		s.mustReceive(n, "feeds:a", `"text that stays the same, and is long enough"`)
+	}
 }
 
 // document is JSON that changes from one to the next: numbers, rows, text in

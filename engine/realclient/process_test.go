@@ -139,6 +139,7 @@ type script struct {
 type event struct {
 	Event, Channel, Reason, Text, Protocol, Extensions, SHA256 string
 	Code, Status, Length, Received                             int
+	NumDeltaPayloads, NumFullPayloads                          int
 	Offset                                                     uint64
 	Epoch                                                      string
 	Binary, Recovered, Delta                                   bool

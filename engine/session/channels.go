@@ -27,8 +27,8 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	}
 	step := Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, Plan: r.plan(channel, asked{
 		recover: req.Recover, recoverable: req.Recoverable, positioned: req.Positioned,
-		reject: req.Flag&clientproto.FlagRejectUnrecovered != 0,
-		from:   broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)},
+		reject: req.Flag&clientproto.FlagRejectUnrecovered != 0, delta: string(req.Delta) == "fossil",
+		from: broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)},
 	})}
 	if len(req.Token) > 0 {
 		step.Kind, step.Token = SubToken, req.Token

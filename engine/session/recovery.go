@@ -11,6 +11,7 @@ type Plan struct {
 	Recoverable, Positioned bool
 	Since                   *broker.Since // what the client asks to have back; nil: nothing
 	Reject                  bool          // an answer that it is gone is an error instead
+	Delta                   bool          // publications come as text, or as what changed of it
 }
 
 // Recover is the position that a client holds in a server-side subscription.
@@ -21,8 +22,8 @@ type Recover struct {
 
 // asked is what a request says of recovery.
 type asked struct {
-	recover, recoverable, positioned, reject bool
-	from                                     broker.Position
+	recover, recoverable, positioned, reject, delta bool
+	from                                            broker.Position
 }
 
 // plan is how a subscription to channel begins. In a pattern there are no
@@ -38,11 +39,14 @@ func (r *Rules) plan(channel string, a asked) Plan {
 // plan decides by the namespace's options. Without history nothing is
 // recoverable, whatever is asked.
 func (ns *Namespace) plan(a asked, r *Rules) Plan {
-	p := Plan{Reject: a.reject}
+	p := Plan{Reject: a.reject, Delta: a.delta && ns.Delta}
 	p.Recoverable = !ns.Keep.None() && (ns.ForceRecovery || a.recoverable)
 	p.Positioned = p.Recoverable || ns.ForcePositioning || a.positioned
 	if p.Recoverable && a.recover {
 		p.Since = &broker.Since{Position: a.from, Limit: r.RecoveryLimit, Bytes: r.RecoveryBytes, Latest: ns.Cache}
+		if p.Delta {
+			p.Since.Bytes /= 2 // as text, with its quotes escaped, it may become twice as long
+		}
 	}
 	return p
 }
@@ -66,6 +70,13 @@ func Size(a *broker.Attached) (n int) {
 	return n
 }
 
+// Delta reports whether what is published to a channel is sent as a delta
+// without a wish of the publisher.
+func (r *Rules) Delta(channel string) bool {
+	ns, _ := r.namespace(channel)
+	return ns.DeltaPublish
+}
+
 // Retention is what is kept of a channel.
 func (r *Rules) Retention(channel string) broker.Retention {
 	ns, _ := r.namespace(channel)
@@ -77,13 +88,16 @@ func (r *Rules) Retention(channel string) broker.Retention {
 func (p *Plan) Result(a *broker.Attached) clientproto.SubscribeResult {
 	res := clientproto.SubscribeResult{
 		Recoverable: p.Recoverable, Positioned: p.Positioned, Offset: a.Offset, Epoch: a.Epoch,
-		WasRecovering: p.Since != nil, Recovered: p.Since != nil && a.Recovered,
+		WasRecovering: p.Since != nil, Recovered: p.Since != nil && a.Recovered, Delta: p.Delta,
 	}
 	if res.Recovered && !p.Since.Latest {
 		res.Offset = p.Since.Offset
 	}
 	if res.Recovered {
 		res.Publications = Publications(a.Missed)
+	}
+	for i := range res.Publications {
+		res.Publications[i].Text = p.Delta // in full: a delta is made once, not for each who comes back
 	}
 	return res
 }

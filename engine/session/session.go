@@ -122,10 +122,11 @@ type Session struct {
 type Sub struct {
 	Channel *hub.Channel
 	Member  uint32 // index in the shard's list of members
-	Server  bool   // made by the server, for the token or by order
-	ByToken bool   // made by a subscription token
-	ByOrder bool   // made by the server API
-	Expires int64  // when that token ends, in unix seconds; 0: never
+	Form    hub.Form
+	Server  bool  // made by the server, for the token or by order
+	ByToken bool  // made by a subscription token
+	ByOrder bool  // made by the server API
+	Expires int64 // when that token ends, in unix seconds; 0: never
 	info    *json.RawMessage
 }
 

@@ -66,6 +66,8 @@ drive((where) => {
     presenceStats: (o) => client.presenceStats(o.channel).then(
       (p) => tell("presence stats", { channel: o.channel, clients: p.numClients, users: p.numUsers }),
       (e) => tell("presence error", { code: e.code, text: e.message })),
+    "subscribe again": (o) => subscriptions.get(o.channel).subscribe(),
+    "delta stats": (o) => tell("delta stats", subscriptions.get(o.channel).deltaStats()),
     unsubscribe: (o) => subscriptions.get(o.channel).unsubscribe(),
     publish: (o) => client.publish(o.channel, o.data).then(
       () => tell("published", { channel: o.channel }), (e) => tell("publish error", { channel: o.channel, code: e.code, text: e.message })),
