@@ -269,11 +269,19 @@ func edit(rng *rand.Rand, s string) string {
 func TestHostileTexts(t *testing.T) {
 	const n = 1 << 20
 	rng := rand.New(rand.NewPCG(9, 10))
+	runs := func(end string) string {
+		var b strings.Builder
+		for i := range maxNear {
+			fmt.Fprintf(&b, "%s%s<%08d>", strings.Repeat(strings.Repeat("a", 15)+end, 2), strings.Repeat("b", i%3), i*i)
+		}
+		return b.String()
+	}
 	for name, c := range map[string]struct{ source, target string }{
 		"all the same":           {strings.Repeat("a", n), "b" + strings.Repeat("a", n/2) + "c" + strings.Repeat("a", n/2)},
 		"period 7":               {strings.Repeat("abcdefg", n/7), strings.Repeat("bcdefga", n/7)},
 		"period 8 and 9":         {strings.Repeat("abcdefgh", n/8), strings.Repeat("abcdefghi", n/9)},
 		"only parts of runes":    {strings.Repeat("\x80", n), "x" + strings.Repeat("\x80", n)},
+		"runs that nearly match": {runs("Y"), runs("X")},
 		"runs just not worth it": {strings.Repeat("abcdefgh", n/8), strings.Repeat("XYabcdefghZ", n/11)},
 		"random":                 {text(rng, n), text(rng, n)},
 		"longer than the index":  {text(rng, n) + strings.Repeat("tail ", 1000), text(rng, 100)},
@@ -287,6 +295,9 @@ func TestHostileTexts(t *testing.T) {
 		}
 		if kept := 4 * (cap(e.heads) + cap(e.next)); kept > 3<<19 {
 			t.Errorf("%s: the tables take %d bytes", name, kept)
+		}
+		if e.tries < -2*maxChain {
+			t.Errorf("%s: %d matches measured over the bound", name, -e.tries)
 		}
 		if e.source != nil || e.target != nil || e.out != nil {
 			t.Errorf("%s: the texts are kept", name)

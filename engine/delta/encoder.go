@@ -20,6 +20,12 @@ const (
 	// the target. Attack: a source that repeats itself, for time.
 	maxChain = 16
 
+	// maxTries and triesShare bound how many matches are measured for one delta:
+	// so many, and one for each triesShare bytes of the target. Attack: texts in
+	// which everything matches a little.
+	maxTries   = 1024
+	triesShare = 4
+
 	// patience is after how many bytes without a match the search looks at every
 	// second place only, then at every third: what has so little in common is
 	// hardly worth a delta. Attack: publications that are unlike, for time.
@@ -41,6 +47,7 @@ type Encoder struct {
 	limit          int // longest that out may become
 	done           int // how much of target out makes
 	nears          int // how often near has looked
+	tries          int // how many matches may still be measured
 
 	indexed bool
 	heads   []int32 // by hash: 1 + the first block of the source that has it; 0: none
@@ -60,6 +67,7 @@ func (e *Encoder) Append(dst, source, target []byte) (_ []byte, shorter bool) {
 	}
 	e.source, e.target, e.out = source, target, dst
 	e.limit, e.done, e.nears, e.indexed = len(dst)+len(target)-1, 0, 0, false
+	e.tries = maxTries + len(target)/triesShare
 	if shorter = e.delta(); shorter {
 		dst = e.out
 	}
@@ -132,7 +140,7 @@ func (e *Encoder) near(last match, end int) match {
 		return match{}
 	}
 	distance := last.source - last.target
-	for at := e.done; at < e.done+nearBytes && at+blockBytes <= end; at++ {
+	for at := e.done; at < e.done+nearBytes && at+blockBytes <= end && e.tries > 0; at++ {
 		want := binary.LittleEndian.Uint64(e.target[at:])
 		for i := range 2*nearShift + 1 {
 			shift := (i + 1) / 2 // 0, 1, -1, 2, -2 …
@@ -160,7 +168,7 @@ func (e *Encoder) search(end int) match {
 	if !e.indexed {
 		e.index()
 	}
-	for at := e.done; at+blockBytes <= end; at += 1 + (at-e.done)/patience {
+	for at := e.done; at+blockBytes <= end && e.tries > 0; at += 1 + (at-e.done)/patience {
 		if best := e.longest(at, end); best.worth() {
 			return best
 		}
@@ -220,6 +228,7 @@ func (e *Encoder) hash(block uint64) uint64 { return block * 0x9E3779B97F4A7C15 
 // extend makes the longest match through these places, within what is not yet
 // written up to end.
 func (e *Encoder) extend(source, target, end int) match {
+	e.tries--
 	back := commonEnd(e.source[:source], e.target[e.done:target])
 	ahead := common(e.source[source:], e.target[target:end])
 	return e.trim(match{source - back, target - back, back + ahead})
