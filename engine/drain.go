@@ -60,7 +60,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		_ = l.Close() // only errs when closed before
 	}
 	for _, sh := range s.shards {
-		sh.post(post{order: startDrain(s.shared.limits.DrainPeriod)})
+		sh.post(post{order: startDrain(s.policy.Load().limits.DrainPeriod)})
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

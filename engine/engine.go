@@ -18,18 +18,15 @@ import (
 	"time"
 
 	"weir/engine/api"
-	"weir/engine/broker"
 	"weir/engine/broker/memory"
 	"weir/engine/clientproto"
 	"weir/engine/hub"
 	"weir/engine/poll"
-	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/tlsconn"
 	"weir/engine/upgrade"
 	"weir/engine/wheel"
 	"weir/engine/work"
-	"weir/engine/ws"
 	"weir/security/limit"
 	"weir/security/token"
 )
@@ -38,12 +35,14 @@ import (
 // ends and then drains.
 type Server struct {
 	shared *shared // immutable
+	policy atomic.Pointer[policy]
 	shards []*shard
 	log    *slog.Logger
 	uid    string
 
 	listeners []*poll.Listener
 	internal  []*internalListener
+	handlers  *api.Handlers
 	memory    *memory.Broker
 	stats     *stats.Set
 	apiStats  *stats.Shard // the set's last shard: what is not a loop's
@@ -83,7 +82,8 @@ func New(cfg Config) (*Server, error) {
 
 // build makes the parts in the order of their dependence.
 func (s *Server) build(cfg *Config) error {
-	s.shared = newShared(cfg, s.nodeName())
+	s.shared = newShared(cfg)
+	s.policy.Store(newPolicy(cfg, s.nodeName(), len(s.shared.page)))
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
 		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
 		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked, Now: cfg.Now,
@@ -126,81 +126,32 @@ func (s *Server) nodeName() string {
 	return "weir"
 }
 
-func newShared(cfg *Config, name string) *shared {
-	l := cfg.Limits
+func newShared(cfg *Config) *shared {
+	l := &cfg.Limits
 	sh := &shared{
-		limits: l, wall: cfg.Now, start: cfg.Now(),
-		tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept), origins: cfg.Origins,
-		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
+		wall: cfg.Now, start: cfg.Now(),
+		tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept),
 		compression: cfg.Compression, echo: cfg.EnableEcho,
-		rates: rates{
-			messages: rate(l.MessageRate), bytes: rate(l.ByteRate),
-			subscribes: rate(l.SubscribeRate), pings: rate(l.PingRate),
-		},
-		gate: limit.NewGate(limit.GateConfig{
-			ConnectRate: limit.Rate{PerSecond: l.IPConnectRate, Burst: l.IPConnectBurst},
-			Connections: l.IPConnections, Exempt: l.Exempt, Entries: limiterEntries,
-		}),
+		gate:  limit.NewGate(cfg.gate()),
 		users: limit.NewUsers(l.UserConnections),
-		rules: &session.Rules{
-			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession, Overlap: patternsOverlapping,
-			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
-			Node:        name, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
-			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
-		},
-		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
 	}
-	sh.heldLimit = sh.perShard.partial
-	if l.ByteRate > 0 {
-		sh.heldLimit = heldBytes + sh.rates.bytes.Burst
+	if sh.tokens == nil {
+		sh.tokens = new(token.Verifier) // it refuses all until Reload brings keys
 	}
-	for _, compressed := range []bool{false, true} {
-		clients := ws.Limits{Message: l.MessageSize, Fragments: l.MaxFragments, Compression: compressed}
-		sh.wsLimits[kindProtocol][b2i(compressed)] = clients
-		sh.wsLimits[kindFeed][b2i(compressed)] = clients
-		sh.wsLimits[kindEcho][b2i(compressed)] = ws.Limits{Message: l.EchoSize, Compression: compressed}
-	}
-	sh.controlLimit[kindProtocol] = l.MaxOutboxBytes + controlFloorBytes
-	sh.controlLimit[kindFeed] = l.MaxOutboxBytes + controlFloorBytes
-	sh.controlLimit[kindEcho] = 2*l.EchoSize + controlFloorBytes
 	if cfg.Dev != nil {
 		sh.page = upgrade.AppendPage(nil, "text/html; charset=utf-8", cfg.Dev.Page, cfg.Dev.CSP)
-		sh.controlLimit[kindProtocol] += len(sh.page)
 	}
 	return sh
 }
 
-// rate is a per-connection bucket with a burst of twice its rate; nil for 0.
-func rate(perSecond float64) *limit.Rate {
-	if perSecond <= 0 {
-		return nil
-	}
-	return &limit.Rate{PerSecond: perSecond, Burst: max(int(2*perSecond), 1)}
-}
-
-func namespaces(list []Namespace) map[string]session.Namespace {
-	m := map[string]session.Namespace{"": {}}
-	for _, n := range list {
-		m[n.Name] = session.Namespace{
-			Subscribe: n.AllowSubscribeForClient, Publish: n.AllowPublishForClient,
-			PublishIfSubscribed: n.AllowPublishForSubscriber, HistoryIfSubscribed: n.AllowHistoryForSubscriber,
-			Keep:          broker.Retention{Size: n.HistorySize, TTL: n.HistoryTTL},
-			ForceRecovery: n.ForceRecovery, Cache: n.RecoverLatest, ForcePositioning: n.ForcePositioning,
-			Presence: n.Presence, JoinLeave: n.JoinLeave, PresenceIfSubscribed: n.AllowPresenceForSubscriber,
-			Delta: n.AllowDelta, DeltaPublish: n.DeltaPublish,
-		}
-	}
-	return m
-}
-
 func (s *Server) newShard(i int, inbox *hub.Inbox) (*shard, error) {
 	sh := &shard{
-		shared: s.shared, id: i, inbox: inbox, stats: s.stats.Shard(i),
+		shared: s.shared, policy: s.policy.Load(), id: i, inbox: inbox, stats: s.stats.Shard(i),
 		wheel: wheel.New(s.shared.clock(), tick, wheelBuckets, 0),
-		tls:   tlsconn.NewShared(s.shared.perShard.keys),
+		tls:   tlsconn.NewShared(s.policy.Load().perShard.keys),
 		due:   make([]uint32, 0, 1024), panicked: s.panicked,
 	}
-	sh.parser.Limits.Depth, sh.parser.Limits.Members = s.shared.limits.JSONDepth, s.shared.limits.JSONMembers
+	sh.parser.Limits.Depth, sh.parser.Limits.Members = sh.limits.JSONDepth, sh.limits.JSONMembers
 	loop, err := poll.NewLoop(poll.LoopConfig{
 		Name: fmt.Sprintf("shard %d", i), ReadBuffer: readBufferBytes, MaxUnsent: maxUnsentBytes,
 		Log: s.log, Panic: s.panicked,
@@ -252,7 +203,7 @@ func (s *Server) listen(cfg *Config) error {
 // admit decides about a peer before anything is spent on it. A listener counts
 // the connections of its own loops only, the limit is the node's.
 func (s *Server) admit(peer netip.Addr) bool {
-	if n := s.shared.limits.Connections; s.reusePort && n > 0 && s.connections() >= n {
+	if n := s.policy.Load().limits.Connections; s.reusePort && n > 0 && s.connections() >= n {
 		s.full.Add(1)
 		return false
 	}
@@ -276,18 +227,18 @@ type internalListener struct {
 }
 
 func (s *Server) listenInternal(cfg *Config) error {
-	handlers := api.New(api.Config{
+	s.handlers = api.New(api.Config{
 		Node: node{s}, APIKey: cfg.APIKey, Metrics: s.gatherer(cfg), Log: s.log, Now: cfg.Now,
 		Limits:   api.Limits{Data: cfg.Limits.MessageSize, Depth: cfg.Limits.JSONDepth, Members: cfg.Limits.JSONMembers},
-		Channels: func(name string) *clientproto.Error { return s.shared.rules.Known(name) }, Stats: s.apiStats,
-		Subscriptions: func(name string) *clientproto.Error { return s.shared.rules.Subscribable(name) },
+		Channels: func(name string) *clientproto.Error { return s.policy.Load().rules.Known(name) }, Stats: s.apiStats,
+		Subscriptions: func(name string) *clientproto.Error { return s.policy.Load().rules.Subscribable(name) },
 	})
 	for _, l := range []struct {
 		flag, addr string
 		handler    http.Handler
 	}{
-		{"--api-listen", cfg.APIListen, handlers.API()},
-		{"--health-listen", cfg.HealthListen, handlers.Health()},
+		{"--api-listen", cfg.APIListen, s.handlers.API()},
+		{"--health-listen", cfg.HealthListen, s.handlers.Health()},
 	} {
 		if l.addr == "" {
 			s.internal = append(s.internal, nil)
@@ -361,7 +312,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	deadline, cancel := context.WithTimeout(context.Background(), s.shared.limits.DrainPeriod+closeTimeout)
+	deadline, cancel := context.WithTimeout(context.Background(), s.policy.Load().limits.DrainPeriod+closeTimeout)
 	defer cancel()
 	if e := s.Drain(deadline); e != nil {
 		s.log.Warn("drain not finished", "connections", s.connections())

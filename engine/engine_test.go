@@ -86,7 +86,8 @@ type testServer struct {
 	roots *x509.CertPool
 	stop  func() error // drains; the first call returns what Run returned
 
-	mayPanic bool // panics are the test's subject
+	mayPanic bool   // panics are the test's subject
+	config   Config // as it was started
 }
 
 // start runs a server whose configuration change may adjust. Its clock stands:
@@ -126,7 +127,7 @@ func start(t testing.TB, change func(*Config)) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &testServer{Server: server, t: t, clock: clock, roots: x509.NewCertPool()}
+	s := &testServer{config: cfg, Server: server, t: t, clock: clock, roots: x509.NewCertPool()}
 	s.roots.AppendCertsFromPEM(certPEM)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -391,7 +392,7 @@ func (s *testServer) every(n int, ok func(*conn) bool) bool {
 // pings has n sessions pinged, and returns when their pongs are awaited.
 func (s *testServer) pings(n int) {
 	s.t.Helper()
-	s.clock.move(s.shared.limits.PingInterval + time.Second)
+	s.clock.move(s.policy.Load().limits.PingInterval + time.Second)
 	eventually(s.t, "pings", func() bool { return s.every(n, func(c *conn) bool { return c.connected() && c.awaitPong }) })
 }
 

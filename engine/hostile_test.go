@@ -56,7 +56,7 @@ func TestNothingLeaksAboutForeignChannels(t *testing.T) {
 func TestSubscribeToEverything(t *testing.T) {
 	s := start(t, func(c *Config) { c.Limits.MessageRate, c.Limits.SubscribeRate = 0, 0 })
 	c := s.connected(t, sign(t, "mallory", "feeds:*"))
-	limit := s.shared.limits.ChannelsPerSession
+	limit := s.policy.Load().limits.ChannelsPerSession
 	for i := range 3 * limit {
 		reply := c.do(fmt.Sprintf(`"subscribe":{"channel":"feeds:%d"}`, i))
 		if refused := strings.Contains(reply, `"code":106`); refused != (i >= limit) {

@@ -20,9 +20,9 @@ var _ api.Node = node{}
 
 // Publish implements api.Node.
 func (n node) Publish(ctx context.Context, channel string, data []byte, o api.PublishOptions) (api.Position, *clientproto.Error) {
-	keep := n.shared.rules.Retention(channel)
+	keep := n.policy.Load().rules.Retention(channel)
 	keep.Skip = o.SkipHistory && !keep.None()
-	pos, err := n.shared.broker.Publish(ctx, channel, broker.Message{Data: data, Tags: o.Tags, Delta: o.Delta || n.shared.rules.Delta(channel)}, keep)
+	pos, err := n.shared.broker.Publish(ctx, channel, broker.Message{Data: data, Tags: o.Tags, Delta: o.Delta || n.policy.Load().rules.Delta(channel)}, keep)
 	if err != nil {
 		return api.Position{}, errorOf(err)
 	}
@@ -64,7 +64,7 @@ func (n node) everyShard(ctx context.Context, order func(*shard)) *clientproto.E
 // Info implements api.Node.
 func (n node) Info(ctx context.Context) []api.NodeInfo {
 	info := api.NodeInfo{
-		UID: n.uid, Name: n.shared.rules.Node, Version: n.shared.rules.Version,
+		UID: n.uid, Name: n.policy.Load().rules.Node, Version: n.policy.Load().rules.Version,
 		NumClients:  clampUint32(n.stats.Level(stats.Sessions)),
 		NumSubs:     clampUint32(n.stats.Level(stats.Subscriptions)),
 		NumChannels: clampUint32(int64(n.shared.hub.Channels())),
@@ -106,7 +106,7 @@ func (n node) Ready() (ok bool, reason string) {
 // Publish gives data, valid JSON, to the channel's subscribers and returns its
 // place. It is what the server API does, for callers in this process.
 func (s *Server) Publish(ctx context.Context, channel string, data []byte) (offset uint64, epoch string, err error) {
-	if e := s.shared.rules.Known(channel); e != nil {
+	if e := s.policy.Load().rules.Known(channel); e != nil {
 		return 0, "", fmt.Errorf("engine: channel %q: %s", channel, e.Message)
 	}
 	pos, e := node{s}.Publish(ctx, channel, data, api.PublishOptions{})

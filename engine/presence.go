@@ -175,7 +175,7 @@ func (n node) PresenceStats(ctx context.Context, channel string) (clientproto.Pr
 
 // survey asks and waits.
 func (n node) survey(ctx context.Context, of survey) *findings {
-	if !n.shared.rules.Presence(of.channel) {
+	if !n.policy.Load().rules.Presence(of.channel) {
 		return &findings{err: clientproto.ErrNotAvailable}
 	}
 	found := make(chan *findings, 1)

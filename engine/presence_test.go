@@ -353,7 +353,7 @@ func TestPresenceFloodOfChannels(t *testing.T) {
 // a user of its own.
 func crowd(n int) (*shard, *hub.Channel) {
 	h := hub.New([]*hub.Inbox{hub.NewInbox(1, 1, func() {})}, hub.Limits{})
-	sh := &shard{shared: &shared{hub: h, rules: &session.Rules{RecoveryBytes: 1 << 30}}, now: 1}
+	sh := &shard{shared: &shared{hub: h}, policy: &policy{rules: &session.Rules{RecoveryBytes: 1 << 30}}, now: 1}
 	sh.shared.desk = newDesk(sh.shared)
 	ch := h.Join(0, "feeds:a", hub.Protocol)
 	for i := range n {

@@ -11,29 +11,23 @@ import (
 	"weir/engine/hub"
 	"weir/engine/outbox"
 	"weir/engine/poll"
-	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/tlsconn"
 	"weir/engine/wheel"
 	"weir/engine/work"
 	"weir/engine/ws"
 	"weir/security/limit"
-	"weir/security/origin"
 	"weir/security/token"
 )
 
 // shared is what all shards of a server read: immutable, or safe for
 // concurrent use by itself.
 type shared struct {
-	limits  Limits
-	rates   rates
-	rules   *session.Rules
 	wall    func() time.Time // by which tokens end; that of all deadlines is clock
 	start   time.Time
 	tokens  *token.Verifier
 	tickets *token.Tickets
 	revoked *token.Revocations
-	origins *origin.List
 	gate    *limit.Gate
 	users   *limit.Users
 	pool    *tlsconn.Pool
@@ -42,20 +36,9 @@ type shared struct {
 	broker  broker.Broker
 	desk    *desk
 
-	anonymous, noOrigin, tokenInURL, compression, echo bool
-	page                                               []byte // whole response for "/"; nil outside --dev
-
-	wsLimits     [kinds][2]ws.Limits // by kind, without and with compression
-	controlLimit [kinds]int          // bytes of replies and control frames that may wait
-	heldLimit    int                 // bytes of input behind a command that is with the workers
-	perShard     perShard
+	compression, echo bool
+	page              []byte // whole response for "/"; nil outside --dev
 }
-
-// rates are the per-connection buckets' settings; nil is no limit.
-type rates struct{ messages, bytes, subscribes, pings *limit.Rate }
-
-// perShard is a shard's part of the node's budgets, in bytes.
-type perShard struct{ partial, outbox, keys int }
 
 // clock is nanoseconds since the server's start: monotonic, never 0.
 func (sh *shared) clock() int64 { return int64(sh.wall().Sub(sh.start)) + 1 }
@@ -65,10 +48,11 @@ func (sh *shared) clock() int64 { return int64(sh.wall().Sub(sh.start)) + 1 }
 // its stats.
 type shard struct {
 	*shared
-	id    int
-	loop  *poll.Loop
-	inbox *hub.Inbox
-	stats *stats.Shard
+	*policy // owned by the loop; Reload gives it another
+	id      int
+	loop    *poll.Loop
+	inbox   *hub.Inbox
+	stats   *stats.Shard
 
 	// Owned by the loop.
 	conns   slab

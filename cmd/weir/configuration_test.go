@@ -54,8 +54,10 @@ keys are errors, and so are variables that are nearly an option's name. An empty
 - The secrets also come from files (--api-key-file, --token-hmac-secret-file), so that they stand in no process list.
 - weir check tells whether serve would take a configuration, serving nothing, and adds up the memory it can take.
 - A key of the file that only other commands know (token, origin, …) is an error for weir serve and weir check.
-- SIGTERM and SIGINT drain the server; a second one ends it at once. SIGHUP rereads the certificate, which is
-  also reread when its files change. Everything else needs a restart for now.
+- SIGTERM and SIGINT drain the server; a second one ends it at once.
+- SIGHUP reads everything again: certificate (also read when its files change), keys, origins, namespaces, limits. A
+  mistake anywhere leaves all as it was, and the log says which. Subscriptions that are no longer permitted end. Options
+  marked "restart" keep their value until then; the log names those that changed.
 
 "Later" marks options that are known but not available yet: setting one to anything but its default is an error.
 `
@@ -99,8 +101,15 @@ func writeOptions(b *bytes.Buffer, command *kong.Node) {
 			}
 			b.WriteString("\n| option | |\n|---|---|\n")
 		}
-		fmt.Fprintf(b, "| `--%s` | %s |\n", f.Name, later(f.Tag.Get("later"))+f.Help)
+		fmt.Fprintf(b, "| `--%s` | %s |\n", f.Name, later(f.Tag.Get("later"))+restart(f.Tag)+f.Help)
 	}
+}
+
+func restart(tag *kong.Tag) string {
+	if tag.Has("restart") {
+		return "*Restart.* "
+	}
+	return ""
 }
 
 func later(subject string) string {

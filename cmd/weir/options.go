@@ -31,24 +31,25 @@ type versionCommand struct {
 
 // serverOptions are the options of serve and check. A field with the tag
 // later is known and documented, but refused if it is set to anything but its
-// default; the tag names what it belongs to.
+// default; the tag names what it belongs to. One with the tag restart keeps its
+// value over SIGHUP.
 type serverOptions struct {
-	Dev bool `name:"dev" group:"Development" help:"Serve on loopback only, with a certificate, keys and a sample feed made for it, and a demo page at /."`
+	Dev bool `name:"dev" restart:"" group:"Development" help:"Serve on loopback only, with a certificate, keys and a sample feed made for it, and a demo page at /."`
 
-	Listen       address `name:"listen" group:"Listeners" default:":8443" placeholder:"HOST:PORT" help:"Public listener, TLS only (default ${default}; with --dev 127.0.0.1 and [::1])."`
-	APIListen    address `name:"api-listen" group:"Listeners" default:"127.0.0.1:9000" placeholder:"HOST:PORT" help:"Listener of the server API, health and metrics; loopback only (default ${default})."`
-	HealthListen address `name:"health-listen" group:"Listeners" placeholder:"HOST:PORT" help:"Listener with only /health, /ready and /metrics, no key asked (default off)."`
+	Listen       address `name:"listen" restart:"" group:"Listeners" default:":8443" placeholder:"HOST:PORT" help:"Public listener, TLS only (default ${default}; with --dev 127.0.0.1 and [::1])."`
+	APIListen    address `name:"api-listen" restart:"" group:"Listeners" default:"127.0.0.1:9000" placeholder:"HOST:PORT" help:"Listener of the server API, health and metrics; loopback only (default ${default})."`
+	HealthListen address `name:"health-listen" restart:"" group:"Listeners" placeholder:"HOST:PORT" help:"Listener with only /health, /ready and /metrics, no key asked (default off)."`
 	ProxyListen  address `name:"proxy-listen" group:"Listeners" placeholder:"HOST:PORT" later:"trusted proxies" help:"Plain listener for a trusted proxy (default off)."`
-	Pollers      count   `name:"pollers" group:"Listeners" default:"0" placeholder:"N" help:"Event loops; 0 is one per core (default ${default})."`
-	ReusePort    bool    `name:"reuse-port" group:"Listeners" help:"Set SO_REUSEPORT, so that several processes share the address."`
-	Congestion   text    `name:"tcp-congestion" group:"Listeners" placeholder:"NAME" help:"TCP congestion control, as in cubic or bbr (default the system's)."`
+	Pollers      count   `name:"pollers" restart:"" group:"Listeners" default:"0" placeholder:"N" help:"Event loops; 0 is one per core (default ${default})."`
+	ReusePort    bool    `name:"reuse-port" restart:"" group:"Listeners" help:"Set SO_REUSEPORT, so that several processes share the address."`
+	Congestion   text    `name:"tcp-congestion" restart:"" group:"Listeners" placeholder:"NAME" help:"TCP congestion control, as in cubic or bbr (default the system's)."`
 
-	TLSCert         path `name:"tls-cert" group:"TLS" placeholder:"FILE" help:"Certificate chain, PEM, the server's own first. Reread when it changes and on SIGHUP."`
-	TLSKey          path `name:"tls-key" group:"TLS" placeholder:"FILE" help:"Private key of the certificate, PEM, not readable by others."`
-	TLSMin          text `name:"tls-min" group:"TLS" default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Oldest TLS version to accept, 1.2 or 1.3 (default ${default}). A TLS 1.2 connection takes several times the memory."`
-	TLSCurves       list `name:"tls-curves" group:"TLS" placeholder:"NAME,…" help:"Key exchanges in order of preference, of X25519MLKEM768, X25519, P256, P384, P521 (default Go's: post-quantum first)."`
-	TLSKeyCache     size `name:"tls-key-cache" group:"TLS" default:"64MiB" placeholder:"SIZE" help:"Memory for ready ciphers of busy connections; idle ones keep only keys (default ${default})."`
-	AllowSelfSigned bool `name:"allow-self-signed" group:"TLS" help:"Accept a self-signed certificate in --tls-cert."`
+	TLSCert         path `name:"tls-cert" restart:"" group:"TLS" placeholder:"FILE" help:"Certificate chain, PEM, the server's own first. Reread when it changes and on SIGHUP."`
+	TLSKey          path `name:"tls-key" restart:"" group:"TLS" placeholder:"FILE" help:"Private key of the certificate, PEM, not readable by others."`
+	TLSMin          text `name:"tls-min" restart:"" group:"TLS" default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Oldest TLS version to accept, 1.2 or 1.3 (default ${default}). A TLS 1.2 connection takes several times the memory."`
+	TLSCurves       list `name:"tls-curves" restart:"" group:"TLS" placeholder:"NAME,…" help:"Key exchanges in order of preference, of X25519MLKEM768, X25519, P256, P384, P521 (default Go's: post-quantum first)."`
+	TLSKeyCache     size `name:"tls-key-cache" restart:"" group:"TLS" default:"64MiB" placeholder:"SIZE" help:"Memory for ready ciphers of busy connections; idle ones keep only keys (default ${default})."`
+	AllowSelfSigned bool `name:"allow-self-signed" restart:"" group:"TLS" help:"Accept a self-signed certificate in --tls-cert."`
 	TicketKeyFile   path `name:"ticket-key-file" group:"TLS" placeholder:"FILE" later:"ticket keys shared by processes" help:"Session ticket keys, 32 bytes each, newest first (default: made at start and rotated)."`
 
 	apiKeyOptions
@@ -61,16 +62,16 @@ type serverOptions struct {
 	AllowAnonymous  bool `name:"allow-anonymous" group:"Who may connect" help:"Accept connections without a token, as user \"\" with what the namespaces allow to clients."`
 	AllowTokenInURL bool `name:"allow-token-in-url" group:"Who may connect" help:"Accept a token in the URL; it then stands in the logs of every proxy on the way."`
 
-	Connections      count    `name:"connections" group:"Limits of the node" default:"0" placeholder:"N" help:"Connections open at once; 0 is as many as descriptors allow (default ${default})."`
-	HandshakesMax    count    `name:"handshakes-max" group:"Limits of the node" default:"4096" placeholder:"N" help:"TLS handshakes that wait for their client (default ${default})."`
+	Connections      count    `name:"connections" restart:"" group:"Limits of the node" default:"0" placeholder:"N" help:"Connections open at once; 0 is as many as descriptors allow (default ${default})."`
+	HandshakesMax    count    `name:"handshakes-max" restart:"" group:"Limits of the node" default:"4096" placeholder:"N" help:"TLS handshakes that wait for their client (default ${default})."`
 	PartialBytes     size     `name:"partial-bytes" group:"Limits of the node" default:"32MiB" placeholder:"SIZE" help:"Memory for half records, frames and messages of all connections (default ${default})."`
 	OutboxBudget     share    `name:"outbox-budget" group:"Limits of the node" default:"25%" placeholder:"SIZE" help:"Memory for what waits to be sent to all connections, a size or a part of memory (default ${default})."`
 	MemoryLimit      share    `name:"memory-limit" group:"Limits of the node" default:"80%" placeholder:"SIZE" later:"limits derived from memory" help:"Memory of the process, a size or a part of the cgroup's (default ${default})."`
 	IPConnectRate    rate     `name:"ip-connect-rate" group:"Limits per address" default:"50/s" placeholder:"RATE" help:"Connects of one IPv4 address or IPv6 /64; 0 is no limit (default ${default})."`
 	IPConnectBurst   count    `name:"ip-connect-burst" group:"Limits per address" default:"200" placeholder:"N" help:"Connects at once before the rate counts (default ${default})."`
 	IPConnections    count    `name:"ip-connections" group:"Limits per address" default:"1000" placeholder:"N" help:"Connections open at once; 0 is no limit (default ${default})."`
-	IPHandshakes     count    `name:"ip-handshakes" group:"Limits per address" default:"64" placeholder:"N" help:"Handshakes in flight; 0 is no limit (default ${default})."`
-	UserConnections  count    `name:"user-connections" group:"Limits per address" default:"0" placeholder:"N" help:"Connections of one user open at once, the anonymous one excepted; one more is closed with 3504. 0 is no limit (default ${default})."`
+	IPHandshakes     count    `name:"ip-handshakes" restart:"" group:"Limits per address" default:"64" placeholder:"N" help:"Handshakes in flight; 0 is no limit (default ${default})."`
+	UserConnections  count    `name:"user-connections" restart:"" group:"Limits per address" default:"0" placeholder:"N" help:"Connections of one user open at once, the anonymous one excepted; one more is closed with 3504. 0 is no limit (default ${default})."`
 	LimitExempt      networks `name:"limit-exempt" group:"Limits per address" placeholder:"CIDR,…" help:"Networks that limits per address and user pass over: load tests, health checkers."`
 	MessageRate      rate     `name:"message-rate" group:"Limits per connection" default:"100/s" placeholder:"RATE" help:"Messages from a client, bursts of twice that; 0 is no limit (default ${default})."`
 	ByteRate         byteRate `name:"byte-rate" group:"Limits per connection" default:"1MiB/s" placeholder:"RATE" help:"Bytes from a client, bursts of twice that; 0 is no limit (default ${default})."`
@@ -95,13 +96,13 @@ type serverOptions struct {
 	ExpiredCloseDelay span `name:"expired-close-delay" group:"Times" default:"25s" placeholder:"TIME" help:"How long a connection or a subscription outlives its token (default ${default})."`
 	DrainPeriod       span `name:"drain-period" group:"Times" default:"30s" placeholder:"TIME" help:"Over which a stopping server closes its connections (default ${default})."`
 
-	Compression   bool `name:"compression" group:"Features" help:"permessage-deflate for clients that offer it."`
-	EnableEcho    bool `name:"enable-echo" group:"Features" help:"/echo, which sends every message back, for conformance runs; asks for no token."`
-	EchoSizeLimit size `name:"echo-size-limit" group:"Features" default:"16MiB" placeholder:"SIZE" help:"Size of one message on /echo (default ${default})."`
+	Compression   bool `name:"compression" restart:"" group:"Features" help:"permessage-deflate for clients that offer it."`
+	EnableEcho    bool `name:"enable-echo" restart:"" group:"Features" help:"/echo, which sends every message back, for conformance runs; asks for no token."`
+	EchoSizeLimit size `name:"echo-size-limit" restart:"" group:"Features" default:"16MiB" placeholder:"SIZE" help:"Size of one message on /echo (default ${default})."`
 	Broker        text `name:"broker" group:"Features" default:"memory" enum:"memory,nats" placeholder:"NAME" later:"more than one node" help:"What carries publications between nodes, memory or nats (default ${default})."`
 
-	LogFormat text `name:"log-format" group:"Logs" default:"json" enum:"json,text" placeholder:"FORMAT" help:"json or text (default ${default})."`
-	LogLevel  text `name:"log-level" group:"Logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
+	LogFormat text `name:"log-format" restart:"" group:"Logs" default:"json" enum:"json,text" placeholder:"FORMAT" help:"json or text (default ${default})."`
+	LogLevel  text `name:"log-level" restart:"" group:"Logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
 	AuditFile path `name:"audit-file" group:"Logs" default:"stderr" placeholder:"FILE" later:"the audit log" help:"Where the audit log goes (default ${default})."`
 }
 

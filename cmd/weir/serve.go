@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -25,7 +24,7 @@ const gcPercent = 50
 var errImpatient = errors.New("stopped before every connection was drained")
 
 // serve runs the server until SIGINT or SIGTERM, then drains it. A second
-// signal ends it at once. SIGHUP rereads the certificate.
+// signal ends it at once. SIGHUP reloads the configuration.
 func serve(p *process, c *command) error {
 	s, err := newSetup(p, c.Serve.serverOptions, c.namespaces)
 	if err != nil {
@@ -57,13 +56,13 @@ func serve(p *process, c *command) error {
 	}
 	finished := make(chan error, 1)
 	go func() { finished <- server.Run(ctx) }()
-	err = superviseSignals(p, s, finished, drain)
+	err = superviseSignals(p, s, finished, drain, &reloader{p: p, s: s, server: server, options: c.Serve.serverOptions})
 	drain() // Run may have ended by itself; the feed and the watch end with it
 	return err
 }
 
 // superviseSignals answers signals until the server has finished.
-func superviseSignals(p *process, s *setup, finished <-chan error, drain context.CancelFunc) error {
+func superviseSignals(p *process, s *setup, finished <-chan error, drain context.CancelFunc, r *reloader) error {
 	log := s.config.Log
 	received, stop := p.notify(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -78,7 +77,7 @@ func superviseSignals(p *process, s *setup, finished <-chan error, drain context
 		case sig := <-received:
 			switch {
 			case sig == syscall.SIGHUP:
-				reload(s, log)
+				r.reload(log)
 			case draining:
 				return errImpatient
 			default:
@@ -88,14 +87,4 @@ func superviseSignals(p *process, s *setup, finished <-chan error, drain context
 			}
 		}
 	}
-}
-
-// reload rereads the certificate; a bad new one keeps the old.
-func reload(s *setup, log *slog.Logger) {
-	if err := s.certs.Reload(); err != nil {
-		log.Error("certificate not reloaded, the old one stays", "error", err.Error())
-		return
-	}
-	log.Info("certificate reloaded", "certificate_until", s.certs.NotAfter().UTC(),
-		"note", "keys, limits and namespaces need a restart: rereading them is not available yet")
 }

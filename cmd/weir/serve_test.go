@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -106,9 +107,54 @@ func TestSecondSignalEndsTheDrain(t *testing.T) {
 	i.signals <- os.Interrupt
 	drained := false
 	s := &setup{config: engine.Config{Log: slog.New(slog.DiscardHandler)}}
-	err := superviseSignals(i.process(), s, make(chan error), func() { drained = true })
+	err := superviseSignals(i.process(), s, make(chan error), func() { drained = true }, nil)
 	if !errors.Is(err, errImpatient) || !drained {
 		t.Errorf("got %v, drained %v", err, drained)
+	}
+}
+
+// TestSIGHUPReloads: namespaces and keys of the file count from then on, a
+// mistake leaves all as it was, and what needs a restart is named.
+func TestSIGHUPReloads(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("api-key: first\n")
+	i := &invocation{args: append(without(good(t, "serve"), "--api-key"), "--config", file), signals: make(chan os.Signal, 1)}
+	status := make(chan int, 1)
+	go func() { status <- run(i.process()) }()
+	i.stderr.await(t, `"msg":"serving"`)
+	address := regexp.MustCompile(`"api":"([^"]+)"`).FindStringSubmatch(i.stderr.String())[1]
+	publish := func(key, channel string) string {
+		status, stdout, stderr := weir("pub", channel, "1", "--api", "http://"+address, "--api-key", key)
+		return fmt.Sprint(status, stdout, stderr)
+	}
+	if got := publish("first", "later:a"); !strings.Contains(got, "unknown channel") {
+		t.Errorf("before: %s", got)
+	}
+	write("api-key: second\nnamespaces:\n  - name: later\n    history_size: many\n")
+	i.signals <- syscall.SIGHUP
+	i.stderr.await(t, "not reloaded, the old one stays", "history_size")
+	if got := publish("first", "later:a"); !strings.Contains(got, "unknown channel") {
+		t.Errorf("after a mistake: %s", got)
+	}
+	write("api-key: second\ncompression: true\nnamespaces:\n  - name: later\n")
+	i.signals <- syscall.SIGHUP
+	i.stderr.await(t, `"msg":"reloaded"`)
+	i.stderr.await(t, `"options":["--compression"]`)
+	if got := publish("second", "later:a"); !strings.HasPrefix(got, "0") {
+		t.Errorf("after: %s", got)
+	}
+	if got := publish("first", "later:a"); strings.HasPrefix(got, "0") {
+		t.Errorf("the old key: %s", got)
+	}
+	i.signals <- syscall.SIGTERM
+	if got := <-status; got != 0 {
+		t.Errorf("status %d: %s", got, i.stderr.String())
 	}
 }
 
@@ -120,7 +166,7 @@ func TestSIGHUPRereadsTheCertificate(t *testing.T) {
 	i.stderr.await(t, `"msg":"serving"`)
 
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, "certificate reloaded")
+	i.stderr.await(t, `"msg":"reloaded"`, "certificate_until")
 	if err := os.WriteFile(args[4], []byte("not a certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}

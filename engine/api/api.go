@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -142,9 +143,9 @@ type Config struct {
 // Handlers serve the API. Safe for concurrent use; nothing needs to be closed.
 type Handlers struct {
 	cfg      Config
-	salt     [32]byte          // immutable; keys of callers and ours are compared as salted hashes
-	key      [sha256.Size]byte // immutable; meaningless without APIKey
-	methods  map[string]method // immutable; those of MethodNames
+	salt     [32]byte                          // immutable; keys of callers and ours are compared as salted hashes
+	key      atomic.Pointer[[sha256.Size]byte] // of the key that counts; nil refuses every call
+	methods  map[string]method                 // immutable; those of MethodNames
 	answers  *answers
 	health   http.Handler
 	checkers sync.Pool // of *schema.Validator
@@ -173,12 +174,22 @@ func New(cfg Config) *Handlers {
 	}
 	h := &Handlers{cfg: cfg}
 	rand.Read(h.salt[:]) // never fails
-	h.key = h.hash(cfg.APIKey)
+	h.Reload(cfg.APIKey)
 	h.methods = h.table()
 	h.answers = newAnswers(cfg.Limits.IdempotencyKeys, cfg.Limits.IdempotencyTTL)
 	h.health = h.newHealth()
 	h.checkers.New = func() any { return new(schema.Validator) }
 	return h
+}
+
+// Reload takes another API key for all calls from now on; "" refuses them.
+func (h *Handlers) Reload(key string) {
+	if key == "" {
+		h.key.Store(nil)
+		return
+	}
+	hash := h.hash(key)
+	h.key.Store(&hash)
 }
 
 func (l Limits) orDefault() Limits {

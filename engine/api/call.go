@@ -90,11 +90,12 @@ func (h *Handlers) serveCall(w http.ResponseWriter, r *http.Request, name string
 // authentic compares the caller's key with ours in constant time, whatever their lengths. One key, in the header only.
 func (h *Handlers) authentic(header http.Header) bool {
 	given := header.Values(keyHeader)
-	if h.cfg.APIKey == "" || len(given) != 1 {
+	key := h.key.Load()
+	if key == nil || len(given) != 1 {
 		return false
 	}
 	hash := h.hash(given[0])
-	return subtle.ConstantTimeCompare(hash[:], h.key[:]) == 1
+	return subtle.ConstantTimeCompare(hash[:], key[:]) == 1
 }
 
 func (h *Handlers) hash(key string) [sha256.Size]byte {

@@ -53,3 +53,13 @@ func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
 		return s.MaySubscribe(sub.Channel.Name, r) == nil
 	}
 }
+
+// Permitted reports whether subscription i may go on under rules that have
+// changed since it was made.
+func (s *Session) Permitted(i int, r *Rules) bool {
+	sub := &s.subs[i]
+	if sub.ByToken || sub.ByOrder || sub.Server {
+		return r.Subscribable(sub.Channel.Name) == nil
+	}
+	return s.MaySubscribe(sub.Channel.Name, r) == nil
+}

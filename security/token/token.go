@@ -120,6 +120,15 @@ func (v *Verifier) Replace(cfg Config) error {
 	return nil
 }
 
+// Adopt takes the configuration that other has now; nil refuses all tokens.
+func (v *Verifier) Adopt(other *Verifier) {
+	if other == nil {
+		v.rules.Store(nil)
+		return
+	}
+	v.rules.Store(other.rules.Load())
+}
+
 // Connection verifies a connection token. The error is ErrExpired or a *Fault. The claims alias
 // nothing of token.
 func (v *Verifier) Connection(token []byte, now time.Time) (*Claims, error) {

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+
+	"weir/engine"
+)
+
+// reloader answers SIGHUP: it reads everything again that the server was
+// started with (files, environment, command line) and has the server take it. All
+// of it is checked first; a mistake anywhere leaves everything as it was.
+type reloader struct {
+	p       *process
+	s       *setup
+	server  *engine.Server
+	options serverOptions // of the start: what needs a restart is as it was then
+}
+
+func (r *reloader) reload(log *slog.Logger) {
+	if r.s.dev != nil { // its certificate, keys and namespaces are made up anew by each start
+		log.Info("nothing to reload", "note", "with --dev only a restart changes anything")
+		return
+	}
+	restart, err := r.take()
+	if err != nil {
+		log.Error("not reloaded, the old one stays", "error", err.Error())
+		return
+	}
+	log.Info("reloaded", "certificate_until", r.s.certs.NotAfter().UTC())
+	if len(restart) > 0 {
+		log.Warn("some options changed that only a restart changes", "options", restart)
+	}
+}
+
+// take reads and hands over; it returns the changed options that need a restart.
+func (r *reloader) take() (restart []string, err error) {
+	c, err := parse(r.p)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := newSetup(r.p, c.Serve.serverOptions, c.namespaces)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.s.certs.Reload(); err != nil {
+		return nil, err
+	}
+	return r.options.needRestart(&c.Serve.serverOptions), r.server.Reload(context.Background(), fresh.config)
+}
+
+// needRestart names the options that differ and cannot be changed while the
+// server runs.
+func (o *serverOptions) needRestart(fresh *serverOptions) (flags []string) {
+	before, after := reflect.ValueOf(o).Elem(), reflect.ValueOf(fresh).Elem()
+	for i := range before.NumField() {
+		tag := before.Type().Field(i).Tag
+		if _, restart := tag.Lookup("restart"); restart && !reflect.DeepEqual(before.Field(i).Interface(), after.Field(i).Interface()) {
+			flags = append(flags, "--"+tag.Get("name"))
+		}
+	}
+	return flags
+}

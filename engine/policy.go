@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"weir/engine/broker"
+	"weir/engine/clientproto"
+	"weir/engine/session"
+	"weir/engine/ws"
+	"weir/security/limit"
+	"weir/security/origin"
+)
+
+// policy is what the operator may change while connections are open. It is
+// immutable: Reload makes another, which each shard takes between two turns.
+type policy struct {
+	limits  Limits
+	rates   rates
+	rules   *session.Rules
+	origins *origin.List
+
+	anonymous, noOrigin, tokenInURL bool
+
+	wsLimits     [kinds][2]ws.Limits // by kind, without and with compression
+	controlLimit [kinds]int          // bytes of replies and control frames that may wait
+	heldLimit    int                 // bytes of input behind a command that is with the workers
+	perShard     perShard
+}
+
+// rates are the per-connection buckets' settings; nil is no limit.
+type rates struct{ messages, bytes, subscribes, pings *limit.Rate }
+
+// perShard is a shard's part of the node's budgets, in bytes.
+type perShard struct{ partial, outbox, keys int }
+
+// newPolicy takes it from cfg; page is how long the demo page is.
+func newPolicy(cfg *Config, node string, page int) *policy {
+	l := cfg.Limits
+	p := &policy{
+		limits: l, origins: cfg.Origins,
+		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
+		rates: rates{
+			messages: rate(l.MessageRate), bytes: rate(l.ByteRate),
+			subscribes: rate(l.SubscribeRate), pings: rate(l.PingRate),
+		},
+		rules: &session.Rules{
+			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession, Overlap: patternsOverlapping,
+			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
+			Node:        node, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
+			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
+		},
+		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
+	}
+	p.heldLimit = p.perShard.partial
+	if l.ByteRate > 0 {
+		p.heldLimit = heldBytes + p.rates.bytes.Burst
+	}
+	for _, compressed := range []bool{false, true} {
+		clients := ws.Limits{Message: l.MessageSize, Fragments: l.MaxFragments, Compression: compressed}
+		p.wsLimits[kindProtocol][b2i(compressed)] = clients
+		p.wsLimits[kindFeed][b2i(compressed)] = clients
+		p.wsLimits[kindEcho][b2i(compressed)] = ws.Limits{Message: l.EchoSize, Compression: compressed}
+	}
+	p.controlLimit[kindProtocol] = l.MaxOutboxBytes + controlFloorBytes + page
+	p.controlLimit[kindFeed] = l.MaxOutboxBytes + controlFloorBytes
+	p.controlLimit[kindEcho] = 2*l.EchoSize + controlFloorBytes
+	return p
+}
+
+// rate is a per-connection bucket with a burst of twice its rate; nil for 0.
+func rate(perSecond float64) *limit.Rate {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &limit.Rate{PerSecond: perSecond, Burst: max(int(2*perSecond), 1)}
+}
+
+func namespaces(list []Namespace) map[string]session.Namespace {
+	m := map[string]session.Namespace{"": {}}
+	for _, n := range list {
+		m[n.Name] = session.Namespace{
+			Subscribe: n.AllowSubscribeForClient, Publish: n.AllowPublishForClient,
+			PublishIfSubscribed: n.AllowPublishForSubscriber, HistoryIfSubscribed: n.AllowHistoryForSubscriber,
+			Keep:          broker.Retention{Size: n.HistorySize, TTL: n.HistoryTTL},
+			ForceRecovery: n.ForceRecovery, Cache: n.RecoverLatest, ForcePositioning: n.ForcePositioning,
+			Presence: n.Presence, JoinLeave: n.JoinLeave, PresenceIfSubscribed: n.AllowPresenceForSubscriber,
+			Delta: n.AllowDelta, DeltaPublish: n.DeltaPublish,
+		}
+	}
+	return m
+}
+
+// gate is what admission needs of cfg.
+func (cfg *Config) gate() limit.GateConfig {
+	l := &cfg.Limits
+	return limit.GateConfig{
+		ConnectRate: limit.Rate{PerSecond: l.IPConnectRate, Burst: l.IPConnectBurst},
+		Connections: l.IPConnections, Exempt: l.Exempt, Entries: limiterEntries,
+	}
+}
+
+// errStopped answers Reload of a server that no longer runs.
+var errStopped = errors.New("engine: the server has stopped")
+
+// Reload takes keys, origins, who may connect, namespaces and limits of cfg
+// while connections stay open. Subscriptions that are no longer permitted end. What
+// is sized or bound at start (listeners, TLS, pollers, node-wide numbers,
+// limits of users and of handshakes, hooks, features) stays as it was. A
+// configuration that New would refuse changes nothing. Not for use at the same
+// time as itself.
+func (s *Server) Reload(ctx context.Context, cfg Config) error {
+	cfg.Pollers = len(s.shards)
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	old := s.policy.Load()
+	p := newPolicy(&cfg, old.rules.Node, len(s.shared.page))
+	s.policy.Store(p)
+	s.shared.gate.Replace(cfg.gate())
+	s.shared.tokens.Adopt(cfg.Tokens)
+	s.handlers.Reload(cfg.APIKey)
+	if e := (node{s}).everyShard(ctx, func(sh *shard) { sh.adopt(p) }); e != nil {
+		return errStopped
+	}
+	return nil
+}
+
+// adopt is Reload's part on the loop.
+func (s *shard) adopt(p *policy) {
+	s.policy = p
+	s.parser.Limits.Depth, s.parser.Limits.Members = p.limits.JSONDepth, p.limits.JSONMembers
+	s.conns.each(func(c *conn) {
+		c.exempt = s.gate.Exempt(c.peer)
+		if c.connected() && len(c.session.Subs()) > 0 {
+			s.curtail(c)
+			s.settle(c)
+		}
+	})
+}
+
+// curtail ends the subscriptions of c that the rules no longer permit. A
+// push-only connection, which cannot be told, is closed: what it asks for anew
+// is refused.
+func (s *shard) curtail(c *conn) {
+	for i := len(c.session.Subs()) - 1; i >= 0 && c.phase == phaseOpen; i-- { // the last takes the place of one that ends
+		switch {
+		case c.session.Permitted(i, s.rules):
+		case c.kind == kindFeed:
+			s.close(c, clientproto.CloseForceReconnect)
+		default:
+			s.evict(c, i, clientproto.UnsubscribePermission, "permission denied")
+		}
+	}
+}
