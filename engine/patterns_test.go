@@ -211,6 +211,20 @@ func TestWildcardRefreshed(t *testing.T) {
 	c.wantPush(`{"push":{"channel":"feeds:a*","pub":{"channel":"feeds:ab","data":2}}}`)
 }
 
+// TestWildcardReloaded: a pattern that no longer stands in a namespace open to
+// clients ends.
+func TestWildcardReloaded(t *testing.T) {
+	s := start(t, nil)
+	c := s.connected(t, sign(t, "alice", "feeds:*"))
+	c.mustDo(`"subscribe":{"channel":"feeds:*"}`)
+	c.mustDo(`"subscribe":{"channel":"open:*"}`)
+	s.reload(func(cfg *Config) { cfg.Namespaces = []Namespace{{Name: "feeds"}, {Name: "open"}} })
+	c.wantPush(`{"push":{"channel":"open:*","unsubscribe":{"code":2003`)
+	s.publish("open:a", "1")
+	s.publish("feeds:a", "2")
+	c.wantPush(`{"push":{"channel":"feeds:*","pub":{"channel":"feeds:a","data":2}}}`)
+}
+
 // TestWildcardFeed: a push-only connection gets the channel's own name, without
 // a position.
 func TestWildcardFeed(t *testing.T) {
