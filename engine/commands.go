@@ -156,7 +156,9 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 		subs = append(subs, clientproto.ServerSub{Channel: channel, SubscribeResult: result})
 	}
 	s.begun(c)
-	s.send(c, c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, s.wall()))
+	reply := c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, s.wall())
+	s.allJoined(c)
+	s.send(c, reply)
 }
 
 // admitUser counts the connection among those of its session's user; false if
@@ -196,10 +198,15 @@ func (s *shard) subscribe(c *conn, step *session.Step) {
 	}
 	result := c.session.Subscribed(step, &at, s.wall())
 	if step.Plan.Reject && result.WasRecovering && !result.Recovered {
-		s.leave(c, len(c.session.Subs())-1)
+		s.drop(c, len(c.session.Subs())-1)
 		s.fail(c, step.ID, clientproto.ErrUnrecoverable)
 		return
 	}
+	i := len(c.session.Subs()) - 1
+	if step.Watch {
+		s.watch(c, i)
+	}
+	s.joined(c, i)
 	s.send(c, clientproto.AppendSubscribe(s.replies[:0], step.ID, &result))
 }
 
@@ -252,9 +259,16 @@ func (s *shard) unfollow(ch *hub.Channel) {
 	s.broker.Detach(ch.Name)
 }
 
-// leave ends subscription i. Publications of it that still wait are taken
-// out, so none follows the reply.
+// leave ends subscription i, and those are told who asked for it.
 func (s *shard) leave(c *conn, i int) {
+	s.unwatch(c, i)
+	s.left(c, i)
+	s.drop(c, i)
+}
+
+// drop is leave for a subscription that nobody was told of. Publications of it
+// that still wait are taken out, so none follows the reply.
+func (s *shard) drop(c *conn, i int) {
 	sub := *c.session.Sub(i)
 	if moved, ok := sub.Channel.Members(s.id, sub.Form).Remove(sub.Member); ok {
 		s.conns.at(moved.Slot).session.Sub(int(moved.Sub)).Member = sub.Member
@@ -262,6 +276,9 @@ func (s *shard) leave(c *conn, i int) {
 	if c.session.Drop(i) {
 		other := c.session.Sub(i)
 		other.Channel.Members(s.id, other.Form).SetSub(other.Member, uint16(i))
+		if n, watches := other.Watcher(); watches {
+			other.Channel.Rewatch(s.id, n, uint16(i))
+		}
 	}
 	s.hub.Leave(s.id, sub.Channel, sub.Form)
 	s.unfollow(sub.Channel)

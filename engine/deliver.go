@@ -50,12 +50,16 @@ func (s *shard) refill() bool {
 		s.stats.Inc(stats.MailboxBehind)
 		s.stats.LabelN(stats.OutboxDrops, labelInboxFull, lost)
 	}
+	s.stats.Add(stats.EventsDropped, s.fanout.taken.Untold)
 	return len(s.fanout.taken.Deliveries) > 0 || len(s.fanout.taken.Behind) > 0
 }
 
 // spreadOut hands a publication to the subscribers of each form. It returns its
 // cost.
 func (s *shard) spreadOut(d *hub.Delivery) int {
+	if d.Event != nil {
+		return s.tell(d)
+	}
 	cost := 1
 	for form, frame := range d.Frames {
 		if frame == nil {

@@ -42,6 +42,7 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 	}
 	c.session.Opened(newClientID())
 	s.begun(c)
+	s.allJoined(c)
 	s.open(c, plan)
 	for i := range plan.feed {
 		s.resumeFeed(c, &plan.feed[i])

@@ -166,6 +166,11 @@ const (
 	releaseAfter = tlsconn.CiphersIdle + time.Second
 )
 
+// eventRate is how many joins and leaves a shard tells its connections, one for
+// each of them. Attack: subscribing and unsubscribing, in a channel where all are
+// told of it. Over it: they are dropped and counted.
+var eventRate = limit.Rate{PerSecond: 1 << 17, Burst: 1 << 20}
+
 // walkRate is what a shard spends on presence, in members: about a tenth of a
 // core in the long run. Attack: presence_stats of a large channel from many
 // connections. Over it: answers take longer.

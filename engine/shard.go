@@ -71,6 +71,7 @@ type shard struct {
 	fanout  fanout
 	walks   []*part      // of surveys, at most presenceWalks
 	walked  limit.Bucket // what they cost
+	events  limit.Bucket // what joins and leaves cost
 	drain   drain
 	partial int   // bytes held of what is not whole
 	queued  int64 // bytes referenced by outboxes, and those of replies

@@ -21,7 +21,7 @@ type namespaceOptions struct {
 	ForceRecoveryMode          text  `key:"force_recovery_mode" help:"stream (the default: all that was missed) or cache (only the newest publication)."`
 	ForcePositioning           bool  `key:"force_positioning" help:"Every subscription is told its position and of gaps."`
 	Presence                   bool  `key:"presence" help:"It can be asked who is subscribed."`
-	JoinLeave                  bool  `key:"join_leave" later:"presence" help:"Tell subscribers who comes and goes."`
+	JoinLeave                  bool  `key:"join_leave" help:"Subscribers who ask for it are told who joins and leaves."`
 	AllowHistoryForSubscriber  bool  `key:"allow_history_for_subscriber" help:"Who is subscribed may read the history."`
 	AllowPresenceForSubscriber bool  `key:"allow_presence_for_subscriber" help:"Who is subscribed may read the presence."`
 	AllowedDeltaTypes          list  `key:"allowed_delta_types" help:"fossil: subscribers that ask for it are sent what changed of a publication, where that is shorter."`

@@ -69,8 +69,9 @@ type Channel struct {
 
 // shardSide is one shard's view of a channel.
 type shardSide struct {
-	interest atomic.Int32   // members of all forms; changed under the stripe's lock
-	members  [Forms]Members // owned by the shard's loop
+	interest atomic.Int32             // members of all forms; changed under the stripe's lock
+	members  [Forms]Members           // owned by the shard's loop
+	watchers atomic.Pointer[watchers] // who is told of joins and leaves; set by the loop, nil if nobody is
 }
 
 // New returns a hub that delivers to inboxes, one per shard.

@@ -12,6 +12,7 @@ type Delivery struct {
 	Channel *Channel
 	broker.Position
 	Frames [Forms]*outbox.Frame // nil in a form that nobody took when it was published
+	Event  *outbox.Frame        // a join or leave for the watchers; the others are nil then
 	Delta  *outbox.Frame        // for who takes Delta and got the publication before; nil: it comes in full
 }
 
@@ -22,8 +23,10 @@ func (d *Delivery) Bytes() (n int) {
 			n += len(f.Plain) + len(f.Deflated)
 		}
 	}
-	if f := d.Delta; f != nil {
-		n += len(f.Plain) + len(f.Deflated)
+	for _, f := range [...]*outbox.Frame{d.Delta, d.Event} {
+		if f != nil {
+			n += len(f.Plain) + len(f.Deflated)
+		}
 	}
 	return n
 }
@@ -48,6 +51,7 @@ type Inbox struct {
 	queued int              // bytes in queue; guarded by mu
 	behind map[*Channel]Gap // guarded by mu
 	lost   uint64           // publications dropped; guarded by mu
+	untold uint64           // joins and leaves dropped, one for each watcher; guarded by mu
 }
 
 // NewInbox returns an inbox of at most so many entries and bytes of frames;
@@ -103,6 +107,7 @@ type Taken struct {
 	Deliveries []Delivery
 	Behind     map[*Channel]Gap // channels that missed something; nil if none
 	Lost       uint64           // publications dropped since the last Take
+	Untold     uint64           // joins and leaves dropped since then, one for each watcher
 }
 
 // Take empties the inbox. spare, the slice of an earlier Taken, is used for
@@ -111,8 +116,8 @@ func (b *Inbox) Take(spare []Delivery) Taken {
 	clear(spare)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t := Taken{Deliveries: b.queue, Behind: b.behind, Lost: b.lost}
-	b.queue, b.queued, b.behind, b.lost = spare[:0], 0, nil, 0
+	t := Taken{Deliveries: b.queue, Behind: b.behind, Lost: b.lost, Untold: b.untold}
+	b.queue, b.queued, b.behind, b.lost, b.untold = spare[:0], 0, nil, 0, 0
 	return t
 }
 

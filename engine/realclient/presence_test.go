@@ -98,3 +98,38 @@ func TestSDKPresence(t *testing.T) {
 	again.wantStats("feeds:b", "1", 1) // behind the unsubscribe
 	bob.wantStats("feeds:a", "2", 2)
 }
+
+// TestSDKJoinsAndLeaves: the SDK tells its application who comes and goes, its
+// own joins among them, also when all have to come back.
+func TestSDKJoinsAndLeaves(t *testing.T) {
+	t.Parallel()
+	s := present(t, func(ns *engine.Namespace) { ns.JoinLeave = true })
+	alice := s.connected(t, order{"token": signInfo(t, "alice", `{"name":"A"}`)})
+	want := func(kind, user string) (client string) {
+		t.Helper()
+		e := alice.next(kind, append(chatter, "connecting", "connected", "subscribing", "subscribed")...)
+		if e.Channel != "feeds:a" || e.Text != user {
+			t.Fatalf("the SDK tells %+v, want that %s is the one to %s", e, user, kind)
+		}
+		return e.Client
+	}
+	alice.do(order{"do": "subscribe", "channel": "feeds:a", "options": order{"joinLeave": true}})
+	own := want("join", "alice")
+	bob := s.connected(t, order{"token": signInfo(t, "bob", `"b"`)}, "feeds:a")
+	bobs := want("join", "bob")
+
+	s.api("disconnect", `{"user":"bob","disconnect":{"code":3011,"reason":"force reconnect"}}`)
+	if left := want("leave", "bob"); left != bobs {
+		t.Errorf("%s left, it was %s that joined", left, bobs)
+	}
+	if again := want("join", "bob"); again == bobs {
+		t.Error("who comes back has another client id")
+	}
+	s.api("disconnect", `{"user":"alice","disconnect":{"code":3011,"reason":"force reconnect"}}`)
+	if again := want("join", "alice"); again == own {
+		t.Error("who comes back has another client id")
+	}
+	bob.do(order{"do": "disconnect"})
+	want("leave", "bob")
+	s.mustReceive(alice, "feeds:a", `"last"`)
+}

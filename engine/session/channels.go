@@ -30,6 +30,7 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 		reject: req.Flag&clientproto.FlagRejectUnrecovered != 0, delta: string(req.Delta) == "fossil",
 		from: broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)},
 	})}
+	step.Watch = req.JoinLeave && s.MayWatch(channel, r)
 	if len(req.Token) > 0 {
 		step.Kind, step.Token = SubToken, req.Token
 	}

@@ -12,7 +12,7 @@ func (s *Session) presence(dst []byte, cmd *clientproto.Command, r *Rules) ([]by
 	if grant.CheckChannel(channel) != nil {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
-	if e := s.maySee(channel, s.Find(channel) >= 0, r); e != nil {
+	if e := s.maySee(channel, s.subscribed(channel), r); e != nil {
 		return reject(dst, cmd.ID, e)
 	}
 	if !r.Presence(channel) {
@@ -25,6 +25,18 @@ func (s *Session) presence(dst []byte, cmd *clientproto.Command, r *Rules) ([]by
 // subscribed to it itself or not.
 func (s *Session) maySee(channel string, subscribed bool, r *Rules) *clientproto.Error {
 	return s.may(grant.Prs, channel, r, func(ns Namespace) bool { return ns.PresenceIfSubscribed && subscribed })
+}
+
+// MayWatch reports whether the session, subscribed to a channel, may be told who
+// joins and leaves it: who may ask for its presence may.
+func (s *Session) MayWatch(channel string, r *Rules) bool {
+	return r.JoinLeave(channel) && s.maySee(channel, true, r) == nil
+}
+
+// JoinLeave reports whether it is told who joins and leaves channel.
+func (r *Rules) JoinLeave(channel string) bool {
+	ns, _ := r.namespace(channel)
+	return ns.JoinLeave
 }
 
 // Presence reports whether it can be asked who is subscribed to channel.

@@ -88,6 +88,7 @@ type Step struct {
 	Sub     int // index into Subs
 
 	Plan    Plan             // of SubToken and Subscribe
+	Watch   bool             // of these: be told who joins and leaves
 	Expires int64            // of Subscribe with a Token: when that ends, in unix seconds; 0: never
 	Info    json.RawMessage  // of Subscribe with a Token: what it says of the user
 	Keep    broker.Retention // of Publish
@@ -127,25 +128,7 @@ type Sub struct {
 	ByToken bool  // made by a subscription token
 	ByOrder bool  // made by the server API
 	Expires int64 // when that token ends, in unix seconds; 0: never
-	info    *json.RawMessage
-}
-
-// Info is what others are told of the user in this channel (chan_info); nil if
-// nothing is.
-func (s *Sub) Info() json.RawMessage {
-	if s.info == nil {
-		return nil
-	}
-	return *s.info
-}
-
-// SetInfo sets Info, kept as it is. Most subscriptions have none, and spend a
-// pointer on it.
-func (s *Sub) SetInfo(info json.RawMessage) {
-	s.info = nil
-	if len(info) > 0 {
-		s.info = &info
-	}
+	rare    *rare
 }
 
 // Vouch notes that the handshake brought a checked credential, so connect

@@ -17,6 +17,8 @@ const (
 	Flushes                            // batches written to a connection
 	MailboxBehind                      // times a shard's mailbox was full and a channel was marked behind
 	WorkRefused                        // commands refused because the worker pool or a connection's queue was full
+	EventsTold                         // joins and leaves put into an outbox, one per subscriber
+	EventsDropped                      // joins and leaves that subscribers were not told of, one per subscriber
 	PresenceWalks                      // times the members of a channel were gone through for presence
 	Panics                             // panics contained to one connection
 	counterCount
@@ -73,6 +75,8 @@ var (
 		Flushes:             {metric: "weir_flushes_total", help: "Batches written to a connection."},
 		MailboxBehind:       {metric: "weir_mailbox_behind_total", help: "Times a full shard mailbox marked a channel as behind."},
 		WorkRefused:         {metric: "weir_work_refused_total", help: "Commands refused because the worker pool was full."},
+		EventsTold:          {metric: "weir_join_leave_deliveries_total", help: "Joins and leaves put into an outbox, one per subscriber."},
+		EventsDropped:       {metric: "weir_join_leave_dropped_total", help: "Joins and leaves that subscribers were not told of, one per subscriber."},
 		PresenceWalks:       {metric: "weir_presence_walks_total", help: "Times the members of a channel were gone through for presence."},
 		Panics:              {metric: "weir_panics_total", help: "Panics contained to one connection."},
 	}

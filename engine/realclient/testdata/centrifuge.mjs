@@ -56,6 +56,7 @@ drive((where) => {
       sub.on("unsubscribed", (s) => tell("unsubscribed", { channel: s.channel, code: s.code, reason: s.reason }));
       sub.on("error", (e) => tell("subscription error", { channel: o.channel, code: e.error.code, text: e.error.message }));
       sub.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset, info: p.info }));
+      for (const kind of ["join", "leave"]) sub.on(kind, (e) => tell(kind, { channel: e.channel, client: e.info.client, text: e.info.user, info: e.info.connInfo }));
       sub.subscribe();
     },
     history: (o) => client.history(o.channel, o.options).then(
