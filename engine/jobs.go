@@ -136,8 +136,8 @@ func (s *shard) revise(c *conn, channels []string) {
 	for i := len(c.session.Subs()) - 1; i >= 0 && c.phase == phaseOpen; i-- { // the last takes the place of one that ends
 		if !c.session.Keeps(i, channels, s.rules) {
 			s.evict(c, i, clientproto.UnsubscribePermission, "permission denied")
-		} else if !c.session.MayWatch(c.session.Sub(i).Channel.Name, s.rules) {
-			s.unwatch(c, i)
+		} else {
+			s.stopWatching(c, i)
 		}
 	}
 }

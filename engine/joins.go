@@ -51,6 +51,13 @@ func (s *shard) unwatch(c *conn, i int) {
 	sub.Unwatch()
 }
 
+// stopWatching is unwatch where the session may no longer watch.
+func (s *shard) stopWatching(c *conn, i int) {
+	if !c.session.MayWatch(c.session.Sub(i).Channel.Name, s.rules) {
+		s.unwatch(c, i)
+	}
+}
+
 // tell hands a join or leave to the watchers. Their number is what one costs, and
 // all who come and go may be watchers: what that adds up to is bounded by
 // eventRate. It returns its cost.

@@ -237,6 +237,20 @@ func TestRefreshEndsWatching(t *testing.T) {
 	watcher.wantPush("then")
 }
 
+// TestReloadEndsWatching: so does a namespace that no longer opens presence.
+func TestReloadEndsWatching(t *testing.T) {
+	s := lobby(t, nil)
+	watcher, id := s.identified(t, granted(t, "stays", "sub", "feeds:*"))
+	watcher.watches("feeds:a", id)
+	other := s.connected(t, sign(t, "other", "feeds:*"))
+	other.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+	watcher.wantPush(`"join"`, "other")
+	s.reload(func(c *Config) { c.Namespaces = []Namespace{{Name: "feeds", JoinLeave: true}} })
+	other.mustDo(`"unsubscribe":{"channel":"feeds:a"}`)
+	s.publish("feeds:a", `"then"`)
+	watcher.wantPush("then")
+}
+
 // TestWatchersAndTheirPlaces: subscriptions come and go in any order, and each
 // watcher stands where its session says.
 func TestWatchersAndTheirPlaces(t *testing.T) {

@@ -140,13 +140,15 @@ func (s *shard) adopt(p *policy) {
 	})
 }
 
-// curtail ends the subscriptions of c that the rules no longer permit. A
+// curtail ends the subscriptions of c that the rules no longer permit, and what
+// they are told of others where they may no longer know it. A
 // push-only connection, which cannot be told, is closed: what it asks for anew
 // is refused.
 func (s *shard) curtail(c *conn) {
 	for i := len(c.session.Subs()) - 1; i >= 0 && c.phase == phaseOpen; i-- { // the last takes the place of one that ends
 		switch {
 		case c.session.Permitted(i, s.rules):
+			s.stopWatching(c, i)
 		case c.kind == kindFeed:
 			s.close(c, clientproto.CloseForceReconnect)
 		default:
