@@ -81,7 +81,7 @@ func staleReport(t *testing.T, closeIt func(b *Conn)) {
 	a, aPeer := add()
 	b, bPeer := add()
 	ours, newcomer := pair(t)
-	number := b.nb.Hash()
+	number, aNumber := s.descriptor(b), s.descriptor(a)
 
 	held, release := make(chan struct{}), make(chan struct{})
 	var order []string
@@ -120,7 +120,7 @@ func staleReport(t *testing.T, closeIt func(b *Conn)) {
 	_, _ = holdPeer.Write([]byte("x"))
 	<-held
 	_, _ = aPeer.Write([]byte("x"))
-	awaitReadable(t, a.nb.Hash())
+	awaitReadable(t, aNumber)
 	l.Wake()
 	_ = bPeer.SetLinger(0)
 	_ = bPeer.Close()

@@ -73,6 +73,12 @@ func (s *server) only() (c *Conn) {
 	return c
 }
 
+// descriptor is the number of a connection's descriptor.
+func (s *server) descriptor(c *Conn) (fd int) {
+	s.run(func() { fd = c.nb.Hash() })
+	return fd
+}
+
 // await asks cond on the loop until it holds.
 func (s *server) await(cond func() bool) {
 	s.t.Helper()

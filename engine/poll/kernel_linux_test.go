@@ -147,8 +147,7 @@ func TestOptionsAreInherited(t *testing.T) {
 	l := s.start(t, LoopConfig{})
 	ln := serve(t, ListenConfig{Congestion: "reno", NotSentLowat: 16 << 10, UserTimeout: 1500 * time.Millisecond}, l)
 	roundTrip(t, dial(t, ln.Addr()), "x")
-	c := s.only()
-	fd := c.nb.Hash()
+	fd := s.descriptor(s.only())
 	if name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION); err != nil || name != "reno" {
 		t.Errorf("congestion control %q, %v", name, err)
 	}
@@ -187,7 +186,7 @@ func TestUrgentByte(t *testing.T) {
 	if err := l.Add(ours); err != nil {
 		t.Fatal(err)
 	}
-	fd := s.only().nb.Hash()
+	fd := s.descriptor(s.only())
 	rc, err := theirs.SyscallConn()
 	if err != nil {
 		t.Fatal(err)

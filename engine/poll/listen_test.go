@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,6 +106,21 @@ func refusedSoon(t *testing.T, r io.Reader) {
 	}
 }
 
+// refusedAtOnce dials and must be turned away, which may be before the connection is known to be made.
+func refusedAtOnce(t *testing.T, ln *Listener) {
+	t.Helper()
+	nc, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Error(err)
+		}
+		return
+	}
+	defer nc.Close()
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	refusedSoon(t, nc)
+}
+
 func TestMaxConnsAndAdmit(t *testing.T) {
 	var refuse atomic.Bool
 	var asked atomic.Int64
@@ -120,11 +137,11 @@ func TestMaxConnsAndAdmit(t *testing.T) {
 	roundTrip(t, first, "first")
 
 	refuse.Store(true)
-	refusedSoon(t, dial(t, ln.Addr()))
+	refusedAtOnce(t, ln)
 	refuse.Store(false)
 	roundTrip(t, dial(t, ln.Addr()), "second")
 	before := asked.Load()
-	refusedSoon(t, dial(t, ln.Addr()))
+	refusedAtOnce(t, ln)
 	if asked.Load() != before {
 		t.Error("Admit was asked about a peer that finds no room")
 	}
@@ -151,7 +168,7 @@ func TestRelease(t *testing.T) {
 	l := s.start(t, LoopConfig{})
 	ln := serve(t, ListenConfig{Release: func(peer netip.Addr) { released <- peer }}, l)
 	l.Stop()
-	refusedSoon(t, dial(t, ln.Addr()))
+	refusedAtOnce(t, ln)
 	if peer := receive(t, released); peer.String() != "127.0.0.1" {
 		t.Errorf("released %v", peer)
 	}
