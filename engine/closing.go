@@ -188,17 +188,22 @@ func (s *shard) shed() {
 		return
 	}
 	s.shedBy = s.now + int64(tick) // when nobody has a backlog the next walk finds nobody either
-	var owing []*conn
+	type debt struct {
+		c    *conn
+		owed int
+	}
+	var owing []debt
 	s.conns.each(func(c *conn) {
-		if c.phase == phaseOpen && c.Unsent() > 0 {
-			owing = append(owing, c)
+		if c.phase == phaseOpen && (c.Unsent() > 0 || c.behind) {
+			owing = append(owing, debt{c, c.owed() + s.arrears(c)})
 		}
 	})
-	slices.SortFunc(owing, func(a, b *conn) int { return cmp.Compare(b.owed(), a.owed()) })
-	for _, c := range owing {
+	slices.SortFunc(owing, func(a, b debt) int { return cmp.Compare(b.owed, a.owed) })
+	for _, d := range owing {
 		if s.queued <= budget/8*7 {
 			return
 		}
+		c := d.c
 		s.stats.Label(stats.SlowConsumers, labelDisconnect)
 		if cap(c.control) > controlFloorBytes { // replies that a close frame would have to wait behind
 			s.abort(c, "")

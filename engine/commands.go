@@ -280,6 +280,7 @@ func (s *shard) drop(c *conn, i int) {
 			other.Channel.Rewatch(s.id, n, uint16(i))
 		}
 	}
+	s.queued -= int64(sub.Channel.Rise(s.id, c.Slot))
 	s.hub.Leave(s.id, sub.Channel, sub.Form)
 	s.unfollow(sub.Channel)
 	s.stats.Move(stats.Subscriptions, -1)

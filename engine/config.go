@@ -201,6 +201,11 @@ func (cfg *Config) checkDeltas() error {
 				"of the namespace %q needs: raise it to at least %d", l.MaxOutboxBytes, l.MessageSize, ns.Name, need)
 		}
 	}
+	for i := range cfg.Namespaces {
+		if _, _, err := cfg.Namespaces[i].slow(l); err != nil {
+			return fmt.Errorf("namespace %q: %w", cfg.Namespaces[i].Name, err)
+		}
+	}
 	return nil
 }
 

@@ -61,6 +61,7 @@ type conn struct {
 	exempt     bool // from limits per address and user
 	counted    bool // among its user's connections
 	secure     bool // TLS is up: what we say is sealed
+	behind     bool // a subscription of it may be held: see catchUp
 
 	peer      netip.Addr
 	tls       tlsconn.Conn

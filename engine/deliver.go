@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"weir/engine/clientproto"
 	"weir/engine/hub"
 	"weir/engine/outbox"
 	"weir/engine/stats"
@@ -34,6 +33,7 @@ func (s *shard) deliver() {
 		s.loop.Wake()
 	}
 	s.closeSlow()
+	s.countDrops()
 	s.stats.Set(stats.OutboxBytes, s.queued)
 	s.stats.Set(stats.PartialBytes, int64(s.partial))
 }
@@ -60,6 +60,9 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 	if d.Event != nil {
 		return s.tell(d)
 	}
+	if a := d.Channel.Arrears(s.id); a != nil {
+		s.owe(a.Put(d))
+	}
 	cost := 1
 	for form, frame := range d.Frames {
 		if frame == nil {
@@ -70,20 +73,25 @@ func (s *shard) spreadOut(d *hub.Delivery) int {
 		if hub.Form(form) == hub.Delta {
 			delta = d.Delta
 		}
-		s.stats.Add(stats.Deliveries, uint64(s.push(members, frame, delta, d.Offset)))
+		s.stats.Add(stats.Deliveries, uint64(s.push(d, members, frame, delta)))
 		cost += len(members)
 	}
 	return cost
 }
 
-// push is the loop over subscribers: no encoding, allocation, lock, look-up by
-// name or interface call. It returns how many outboxes took the frame, or in its
-// place delta (nil: there is none) where what it is made against went before.
-func (s *shard) push(members []hub.Member, full, delta *outbox.Frame, offset uint64) (delivered int) {
-	inStream := offset != 0
+// push is the loop over subscribers to d: no encoding, allocation, lock, look-up by
+// name or interface call while there is room. It returns how many outboxes took
+// the frame, or in its place delta (nil: there is none) where what it is made
+// against went before.
+func (s *shard) push(d *hub.Delivery, members []hub.Member, full, delta *outbox.Frame) (delivered int) {
+	offset, inStream, held := d.Offset, d.Offset != 0, 0
 	for i := range members {
 		m := &members[i]
 		if offset <= m.From && inStream {
+			continue
+		}
+		if m.Held {
+			held++
 			continue
 		}
 		frame := full
@@ -91,10 +99,11 @@ func (s *shard) push(members []hub.Member, full, delta *outbox.Frame, offset uin
 			frame = delta
 		}
 		c := s.conns.at(m.Slot)
-		if !c.out.Push(&s.blocks, frame, s.limits.MaxOutboxBytes) && !s.pushAgain(c, frame) {
-			s.slow = append(s.slow, m.Slot)
-			m.Synced = false
-			continue
+		if !c.out.Push(&s.blocks, frame, s.limits.MaxOutboxBytes) {
+			if frame = s.pushAgain(c, m, d, frame); frame == nil {
+				m.Synced = false
+				continue
+			}
 		}
 		if m.Synced != inStream { // one beside the stream is the last that the client has, and no delta's base
 			m.Synced = inStream
@@ -106,37 +115,18 @@ func (s *shard) push(members []hub.Member, full, delta *outbox.Frame, offset uin
 			s.dirty = append(s.dirty, m.Slot)
 		}
 	}
+	s.passedOver(d.Channel, held)
 	return delivered
-}
-
-// pushAgain is for an outbox at its bound. Its reader is not slow if the socket
-// takes what waits: then only the turn was long.
-func (s *shard) pushAgain(c *conn, f *outbox.Frame) bool {
-	s.flush(c)
-	return c.out.Push(&s.blocks, f, s.limits.MaxOutboxBytes)
-}
-
-// closeSlow ends the connections that were over their bound. It comes after
-// the sweep, whose lists it changes.
-func (s *shard) closeSlow() {
-	for _, slot := range s.slow {
-		c := s.conns.at(slot)
-		if c.phase == phaseOpen {
-			s.stats.Label(stats.SlowConsumers, labelDisconnect)
-			s.close(c, clientproto.CloseSlow)
-			s.settle(c)
-		}
-	}
-	s.slow = s.slow[:0]
-	s.shed()
 }
 
 // gap tells the subscribers of a channel that publications were lost to them.
 // Those of the protocol subscribe again, and know that they missed something;
 // those of /feed stay, and are told in the place of what they missed.
 func (s *shard) gap(ch *hub.Channel, gap hub.Gap) {
-	if feed := ch.Members(s.id, hub.Feed).All(); len(feed) > 0 && gap.To.Offset > 0 {
-		s.push(feed, s.hub.GapFrame(ch, gap), nil, gap.To.Offset)
+	if len(ch.Members(s.id, hub.Feed).All()) > 0 && gap.To.Offset > 0 {
+		d := hub.Delivery{Channel: ch, Position: gap.To}
+		d.Frames[hub.Feed] = s.hub.GapFrame(ch, gap)
+		s.spreadOut(&d)
 	}
 	s.unsubscribeAll(ch.Members(s.id, hub.Protocol))
 	s.unsubscribeAll(ch.Members(s.id, hub.Delta))
@@ -146,18 +136,7 @@ func (s *shard) gap(ch *hub.Channel, gap hub.Gap) {
 func (s *shard) unsubscribeAll(members *hub.Members) {
 	for len(members.All()) > 0 {
 		m := members.All()[len(members.All())-1]
-		c := s.conns.at(m.Slot)
-		if c.session.Sub(int(m.Sub)).Server { // SDKs do not subscribe to these again by themselves
-			s.leave(c, int(m.Sub))
-			s.close(c, clientproto.CloseInsufficientState)
-			s.settle(c)
-			continue
-		}
-		s.evict(c, int(m.Sub), clientproto.UnsubscribeInsufficient, "insufficient state")
-		if !c.dirty { // sweep sends it, in its slices
-			c.dirty = true
-			s.dirty = append(s.dirty, m.Slot)
-		}
+		s.insufficient(s.conns.at(m.Slot), int(m.Sub))
 	}
 }
 
@@ -180,7 +159,7 @@ func (s *shard) sweep() {
 func (s *shard) clean(c *conn) {
 	defer func() { s.contain(recover(), c) }()
 	c.dirty = false
-	s.flush(c)
+	s.pump(c)
 	s.recount(c)
 	s.arm(c)
 }

@@ -44,6 +44,7 @@ type Server struct {
 	internal  []*internalListener
 	handlers  *api.Handlers
 	memory    *memory.Broker
+	classes   classes // owned by New and Reload
 	stats     *stats.Set
 	apiStats  *stats.Shard // the set's last shard: what is not a loop's
 
@@ -70,7 +71,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		log: cfg.Log, uid: rand.Text(), stopped: make(chan struct{}), reusePort: cfg.ReusePort,
-		stats: stats.New(cfg.Pollers+1, labels()),
+		stats: stats.New(cfg.Pollers+1, labels()), classes: classes{},
 	}
 	s.apiStats = s.stats.Shard(cfg.Pollers)
 	if err := s.build(&cfg); err != nil {
@@ -83,7 +84,7 @@ func New(cfg Config) (*Server, error) {
 // build makes the parts in the order of their dependence.
 func (s *Server) build(cfg *Config) error {
 	s.shared = newShared(cfg)
-	s.policy.Store(newPolicy(cfg, s.nodeName(), len(s.shared.page)))
+	s.policy.Store(newPolicy(cfg, s.nodeName(), len(s.shared.page), s.classes))
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
 		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
 		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked, Now: cfg.Now,
@@ -101,6 +102,7 @@ func (s *Server) build(cfg *Config) error {
 		inboxes[i] = hub.NewInbox(inboxEntries, inboxBytes, wakers[i].ring)
 	}
 	s.shared.hub = hub.New(inboxes, hub.Limits{Patterns: patterns, Overlap: patternOverlap, BaseBytes: deltaBaseBytes})
+	s.shared.hub.SetPolicies(slowPolicies(cfg, s.classes))
 	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: historyBytes, Now: cfg.Now})
 	s.shared.broker = s.memory
 	s.shared.desk = newDesk(s.shared)
@@ -151,6 +153,7 @@ func (s *Server) newShard(i int, inbox *hub.Inbox) (*shard, error) {
 		tls:   tlsconn.NewShared(s.policy.Load().perShard.keys),
 		due:   make([]uint32, 0, 1024), panicked: s.panicked,
 	}
+	sh.blocks.Caps = sh.outboxCaps
 	sh.parser.Limits.Depth, sh.parser.Limits.Members = sh.limits.JSONDepth, sh.limits.JSONMembers
 	loop, err := poll.NewLoop(poll.LoopConfig{
 		Name: fmt.Sprintf("shard %d", i), ReadBuffer: readBufferBytes, MaxUnsent: maxUnsentBytes,

@@ -142,18 +142,20 @@ func (s *shard) giveBack(c *conn) {
 	c.control, c.controlFrom = nil, 0
 }
 
-// takeOut removes the publications of a topic that still wait. One that has
-// begun to go out must be finished: its rest becomes control bytes.
-func (s *shard) takeOut(c *conn, topic uint64) {
+// takeOut removes the publications of a topic that still wait and returns how many
+// those were. One that has begun to go out must be finished: its rest becomes
+// control bytes.
+func (s *shard) takeOut(c *conn, topic uint64) int {
 	if c.out.Len() == 0 {
-		return
+		return 0
 	}
 	if f := c.out.Front(); c.frontFrom > 0 && f.Topic == topic {
 		s.finishFront(c)
 	}
 	before := c.out.Bytes()
-	c.out.Remove(&s.blocks, topic)
+	removed := c.out.Remove(&s.blocks, topic)
 	s.queued -= int64(before - c.out.Bytes())
+	return removed
 }
 
 // finishFront turns the rest of a publication that has begun into control

@@ -170,7 +170,7 @@ func TestLeaveIsToldOnce(t *testing.T) {
 			s.onLoops(func(sh *shard) {
 				sh.conns.each(func(c *conn) {
 					if c.session != nil && c.session.User() == "goes" {
-						sh.slow = append(sh.slow, c.Slot)
+						sh.over.slow = append(sh.over.slow, c.Slot)
 						sh.closeSlow()
 					}
 				})

@@ -3,6 +3,7 @@ package engine
 import (
 	"weir/engine/api"
 	"weir/engine/clientproto"
+	"weir/engine/hub"
 	"weir/engine/stats"
 	"weir/engine/tlsconn"
 	"weir/engine/upgrade"
@@ -22,7 +23,12 @@ const (
 
 	labelDisconnect   = "disconnect"
 	labelWriteTimeout = "write_timeout"
+	labelUnsubscribe  = "unsubscribe"
 	labelInboxFull    = "inbox_full"
+	labelDropOldest   = "drop_oldest"
+	labelDropNewest   = "drop_newest"
+	labelConflated    = "conflated"
+	labelConflateFull = "conflate_full"
 )
 
 // labels are the closed lists that the counters are split by.
@@ -44,11 +50,17 @@ func labels() stats.Labels {
 		stats.ProtocolErrors:   distinct(kinds),
 		stats.HandshakesFailed: handshakeReasons(),
 		stats.Commands:         methods,
-		stats.SlowConsumers:    {labelDisconnect, labelWriteTimeout},
-		stats.OutboxDrops:      {labelInboxFull},
+		stats.SlowConsumers:    {labelDisconnect, labelWriteTimeout, labelUnsubscribe},
+		stats.OutboxDrops:      {labelInboxFull, labelDropOldest, labelDropNewest, labelConflated, labelConflateFull},
 		stats.APIRequests:      api.MethodNames(),
 		stats.PublishRefused:   api.RefusalReasons(),
 	}
+}
+
+// dropLabels are the reasons of stats.OutboxDrops by policy.
+var dropLabels = [hub.Overflows]string{
+	hub.Disconnect: labelDropNewest, // of readers who were held when the policy was another
+	hub.DropOldest: labelDropOldest, hub.DropNewest: labelDropNewest, hub.Conflate: labelConflated,
 }
 
 func distinct(list []string) []string {

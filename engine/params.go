@@ -86,6 +86,16 @@ const (
 	patternOverlap      = 128
 	patternsOverlapping = 16
 
+	// conflateBacklogBytes is how much of a conflating namespace waits in one
+	// outbox; what else a connection is owed waits once for all of them. Enough to
+	// keep a socket busy, and little to send before the newest.
+	conflateBacklogBytes = 32 << 10
+
+	// conflateEntries bounds the keys that one channel keeps on one shard for
+	// readers that are behind, beside their bytes. Attack: a publisher of ever new
+	// keys. Over it the one that was not updated for longest goes, and is counted.
+	conflateEntries = 16 << 10
+
 	// workersPerCore and workQueue bound signature checks and broker calls.
 	// Attack: connect commands with bad tokens. A full queue answers 111.
 	workersPerCore = 2

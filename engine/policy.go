@@ -27,6 +27,7 @@ type policy struct {
 	controlLimit [kinds]int          // bytes of replies and control frames that may wait
 	heldLimit    int                 // bytes of input behind a command that is with the workers
 	perShard     perShard
+	outboxCaps   []int // bytes of a class in one outbox, by outbox.Class
 }
 
 // rates are the per-connection buckets' settings; nil is no limit.
@@ -35,8 +36,9 @@ type rates struct{ messages, bytes, subscribes, pings *limit.Rate }
 // perShard is a shard's part of the node's budgets, in bytes.
 type perShard struct{ partial, outbox, keys int }
 
-// newPolicy takes it from cfg; page is how long the demo page is.
-func newPolicy(cfg *Config, node string, page int) *policy {
+// newPolicy takes it from cfg; page is how long the demo page is, all are the
+// classes known so far.
+func newPolicy(cfg *Config, node string, page int, all classes) *policy {
 	l := cfg.Limits
 	p := &policy{
 		limits: l, origins: cfg.Origins,
@@ -63,6 +65,7 @@ func newPolicy(cfg *Config, node string, page int) *policy {
 		p.wsLimits[kindFeed][b2i(compressed)] = clients
 		p.wsLimits[kindEcho][b2i(compressed)] = ws.Limits{Message: l.EchoSize, Compression: compressed}
 	}
+	p.outboxCaps = outboxCaps(cfg, all)
 	p.controlLimit[kindProtocol] = l.MaxOutboxBytes + controlFloorBytes + page
 	p.controlLimit[kindFeed] = l.MaxOutboxBytes + controlFloorBytes
 	p.controlLimit[kindEcho] = 2*l.EchoSize + controlFloorBytes
@@ -116,7 +119,7 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 		return err
 	}
 	old := s.policy.Load()
-	p := newPolicy(&cfg, old.rules.Node, len(s.shared.page))
+	p := newPolicy(&cfg, old.rules.Node, len(s.shared.page), s.classes)
 	s.policy.Store(p)
 	s.shared.gate.Replace(cfg.gate())
 	s.shared.tokens.Adopt(cfg.Tokens)
@@ -124,12 +127,13 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	if e := (node{s}).everyShard(ctx, func(sh *shard) { sh.adopt(p) }); e != nil {
 		return errStopped
 	}
+	s.shared.hub.SetPolicies(slowPolicies(&cfg, s.classes)) // now that every shard knows the classes
 	return nil
 }
 
 // adopt is Reload's part on the loop.
 func (s *shard) adopt(p *policy) {
-	s.policy = p
+	s.policy, s.blocks.Caps = p, p.outboxCaps
 	s.parser.Limits.Depth, s.parser.Limits.Members = p.limits.JSONDepth, p.limits.JSONMembers
 	s.conns.each(func(c *conn) {
 		c.exempt = s.gate.Exempt(c.peer)

@@ -83,7 +83,7 @@ func (s *shard) enroll(c *conn, channel string) *clientproto.Error {
 		return e
 	}
 	sub := c.session.Sub(len(c.session.Subs()) - 1)
-	sub.Server, sub.ByOrder = true, true
+	sub.Server, sub.Apart = true, true
 	s.joined(c, len(c.session.Subs())-1)
 	result := plan.Result(&at)
 	s.send(c, clientproto.AppendSubscribePush(s.replies[:0], channel, &result))

@@ -67,7 +67,7 @@ type shard struct {
 	buffers [][]byte // empty ones for control bytes
 	due     []uint32
 	dirty   []uint32 // connections with something to flush
-	slow    []uint32 // connections over their bound, found during a sweep
+	over    overflow
 	fanout  fanout
 	walks   []*part      // of surveys, at most presenceWalks
 	walked  limit.Bucket // what they cost
@@ -231,7 +231,7 @@ func (s *shard) settle(c *conn) {
 		return
 	}
 	if !c.dirty {
-		s.flush(c)
+		s.pump(c)
 	}
 	s.recount(c)
 	if s.partial > s.perShard.partial {

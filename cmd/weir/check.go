@@ -36,7 +36,7 @@ func check(p *process, c *command) error {
 		}
 	}
 	fmt.Fprintf(p.stdout, "namespaces  %s\n\n", namespaceNames(s.config.Namespaces))
-	return printMemory(p.stdout, memorySum(&s.config.Limits, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0))))
+	return printMemory(p.stdout, memorySum(&s.config, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0))))
 }
 
 // rehearse has the engine take the configuration as serve would, so that
@@ -81,9 +81,10 @@ type memoryItem struct {
 	bytes int
 }
 
-// memorySum adds up what a node with these limits, connections and event loops
-// can take at most.
-func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
+// memorySum adds up what a node with this configuration, connections and event
+// loops can take at most.
+func memorySum(cfg *engine.Config, connections, loops int) []memoryItem {
+	l := &cfg.Limits
 	times := func(name string, n, each int, of string) memoryItem {
 		return memoryItem{name, fmt.Sprintf("%d × %s", n, of), n * each}
 	}
@@ -92,7 +93,7 @@ func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
 		times("connections", connections, connectionBytes, fmt.Sprintf("%d B (with TLS 1.2 three to six times that)", connectionBytes)),
 		times("handshakes in flight", l.HandshakesMax, handshakeBytes, size(handshakeBytes).String()),
 		{"partial input", "--partial-bytes", l.PartialBytes},
-		{"waiting output", "--outbox-budget", min(l.OutboxBudget, connections*l.MaxOutboxBytes)},
+		{"waiting output", "--outbox-budget", waitingOutput(cfg, connections)},
 		times("output being written", connections, e.BatchBytes, size(e.BatchBytes).String()+" (if every client stops reading)"),
 		{"ready ciphers", "--tls-key-cache", l.TLSKeyCache},
 		times("mailboxes", loops, e.MailboxBytes, size(e.MailboxBytes).String()),
@@ -105,6 +106,17 @@ func memorySum(l *engine.Limits, connections, loops int) []memoryItem {
 		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}
+}
+
+// waitingOutput is what waits for all connections together. What conflating
+// channels keep counts by its keys, not by connections.
+func waitingOutput(cfg *engine.Config, connections int) int {
+	for i := range cfg.Namespaces {
+		if cfg.Namespaces[i].SlowConsumer == engine.SlowConflate {
+			return cfg.Limits.OutboxBudget
+		}
+	}
+	return min(cfg.Limits.OutboxBudget, connections*cfg.Limits.MaxOutboxBytes)
 }
 
 func printMemory(out io.Writer, items []memoryItem) error {

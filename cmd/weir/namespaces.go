@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
+
+	"weir/engine"
+	"weir/engine/pointer"
 )
 
 // namespaceOptions are the options of the channels "name:…"; each field's key
@@ -28,9 +32,9 @@ type namespaceOptions struct {
 	DeltaPublish               bool  `key:"delta_publish" help:"Do so for every publication, not only for those of the server API with delta: true; needs allowed_delta_types."`
 	Schema                     path  `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`
 	Sanitize                   text  `key:"sanitize" later:"schemas" help:"none or html."`
-	SlowConsumer               text  `key:"slow_consumer" later:"slow consumer policies" help:"disconnect, drop_oldest, drop_newest or conflate."`
-	ConflateKey                text  `key:"conflate_key" later:"slow consumer policies" help:"JSON pointer to the key of which only the newest is kept."`
-	MaxOutboxBytes             size  `key:"max_outbox_bytes" later:"slow consumer policies" help:"What may wait for one connection from this namespace, inside the connection's own limit."`
+	SlowConsumer               text  `key:"slow_consumer" help:"What becomes of a publication for which a reader has no room: disconnect (the default; the connection is closed with 3008), drop_oldest, drop_newest, or conflate (docs/slow-consumers.md)."`
+	ConflateKey                text  `key:"conflate_key" help:"With conflate: JSON pointer to the key of which a slow reader gets only the newest, as in /symbol."`
+	MaxOutboxBytes             size  `key:"max_outbox_bytes" help:"What may wait for one connection from this namespace, inside --max-outbox-bytes (default that)."`
 	AllowedOrigins             list  `key:"allowed_origins" later:"origins per namespace" help:"Origins that may subscribe, of those that may connect."`
 }
 
@@ -74,7 +78,7 @@ func readNamespace(n *yaml.Node) (namespaceOptions, error) {
 	if !seen["name"] {
 		return ns, fmt.Errorf("line %d: the namespace has no name; write name: \"\" for channels without one", n.Line)
 	}
-	return ns, errors.Join(ns.checkName(), ns.checkHistory(), ns.checkDeltas())
+	return ns, errors.Join(ns.checkName(), ns.checkHistory(), ns.checkDeltas(), ns.checkSlowConsumer())
 }
 
 func (ns *namespaceOptions) checkHistory() error {
@@ -97,6 +101,28 @@ func (ns *namespaceOptions) checkDeltas() error {
 	}
 	if ns.DeltaPublish && len(ns.AllowedDeltaTypes) == 0 {
 		return fmt.Errorf("the namespace %q has delta_publish and nobody to whom it matters; set allowed_delta_types: fossil", ns.Name)
+	}
+	return nil
+}
+
+// checkSlowConsumer checks what does not depend on the limits; the engine checks
+// the rest.
+func (ns *namespaceOptions) checkSlowConsumer() error {
+	known := map[string]bool{engine.SlowDisconnect: true, engine.SlowDropOldest: true, engine.SlowDropNewest: true, engine.SlowConflate: true}
+	policy := cmp.Or(string(ns.SlowConsumer), engine.SlowDisconnect)
+	switch {
+	case !known[policy]:
+		if near := nearest(policy, known); near != "" {
+			return fmt.Errorf("slow_consumer: %q is no policy; did you mean %s?", policy, near)
+		}
+		return fmt.Errorf("slow_consumer: %q is no policy; write disconnect, drop_oldest, drop_newest or conflate", policy)
+	case policy == engine.SlowConflate && ns.ConflateKey == "":
+		return fmt.Errorf("the namespace %q has slow_consumer: conflate and no key; set conflate_key, as in /symbol", ns.Name)
+	case policy != engine.SlowConflate && ns.ConflateKey != "":
+		return fmt.Errorf("the namespace %q has conflate_key, which only slow_consumer: conflate uses; set that or leave the key out", ns.Name)
+	}
+	if _, err := pointer.Parse(string(ns.ConflateKey)); err != nil {
+		return fmt.Errorf("conflate_key: %w", err)
 	}
 	return nil
 }

@@ -193,10 +193,39 @@ func TestNamespaceMistakes(t *testing.T) {
 		"namespaces:\n  - {name: a, force_recovery_mode: both}":           {"force_recovery_mode", "stream", "cache"},
 		"namespaces:\n  - {name: a, allowed_delta_types: [fossil, x]}":    {"allowed_delta_types", "\"x\"", "fossil"},
 		"namespaces:\n  - {name: a, delta_publish: true}":                 {"delta_publish", "allowed_delta_types"},
-		"namespaces:\n  - {name: a, max_outbox_bytes: 64KiB}":             {"max_outbox_bytes", "not available yet"},
 		"namespaces:\n  - name: a\n    allow_publish_for_client: perhaps": {"line 3", "neither true nor false"},
 	} {
 		wantRefusal(t, nil, []string{"check", "--config", writeFile(t, "weir.yaml", yaml)}, words...)
+	}
+}
+
+func TestSlowConsumerMistakes(t *testing.T) {
+	for yaml, words := range map[string][]string{
+		"namespaces:\n  - {name: a, slow_consumer: drop_oldst}":                     {"slow_consumer", "drop_oldst", "did you mean drop_oldest?"},
+		"namespaces:\n  - {name: a, slow_consumer: whatever}":                       {"slow_consumer", "whatever", "disconnect, drop_oldest, drop_newest or conflate"},
+		"namespaces:\n  - {name: a, slow_consumer: conflate}":                       {`"a"`, "set conflate_key"},
+		"namespaces:\n  - {name: a, conflate_key: /x}":                              {`"a"`, "slow_consumer: conflate", "leave the key out"},
+		"namespaces:\n  - {name: a, slow_consumer: drop_oldest, conflate_key: /x}":  {`"a"`, "slow_consumer: conflate", "leave the key out"},
+		"namespaces:\n  - {name: a, slow_consumer: conflate, conflate_key: symbol}": {"conflate_key", "begins with /"},
+		"namespaces:\n  - {name: a, slow_consumer: conflate, conflate_key: /a~b}":   {"conflate_key", "~0"},
+	} {
+		wantRefusal(t, nil, []string{"check", "--config", writeFile(t, "weir.yaml", yaml)}, words...)
+	}
+}
+
+// TestNamespaceBounds: what only the limits tell.
+func TestNamespaceBounds(t *testing.T) {
+	env := []string{"XDG_CACHE_HOME=" + t.TempDir()}
+	for yaml, words := range map[string][]string{
+		"namespaces:\n  - {name: a, max_outbox_bytes: 2MiB}":                                             {`"a"`, "max_outbox_bytes 2097152", "--max-outbox-bytes 1048576", "raise the other"},
+		"namespaces:\n  - {name: a, max_outbox_bytes: 64KiB}":                                            {`"a"`, "--message-size-limit 65536", "at least 66560"},
+		"namespaces:\n  - {name: a, max_outbox_bytes: 64KiB, slow_consumer: conflate, conflate_key: /k}": {`"a"`, "at least 66560"},
+	} {
+		wantRefusal(t, env, []string{"check", "--dev", "--config", writeFile(t, "weir.yaml", yaml)}, words...)
+	}
+	good := "namespaces:\n  - {name: a, max_outbox_bytes: 66560}\n  - {name: b, slow_consumer: drop_newest}\n  - {name: c, slow_consumer: conflate, conflate_key: /k}"
+	if status, stdout, stderr := weirEnv(env, "check", "--dev", "--config", writeFile(t, "weir.yaml", good)); status != 0 || !strings.Contains(stdout, "a, b, c") {
+		t.Errorf("status %d, %s%s", status, stdout, stderr)
 	}
 }
 

@@ -64,10 +64,11 @@ func (h *Hub) delta(p *broker.Publication, c *Channel, full *outbox.Frame) *outb
 	buf := make([]byte, maxHeader, maxHeader+len(c.Name)+len(p.Info)+len(p.Tags)+len(d.text)+len(d.text)/8+80)
 	f := h.encoder.frame(clientproto.AppendPublication(buf, c.Name, &clientproto.Publication{
 		Offset: p.Offset, Data: d.text, Info: p.Info, Tags: p.Tags, Text: true, Delta: true,
-	}), Delta, c.ID)
+	}), Delta, c, p.Position)
 	if len(f.Plain) >= len(full.Plain) { // escapes may make up for it
 		return nil
 	}
+	f.Full = full
 	return f
 }
 

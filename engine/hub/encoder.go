@@ -32,31 +32,33 @@ func (e *encoder) publication(p *broker.Publication, form Form, c *Channel) *out
 	}
 	if form == Feed {
 		buf := make([]byte, maxHeader, room+len(at.Epoch))
-		return e.frame(clientproto.AppendFeed(buf, p.Channel, at.Offset, at.Epoch, p.Data), form, c.ID)
+		return e.frame(clientproto.AppendFeed(buf, p.Channel, at.Offset, at.Epoch, p.Data), form, c, at)
 	}
 	buf := make([]byte, maxHeader, room+len(p.Info)+len(p.Tags))
 	return e.frame(clientproto.AppendPublication(buf, c.Name, &clientproto.Publication{
 		Channel: channel, Offset: at.Offset, Data: p.Data, Info: p.Info, Tags: p.Tags, Text: form == Delta,
-	}), form, c.ID)
+	}), form, c, at)
 }
 
 // GapFrame is what the Feed subscribers of a channel are sent in place of the
 // publications of a gap.
 func (h *Hub) GapFrame(c *Channel, g Gap) *outbox.Frame {
 	buf := clientproto.AppendFeedGap(make([]byte, maxHeader), c.Name, g.To.Offset, g.To.Epoch)
-	return h.encoder.frame(buf, Feed, c.ID)
+	f := h.encoder.frame(buf, Feed, c, g.To)
+	f.Notice = true
+	return f
 }
 
-// frame makes a text message of the payload, which stands in buf behind room
+// frame makes a text message of c of the payload, which stands in buf behind room
 // for the longest header; the header is put right before it: one buffer, one
 // encoding.
-func (e *encoder) frame(buf []byte, form Form, topic uint64) *outbox.Frame {
+func (e *encoder) frame(buf []byte, form Form, c *Channel, at broker.Position) *outbox.Frame {
 	payload := buf[maxHeader:]
 	var header [maxHeader]byte
 	h := ws.AppendHeader(header[:0], ws.Header{Fin: true, Opcode: ws.OpText, Length: uint64(len(payload))})
 	start := maxHeader - len(h)
 	copy(buf[start:], h)
-	f := &outbox.Frame{Plain: buf[start:], Topic: topic}
+	f := &outbox.Frame{Plain: buf[start:], Topic: c.ID, Offset: at.Offset, Epoch: at.Epoch, Class: c.Policy().Class}
 	if form == Delta {
 		form = Protocol // one connection has subscriptions of both
 	}

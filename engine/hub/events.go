@@ -2,6 +2,7 @@ package hub
 
 import (
 	"sync/atomic"
+	"weir/engine/broker"
 
 	"weir/engine/clientproto"
 )
@@ -86,7 +87,8 @@ func eventBuffer(c *Channel, client *clientproto.ClientInfo) []byte {
 }
 
 func (h *Hub) event(c *Channel, buf []byte) {
-	d := Delivery{Channel: c, Event: h.encoder.frame(buf, Protocol, c.ID)}
+	d := Delivery{Channel: c, Event: h.encoder.frame(buf, Protocol, c, broker.Position{})}
+	d.Event.Class = 0 // what is dropped of the namespace's publications is not these
 	for i := range c.shards {
 		if w := c.shards[i].watchers.Load(); w != nil {
 			h.inboxes[i].appendEvent(d, int(w.count.Load()))

@@ -49,6 +49,7 @@ type Hub struct {
 	stripes  [stripes]stripe
 	patterns patterns
 	bases    bases
+	policies atomic.Pointer[map[string]*Policy] // by namespace; what it points to is immutable
 }
 
 type stripe struct {
@@ -64,6 +65,7 @@ type Channel struct {
 	ID      uint64               // unique in this process: the outbox.Frame.Topic of its frames
 	takers  [Forms]atomic.Int32  // subscribers by form; changed under the stripe's lock
 	base    atomic.Pointer[base] // set by Deliver, while somebody takes Delta
+	policy  atomic.Pointer[Policy]
 	shards  []shardSide
 }
 
@@ -72,6 +74,7 @@ type shardSide struct {
 	interest atomic.Int32             // members of all forms; changed under the stripe's lock
 	members  [Forms]Members           // owned by the shard's loop
 	watchers atomic.Pointer[watchers] // who is told of joins and leaves; set by the loop, nil if nobody is
+	arrears  *Arrears                 // owned by the shard's loop; nil: nobody is owed anything
 }
 
 // New returns a hub that delivers to inboxes, one per shard.
@@ -96,6 +99,40 @@ func (h *Hub) Patterns() int { return int(h.patterns.count.Load()) }
 // deflated, once each.
 func (h *Hub) CompressFor(form Form, n int) { h.encoder.compressing[form].Add(int64(n)) }
 
+// SetPolicies says how the channels of each namespace treat slow consumers from
+// now on. The map is the hub's.
+func (h *Hub) SetPolicies(byNamespace map[string]*Policy) {
+	h.policies.Store(&byNamespace)
+	for i := range stripes + 1 {
+		s := &h.patterns.stripe
+		if i < stripes {
+			s = &h.stripes[i]
+		}
+		s.mu.Lock() // who is making a channel has read the map before or reads it after
+		for _, c := range s.channels {
+			c.policy.Store(h.policy(c.Name))
+		}
+		s.mu.Unlock()
+	}
+}
+
+// policy returns that of a channel's namespace, nil for the zero value.
+func (h *Hub) policy(channel string) *Policy {
+	if p := h.policies.Load(); p != nil {
+		return (*p)[grant.Namespace(channel)]
+	}
+	return nil
+}
+
+// Policy returns how the channel treats slow consumers. It may change between two
+// calls.
+func (c *Channel) Policy() Policy {
+	if p := c.policy.Load(); p != nil {
+		return *p
+	}
+	return Policy{}
+}
+
 // Join returns the channel, counting one more subscriber on shard. From now on
 // its publications reach the shard's inbox, in that form. Only the shard's loop
 // calls it, and before it asks the broker for the subscriber's position. It
@@ -107,6 +144,7 @@ func (h *Hub) Join(shard int, name string, form Form) *Channel {
 	c := s.channels[name]
 	if c == nil {
 		c = &Channel{Name: name, Pattern: grant.IsPattern(name), ID: h.lastID.Add(1), shards: make([]shardSide, len(h.inboxes))}
+		c.policy.Store(h.policy(name))
 		if c.Pattern && !h.patterns.add(c) {
 			return nil
 		}
@@ -213,7 +251,7 @@ func (h *Hub) Deliver(p *broker.Publication) {
 
 // deliver is Deliver for the subscribers to c.
 func (h *Hub) deliver(c *Channel, p *broker.Publication) {
-	d := Delivery{Channel: c}
+	d := Delivery{Channel: c, Key: c.key(p)}
 	if !c.Pattern {
 		d.Position = p.Position
 	}

@@ -14,6 +14,7 @@ type Delivery struct {
 	Frames [Forms]*outbox.Frame // nil in a form that nobody took when it was published
 	Event  *outbox.Frame        // a join or leave for the watchers; the others are nil then
 	Delta  *outbox.Frame        // for who takes Delta and got the publication before; nil: it comes in full
+	Key    []byte               // what it is conflated by; nil: nothing
 }
 
 // Bytes is the length of all that is encoded.

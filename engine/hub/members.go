@@ -5,6 +5,7 @@ type Member struct {
 	Slot   uint32 // the connection, in its shard
 	Sub    uint16 // which of the connection's subscriptions
 	Synced bool   // the newest publication was the last queued for it: the next one may be a delta
+	Held   bool   // it misses something already: nothing is queued for it
 	From   uint64 // publications up to this offset are not for it
 }
 
@@ -18,7 +19,7 @@ type Members struct{ list []Member }
 // All returns the members, borrowed until the next Add or Remove.
 func (m *Members) All() []Member { return m.list }
 
-// Add appends and returns the index, by which Remove and SetSub know it.
+// Add appends and returns the index, by which the others know it.
 func (m *Members) Add(x Member) uint32 {
 	m.list = append(m.list, x)
 	return uint32(len(m.list) - 1)
@@ -26,6 +27,9 @@ func (m *Members) Add(x Member) uint32 {
 
 // SetSub notes that the connection's subscription has another number now.
 func (m *Members) SetSub(i uint32, sub uint16) { m.list[i].Sub = sub }
+
+// At returns the member at index i, borrowed until the next Add or Remove.
+func (m *Members) At(i uint32) *Member { return &m.list[i] }
 
 // Remove takes the member at index i out. The last one takes its place: if
 // that is another, it is returned with ok, and its index is now i.

@@ -5,6 +5,10 @@
 // queueing costs one pointer. The pointers stand in blocks of one cache line
 // that a loop lends out of its Pool; an idle outbox holds no block.
 //
+// Frames of a class share a bound of their own in each queue, below the queue's.
+// Who goes over it gives up the oldest of the class (DropOldest), or the frame
+// that was to be queued; that is for the caller to say.
+//
 // Nothing here is safe for concurrent use: a Pool and all queues fed from it
 // belong to one loop.
 package outbox
@@ -15,7 +19,15 @@ type Frame struct {
 	Plain    []byte // a whole WebSocket frame
 	Deflated []byte // the same message, compressed (RFC 7692); nil: nobody asked
 	Topic    uint64 // the subscription that it belongs to, for Remove
+	Offset   uint64 // where it stands in the topic's stream; 0: it is no part of it
+	Epoch    string // of the stream
+	Class    Class
+	Notice   bool   // no publication: it says that some were dropped
+	Full     *Frame // the same publication by itself, if this one is only what changed since the one before; else nil
 }
+
+// Class says which frames share a bound of their own. 0 has none but the queue's.
+type Class uint16
 
 // blockFrames makes a block 64 bytes: one cache line.
 const blockFrames = 7
@@ -25,15 +37,32 @@ type block struct {
 	next   *block
 }
 
-// Pool lends blocks. The zero value is ready.
+// tally is what a queue holds of one class.
+type tally struct {
+	next   *tally
+	bytes  int64
+	frames uint32
+	class  Class
+}
+
+// Pool lends blocks and tallies. The zero value is ready; with frames of a class
+// it needs Caps.
 type Pool struct {
+	Caps []int // most bytes of each class in one queue, by Class; [0] is not read
+
 	free *block
 	kept int
+
+	tallies     *tally
+	talliesKept int
 }
 
 // poolBlocks is how many free blocks a Pool keeps: 4 MiB. More come from and
 // go back to the heap.
 const poolBlocks = 1 << 16
+
+// poolTallies is how many free tallies a Pool keeps: 128 KiB.
+const poolTallies = 1 << 12
 
 func (p *Pool) take() *block {
 	b := p.free
@@ -54,12 +83,32 @@ func (p *Pool) give(b *block) {
 	p.kept++
 }
 
+func (p *Pool) takeTally(c Class) *tally {
+	t := p.tallies
+	if t == nil {
+		return &tally{class: c}
+	}
+	p.tallies = t.next
+	p.talliesKept--
+	*t = tally{class: c}
+	return t
+}
+
+func (p *Pool) giveTally(t *tally) {
+	if p.talliesKept >= poolTallies {
+		return
+	}
+	t.next, p.tallies = p.tallies, t
+	p.talliesKept++
+}
+
 // Queue is one connection's outbox. The zero value is empty and ready.
 type Queue struct {
-	head, tail *block
-	bytes      int64
-	frames     uint32
-	from, to   uint8 // first frame in head, one past the last in tail
+	tail     *block // the blocks are a ring: next of the last is the first
+	tallies  *tally // of the classes that are queued
+	bytes    int64
+	frames   uint32
+	from, to uint8 // first frame in the first block, one past the last in tail
 }
 
 // Bytes returns the sum of the plain lengths of what is queued: an upper bound
@@ -69,11 +118,35 @@ func (q *Queue) Bytes() int { return int(q.bytes) }
 // Len returns the number of frames queued.
 func (q *Queue) Len() int { return int(q.frames) }
 
-// Push queues f unless more than limit bytes would then wait. A single frame
-// over the limit is refused too: nothing is ever queued past the bound.
+// Held returns the sum of the plain lengths of what is queued of a class.
+func (q *Queue) Held(c Class) int {
+	if t := q.tally(c); t != nil {
+		return int(t.bytes)
+	}
+	return 0
+}
+
+func (q *Queue) tally(c Class) *tally {
+	t := q.tallies
+	for t != nil && t.class != c {
+		t = t.next
+	}
+	return t
+}
+
+// Push queues f unless more than limit bytes would then wait, or more of its
+// class than the class may have; a class that has nothing queued may have one
+// frame of any length. A single frame over the limit is refused too: nothing is
+// ever queued past the bound.
 func (q *Queue) Push(p *Pool, f *Frame, limit int) bool {
-	if q.bytes+int64(len(f.Plain)) > int64(limit) {
+	size := int64(len(f.Plain))
+	if q.bytes+size > int64(limit) {
 		return false
+	}
+	if f.Class != 0 {
+		if t := q.tally(f.Class); t != nil && t.bytes+size > int64(p.Caps[f.Class]) {
+			return false
+		}
 	}
 	q.append(p, f)
 	return true
@@ -82,18 +155,76 @@ func (q *Queue) Push(p *Pool, f *Frame, limit int) bool {
 func (q *Queue) append(p *Pool, f *Frame) {
 	switch {
 	case q.tail == nil:
-		q.head = p.take()
-		q.tail = q.head
+		b := p.take()
+		b.next, q.tail = b, b
 		q.from, q.to = 0, 0
 	case q.to == blockFrames:
-		q.tail.next = p.take()
-		q.tail = q.tail.next
+		b := p.take()
+		b.next, q.tail.next = q.tail.next, b
+		q.tail = b
 		q.to = 0
 	}
 	q.tail.frames[q.to] = f
 	q.to++
+	q.count(p, f)
+}
+
+// count adds f to the sums.
+func (q *Queue) count(p *Pool, f *Frame) {
 	q.frames++
 	q.bytes += int64(len(f.Plain))
+	if f.Class == 0 {
+		return
+	}
+	t := q.tally(f.Class)
+	if t == nil {
+		t = p.takeTally(f.Class)
+		t.next, q.tallies = q.tallies, t
+	}
+	t.frames++
+	t.bytes += int64(len(f.Plain))
+}
+
+// discount takes f out of the sums.
+func (q *Queue) discount(p *Pool, f *Frame) {
+	q.frames--
+	q.bytes -= int64(len(f.Plain))
+	if f.Class == 0 {
+		return
+	}
+	at := &q.tallies
+	for (*at).class != f.Class {
+		at = &(*at).next
+	}
+	t := *at
+	t.frames--
+	t.bytes -= int64(len(f.Plain))
+	if t.frames == 0 {
+		*at = t.next
+		p.giveTally(t)
+	}
+}
+
+// Insert puts frames of one class before the oldest of that class, or, if that is
+// the very first and has begun to go out, right behind it. There is no bound.
+func (q *Queue) Insert(p *Pool, frames []*Frame, begun bool) {
+	rest := frames
+	for i := range q.Len() {
+		g := q.Pop(p)
+		if len(rest) > 0 && g.Class == rest[0].Class && (i > 0 || !begun) {
+			rest = q.appendAll(p, rest)
+		}
+		q.append(p, g)
+	}
+	q.appendAll(p, rest)
+}
+
+// appendAll returns what is left: nothing.
+func (q *Queue) appendAll(p *Pool, frames []*Frame) []*Frame {
+	for _, f := range frames {
+		q.append(p, f)
+	}
+	return nil
 }
 
 // Front returns the frame that Pop would take, or nil.
@@ -101,7 +232,7 @@ func (q *Queue) Front() *Frame {
 	if q.frames == 0 {
 		return nil
 	}
-	return q.head.frames[q.from]
+	return q.tail.next.frames[q.from]
 }
 
 // Pop takes the oldest frame out; nil if there is none.
@@ -109,19 +240,18 @@ func (q *Queue) Pop(p *Pool) *Frame {
 	if q.frames == 0 {
 		return nil
 	}
-	f := q.head.frames[q.from]
-	q.head.frames[q.from] = nil
+	first := q.tail.next
+	f := first.frames[q.from]
+	first.frames[q.from] = nil
 	q.from++
-	q.frames--
-	q.bytes -= int64(len(f.Plain))
+	q.discount(p, f)
 	if q.frames == 0 {
-		p.give(q.head)
-		q.head, q.tail = nil, nil
+		p.give(first)
+		q.tail = nil
 	} else if q.from == blockFrames {
-		spent := q.head
-		q.head = spent.next
+		q.tail.next = first.next
 		q.from = 0
-		p.give(spent)
+		p.give(first)
 	}
 	return f
 }
@@ -139,6 +269,49 @@ func (q *Queue) Remove(p *Pool, topic uint64) int {
 		q.append(p, f)
 	}
 	return removed
+}
+
+// DropOldest makes room for f, which Push refused: it takes out the oldest
+// frames of f's class and appends them to dst, oldest first. The very first frame
+// stays if it has begun to go out. It goes on until a quarter of what the class
+// may have is free, so that its one pass over the queue serves many that follow.
+// Where only the queue is full, and less than that quarter is of the class,
+// others fill it: then nothing is taken out, and f has no room.
+func (q *Queue) DropOldest(p *Pool, f *Frame, limit int, begun bool, dst []*Frame) []*Frame {
+	size, most := int64(len(f.Plain)), int64(p.Caps[f.Class])
+	held := int64(q.Held(f.Class))
+	want := max(held+size-most/4*3, most/4, q.bytes+size-int64(limit)) // bytes to take out
+	if held+size <= most && held < most/4 {
+		return dst
+	}
+	for i := range q.Len() {
+		g := q.Pop(p)
+		if g.Class != f.Class || want <= 0 || i == 0 && begun {
+			q.append(p, g)
+			continue
+		}
+		want -= int64(len(g.Plain))
+		dst = append(dst, g)
+	}
+	return dst
+}
+
+// Restore makes the oldest frame of a topic one that stands by itself, after what
+// was before it was taken out. It reports whether there is a frame; one that has
+// begun to go out has nothing missing before it.
+func (q *Queue) Restore(p *Pool, topic uint64, begun bool) bool {
+	found := false
+	for i := range q.Len() {
+		f := q.Pop(p)
+		if f.Topic == topic && !found && (i > 0 || !begun) {
+			found = true
+			if f.Full != nil {
+				f = f.Full
+			}
+		}
+		q.append(p, f)
+	}
+	return found
 }
 
 // Reset drops everything.

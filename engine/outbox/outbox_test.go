@@ -95,7 +95,7 @@ func TestAgainstSlice(t *testing.T) {
 		check(t, step, &q, want)
 	}
 	q.Reset(&p)
-	if q.head != nil || q.tail != nil {
+	if q.tail != nil || q.tallies != nil {
 		t.Fatal("an empty queue holds a block")
 	}
 }

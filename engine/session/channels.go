@@ -181,6 +181,16 @@ func (s *Session) subscribed(channel string) bool {
 	})
 }
 
+// FindTopic returns the index of the subscription whose channel has that id, or -1.
+func (s *Session) FindTopic(id uint64) int {
+	for i := range s.subs {
+		if s.subs[i].Channel.ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
 func (s *Session) unsubscribe(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
 	i := s.Find(string(cmd.Unsubscribe.Channel))
 	if i < 0 { // never an error

@@ -45,7 +45,7 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
 	sub := &s.subs[i]
 	switch {
-	case sub.ByToken || sub.ByOrder:
+	case sub.Apart:
 		return true
 	case sub.Server:
 		return slices.Contains(channels, sub.Channel.Name)
@@ -58,7 +58,7 @@ func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
 // changed since it was made.
 func (s *Session) Permitted(i int, r *Rules) bool {
 	sub := &s.subs[i]
-	if sub.ByToken || sub.ByOrder || sub.Server {
+	if sub.Apart || sub.Server {
 		return r.Subscribable(sub.Channel.Name) == nil
 	}
 	return s.MaySubscribe(sub.Channel.Name, r) == nil

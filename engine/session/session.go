@@ -125,9 +125,9 @@ type Sub struct {
 	Member  uint32 // index in the shard's list of members
 	Form    hub.Form
 	Server  bool  // made by the server, for the token or by order
-	ByToken bool  // made by a subscription token
-	ByOrder bool  // made by the server API
-	Expires int64 // when that token ends, in unix seconds; 0: never
+	Apart   bool  // made by a subscription token or by order: the connection's token does not end it
+	Follows bool  // the client goes by its position in the stream: nothing may be missing
+	Expires int64 // when the subscription token ends, in unix seconds; 0: never
 	rare    *rare
 }
 

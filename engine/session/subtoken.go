@@ -38,7 +38,7 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 // for. It returns what is replied.
 func (s *Session) Subscribed(step *Step, at *broker.Attached, now time.Time) clientproto.SubscribeResult {
 	sub := &s.subs[len(s.subs)-1]
-	sub.ByToken, sub.Expires = len(step.Token) > 0, step.Expires
+	sub.Apart, sub.Expires, sub.Follows = len(step.Token) > 0, step.Expires, step.Plan.Positioned
 	sub.SetInfo(step.Info)
 	res := step.Plan.Result(at)
 	res.Expires, res.TTL = sub.Expires > 0, ttl(sub.Expires, now)
@@ -47,7 +47,7 @@ func (s *Session) Subscribed(step *Step, at *broker.Attached, now time.Time) cli
 
 func (s *Session) subRefresh(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
 	channel := string(cmd.SubRefresh.Channel)
-	if i := s.Find(channel); i < 0 || !s.subs[i].ByToken || len(cmd.SubRefresh.Token) == 0 {
+	if i := s.Find(channel); i < 0 || !s.subs[i].Apart || s.subs[i].Server || len(cmd.SubRefresh.Token) == 0 {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
 	return dst, Step{Kind: SubRefresh, ID: cmd.ID, Channel: channel, Token: cmd.SubRefresh.Token}

@@ -1,0 +1,346 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/engine/broker"
+	"weir/engine/hub"
+)
+
+func conflatingNamespace() Namespace {
+	return Namespace{SlowConsumer: SlowConflate, ConflateKey: "/symbol", HistorySize: 10_000, HistoryTTL: time.Hour}
+}
+
+// priced is what the tests of conflation publish.
+type priced struct {
+	Symbol string
+	N      int
+}
+
+func (q priced) String() string {
+	return fmt.Sprintf(`{"symbol":%q,"n":%d,"pad":"0123456789"}`, q.Symbol, q.N)
+}
+
+// market publishes quotes and knows the newest of each symbol.
+type market struct {
+	s      *testServer
+	keys   int
+	n      int
+	last   uint64            // offset
+	newest map[string]uint64 // symbol → offset
+}
+
+func (s *testServer) market(keys int) *market {
+	return &market{s: s, keys: keys, newest: map[string]uint64{}}
+}
+
+// publish publishes so many quotes, one symbol after the other.
+func (m *market) publish(n int) {
+	m.s.t.Helper()
+	for range n {
+		q := priced{fmt.Sprint("S", m.n%m.keys), m.n}
+		m.n++
+		m.last, _ = m.s.publish("feeds:a", q.String())
+		m.newest[q.Symbol] = m.last
+	}
+}
+
+// check wants the newest of each symbol among events, each once and in order, and
+// returns how many publications there are.
+func (m *market) check(t testing.TB, who string, list []seen) int {
+	t.Helper()
+	got := map[string]uint64{}
+	all := offsets(t, list)
+	for _, e := range list {
+		var q priced
+		if e.kind != "pub" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(e.data), &q); err != nil {
+			t.Fatalf("%s: %v in %s", who, err, e.data)
+		}
+		got[q.Symbol] = e.offset
+	}
+	for symbol, offset := range m.newest {
+		if got[symbol] != offset {
+			t.Errorf("%s: the newest of %s is at %d, want %d", who, symbol, got[symbol], offset)
+		}
+	}
+	return len(all)
+}
+
+// wantArrears looks at each shard: who is held is owed something, and the other
+// way round; what is counted as queued is what outboxes, replies and arrears have.
+func (s *testServer) wantArrears() {
+	s.t.Helper()
+	s.onLoops(func(sh *shard) {
+		queued, behind := int64(0), map[*hub.Channel]int{}
+		sh.conns.each(func(c *conn) {
+			queued += int64(c.out.Bytes()) + int64(c.owedSum)
+			if c.session == nil {
+				return
+			}
+			subs := c.session.Subs()
+			for i := range subs {
+				sub := &subs[i]
+				a, m := sub.Channel.Arrears(sh.id), sh.member(sub)
+				owed := false
+				if a != nil {
+					_, owed = a.Served(c.Slot)
+				}
+				if m.Slot != c.Slot || int(m.Sub) != i || m.Held != owed || owed && !c.behind {
+					s.t.Errorf("subscription %d of slot %d: member %+v, owed %v, behind %v", i, c.Slot, *m, owed, c.behind)
+				}
+				if owed {
+					behind[sub.Channel]++
+				}
+			}
+		})
+		for ch, n := range behind {
+			a := ch.Arrears(sh.id)
+			queued += int64(a.Share() * n)
+			if n != a.Readers() {
+				s.t.Errorf("%s: %d are owed something, the arrears know %d", ch.Name, n, a.Readers())
+			}
+		}
+		if d := sh.queued - queued; d < 0 || d > int64(1000*len(behind)) { // a share is rounded down
+			s.t.Errorf("%d bytes are counted as queued, %d are there", sh.queued, queued)
+		}
+	})
+}
+
+// TestConflate: one reader in ten stands still. The others get everything. When
+// they wake, those get the newest of each key, in order, each once; until then
+// they cost what the keys cost, however much is published and however many they
+// are.
+func TestConflate(t *testing.T) {
+	const readers, keys, batches, batch = 40, 50, 100, 50
+	s := slowly(t, conflatingNamespace())
+	m := s.market(keys)
+	jwt := sign(t, "awake", "feeds:*")
+	var asleep []*sleeper
+	var awake []*client
+	kinds := []string{plainSub, positionedSub, serverSub, feedSub}
+	for i := range readers {
+		if i%10 == 0 {
+			asleep = append(asleep, s.sleeper(kinds[len(asleep)], fmt.Sprint("z", i)))
+			continue
+		}
+		c := s.connected(t, jwt)
+		c.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+		awake = append(awake, c)
+	}
+	before := s.queuedNow()
+	for range batches {
+		m.publish(batch)
+		var wg sync.WaitGroup // nobody who is awake is left behind for want of a core
+		for _, c := range awake {
+			wg.Go(func() {
+				for next := m.last - batch + 1; next <= m.last; next++ {
+					if line, err := c.next(); err != nil || !strings.Contains(line, fmt.Sprintf(`"offset":%d}`, next)) {
+						t.Errorf("%.100s, %v where offset %d was due", line, err, next)
+						return
+					}
+				}
+			})
+		}
+		if wg.Wait(); t.Failed() {
+			t.FailNow()
+		}
+	}
+	s.wantArrears()
+	const each = 400 // of a key: its frames and what it costs to keep them
+	if grown, most := s.queuedNow()-before, int64(len(asleep)*conflateBacklogBytes+2*keys*each); grown > most {
+		t.Errorf("%d bytes wait for those who are asleep, want at most %d", grown, most)
+	}
+	missed := 0
+	for _, z := range asleep {
+		s.wake(z)
+		list := z.toldUntil("pub", m.last)
+		if n := m.check(t, z.user, list); n != len(list) || n >= batches*batch/2 {
+			t.Errorf("%s got %d publications, %d things in all", z.user, n, len(list))
+		} else {
+			missed += batches*batch - n
+		}
+	}
+	s.wantDropped("conflated", missed)
+	m.publish(keys) // level: they get everything again
+	for _, z := range asleep {
+		list := z.toldUntil("pub", m.last)
+		if got := offsets(t, list); got[len(got)-keys] != m.last-keys+1 {
+			t.Errorf("%s: %d before the last %d, want %d", z.user, got[len(got)-keys], keys, m.last-keys+1)
+		}
+	}
+	s.wantArrears()
+	s.onLoops(func(sh *shard) {
+		sh.conns.each(func(c *conn) {
+			if a := c.session.Subs()[0].Channel.Arrears(sh.id); a != nil {
+				t.Errorf("arrears for nobody")
+			}
+		})
+	})
+	for _, c := range awake {
+		_ = c.ws.CloseNow()
+	}
+	s.wantNothingLeft(asleep...)
+}
+
+// queuedNow is what waits on all loops, in bytes.
+func (s *testServer) queuedNow() (n int64) {
+	s.t.Helper()
+	s.spread()
+	var mu sync.Mutex
+	s.onLoops(func(sh *shard) {
+		mu.Lock()
+		defer mu.Unlock()
+		n += sh.queued
+	})
+	return n
+}
+
+// TestConflateIsBounded: over max_outbox_bytes the keys that were not updated for
+// longest go, which is no longer conflation: who goes by positions is told as
+// under the other policies.
+func TestConflateIsBounded(t *testing.T) {
+	ns := conflatingNamespace()
+	ns.MaxOutboxBytes = 16 << 10
+	s := slowly(t, ns)
+	plain, feed := s.sleeper(plainSub, "plain"), s.sleeper(feedSub, "feed")
+	positioned, server := s.sleeper(positionedSub, "positioned"), s.sleeper(serverSub, "server")
+	m := s.market(500)
+	m.publish(2000)
+	s.spread()
+	s.wantArrears()
+	if n := s.dropped("conflate_full"); n == 0 {
+		t.Fatal("nothing was given up")
+	}
+	all := []*sleeper{plain, feed, positioned, server}
+	for _, z := range all {
+		s.wake(z)
+	}
+	for _, z := range []*sleeper{plain, feed} {
+		list := z.toldUntil("pub", m.last)
+		got := offsets(t, list)
+		tail := got[slices.IndexFunc(got, func(o uint64) bool { return o > 1000 }):]
+		if len(tail) < 20 || tail[0] != m.last-uint64(len(tail))+1 {
+			t.Errorf("%s: got %d at the end, from %d on", z.user, len(tail), tail[0])
+		}
+		gap := slices.IndexFunc(list, func(e seen) bool { return e.kind == "gap" })
+		if z.feed && (len(list) != len(got)+1 || list[gap] != seen{"gap", tail[0] - 1, ""} || list[gap+1].offset != tail[0]) {
+			t.Errorf("%d notices; %+v before %d", len(list)-len(got), list[max(gap, 0)], tail[0])
+		}
+	}
+	positioned.toldUntil("unsubscribe 2500", 0)
+	if code := server.closedWith(); code != 3010 {
+		t.Errorf("the server's subscription: close %d, want 3010", code)
+	}
+	s.wantNothingLeft(all...)
+}
+
+// TestConflateWithoutKeys: what has no key is kept with the rest, and never takes
+// the place of another; nor does what is not in the stream lose its own.
+func TestConflateWithoutKeys(t *testing.T) {
+	s := slowly(t, conflatingNamespace())
+	z := s.sleeper(plainSub, "z")
+	m := s.market(10)
+	m.publish(500)
+	for i := range 30 {
+		s.publish("feeds:a", fmt.Sprintf(`{"note":%d}`, i))
+		s.api("publish", fmt.Sprintf(`{"channel":"feeds:a","data":{"symbol":"aside","n":%d},"skip_history":true}`, i))
+	}
+	last, _ := s.publish("feeds:a", `"end"`)
+	s.spread()
+	s.wake(z)
+	notes, asides := 0, 0
+	eventually(t, "the end", func() bool {
+		list := z.told()
+		return len(list) > 0 && list[len(list)-1].offset == last
+	})
+	for _, e := range z.told() {
+		if e.data == fmt.Sprintf(`{"note":%d}`, notes) {
+			notes++
+		}
+		if strings.Contains(e.data, "aside") {
+			if asides++; e.data != `{"symbol":"aside","n":29}` || e.offset != 0 {
+				t.Errorf("beside the stream came %+v, want the newest of it", e)
+			}
+		}
+	}
+	if notes != 30 || asides != 1 {
+		t.Errorf("%d notes, want 30; %d asides, want 1", notes, asides)
+	}
+	s.wantNothingLeft(z)
+}
+
+// TestConflateWhileMuchChanges: readers stop and go on, subscribe and unsubscribe,
+// vanish, and miss what the inbox lost, at random. Nobody is owed anything for
+// nothing, nothing is counted for nobody, and who stays gets the newest.
+func TestConflateWhileMuchChanges(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	s := slowly(t, conflatingNamespace())
+	m := s.market(20)
+	steady := s.sleeper(plainSub, "steady")
+	var all []*sleeper
+	for round := range 25 {
+		z := s.sleeper([]string{plainSub, positionedSub, serverSub, feedSub}[rng.IntN(4)], fmt.Sprint("r", round))
+		all = append(all, z)
+		m.publish(400)
+		s.spread()
+		s.wantArrears()
+		switch z := all[rng.IntN(len(all))]; {
+		case z.ended != nil: // woken or gone
+		case rng.IntN(3) == 0:
+			_ = z.ws.CloseNow()
+			z.ended = make(chan struct{})
+			close(z.ended)
+		case !z.feed && rng.IntN(2) == 0:
+			z.send(`{"id":100,"unsubscribe":{"channel":"feeds:a"}}` + "\n" + `{"id":101,"subscribe":{"channel":"feeds:a"}}`)
+			eventually(t, "the commands being handled", func() bool {
+				n := 0
+				s.of(z.user, func(_ *shard, c *conn) { n = len(c.control) })
+				return n > 0
+			})
+		default:
+			s.wake(z)
+		}
+		s.wantArrears()
+	}
+	s.wake(steady)
+	m.check(t, "steady", steady.toldUntil("pub", m.last))
+	s.wantArrears()
+	s.wantNothingLeft(append(all, steady)...)
+}
+
+// TestGapWhileBehind: what the inbox lost is told as ever, also to those who are
+// held.
+func TestGapWhileBehind(t *testing.T) {
+	ns := conflatingNamespace()
+	ns.HistorySize, ns.HistoryTTL = 0, 0
+	s := slowly(t, ns)
+	z, f := s.sleeper(plainSub, "z"), s.sleeper(feedSub, "f")
+	m := s.market(20)
+	m.publish(1000)
+	s.spread()
+	to := broker.Position{Offset: m.last + 5, Epoch: s.epochOf("feeds:a")}
+	s.onLoops(func(sh *shard) { // as if the inbox had been full
+		sh.conns.each(func(c *conn) {
+			if i := c.session.Find("feeds:a"); i >= 0 {
+				sh.fanout.taken.Behind = map[*hub.Channel]hub.Gap{c.session.Sub(i).Channel: {From: m.last + 1, To: to}}
+			}
+		})
+	})
+	s.spread()
+	s.wantArrears()
+	s.wake(z)
+	s.wake(f)
+	z.toldUntil("unsubscribe 2500", 0)
+	m.check(t, "f", f.toldUntil("gap", m.last+5))
+	s.wantNothingLeft(z, f)
+}
