@@ -119,6 +119,7 @@ func TestWhoIsToldOfJoins(t *testing.T) {
 		}
 		asks.wantPush(`"first"`)
 		_ = asks.ws.CloseNow()
+		eventually(t, "it being gone", func() bool { return s.connections() == 0 }) // or the next one is told of it
 	}
 }
 
