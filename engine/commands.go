@@ -137,6 +137,10 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 		if e := s.rules.Subscribable(channel); e != nil {
 			continue // a token may name channels of namespaces that are gone
 		}
+		if c.session.Room(channel, s.rules) != nil {
+			s.close(c, clientproto.CloseChannelLimit)
+			return
+		}
 		plan := s.rules.ServerPlan(channel, held)
 		if plan.Since != nil {
 			plan.Since.Bytes = left

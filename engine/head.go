@@ -201,7 +201,7 @@ func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
 
 // headAuthenticated goes on where authenticateHead left off.
 func (s *shard) headAuthenticated(c *conn, claims *token.Claims, err error) {
-	if err != nil || !s.identify(c, claims) {
+	if err != nil || session.Over(claims, s.wall()) || !s.identify(c, claims) {
 		s.refuse(c, upgrade.Unauthorized)
 		return
 	}

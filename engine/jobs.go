@@ -106,6 +106,9 @@ func (j *authJob) finish(s *shard, c *conn) {
 		s.close(c, clientproto.CloseExpired)
 	case j.err != nil:
 		s.close(c, clientproto.CloseInvalidToken)
+	case j.use == authConnect && session.Over(j.claims, s.wall()):
+		s.stats.Code(stats.CommandErrors, clientproto.ErrExpired.Code)
+		s.send(c, c.session.Rejected(s.replies[:0], j.step.ID, clientproto.ErrExpired))
 	case j.use == authConnect:
 		s.welcome(c, j.step.ID, j.claims, j.step.Recover)
 	default:

@@ -216,6 +216,14 @@ func (s *Session) Authenticated(c *token.Claims) (channels []string) {
 	return c.ServerChannels()
 }
 
+// Over reports whether a connection by this token, which is valid, would be over
+// before it begins.
+func Over(c *token.Claims, now time.Time) bool { return over(c.ExpireAt, now) }
+
+func over(expireAt *int64, now time.Time) bool {
+	return expireAt != nil && *expireAt > 0 && *expireAt <= now.Unix()
+}
+
 // expiry is expire_at where the token has it (0 there is never), else exp.
 func expiry(expireAt *int64, exp int64) int64 {
 	if expireAt != nil {

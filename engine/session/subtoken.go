@@ -26,6 +26,8 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 		return reject(dst, step.ID, clientproto.ErrPermissionDenied)
 	case !known: // the token covers the name, so this is told
 		return reject(dst, step.ID, clientproto.ErrUnknownChannel)
+	case over(c.ExpireAt, now):
+		return reject(dst, step.ID, clientproto.ErrExpired)
 	}
 	if e := s.Room(step.Channel, r); e != nil { // the server may have subscribed it while the token was checked
 		return reject(dst, step.ID, e)
