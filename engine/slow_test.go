@@ -85,7 +85,7 @@ type sleeper struct {
 	ended  chan struct{}
 	mu     sync.Mutex
 	events []seen // guarded by mu
-	err    error   // guarded by mu until ended
+	err    error  // guarded by mu until ended
 }
 
 // sleeper connects one and fills its socket.
