@@ -37,6 +37,14 @@ type sight struct {
 		Kept, Columns int // publications, and columns of the chart where they are drawn
 		Symbols       []string
 	}
+	Presence struct {
+		Alone, Both       []string
+		Users, Came, Left string
+	}
+	Slow struct {
+		Fast, Slow [2]int // received, left out
+		Off        string
+	}
 	Phone    int // width of the page on a screen of 360 pixels
 	Channels struct {
 		More, Less, Recalled, None []string
@@ -81,12 +89,12 @@ func TestDemoPageInChromium(t *testing.T) {
 	text := dev.stdout.await(t, "curl ", "\n\n")
 
 	origin := "https://localhost:" + port(t, text)
-	screenshot, received := filepath.Join(t.TempDir(), "demo.png"), 30
-	if os.Getenv("WEIR_UPDATE_SCREENSHOT") == "1" {
+	screenshot, received, update := filepath.Join(t.TempDir(), "demo.png"), 30, os.Getenv("WEIR_UPDATE_SCREENSHOT") == "1"
+	if update {
 		screenshot, received = filepath.Join("..", "..", "docs", "demo.png"), 200
 	}
 	seen := visit(t, node, map[string]any{
-		"chromium": chromium, "url": origin + "/", "pin": certificatePin(t, printed(t, text, "certificate")), "received": received,
+		"chromium": chromium, "url": origin + "/", "pin": certificatePin(t, printed(t, text, "certificate")), "received": received, "busy": update,
 		"api": printed(t, text, "server API"), "key": printed(t, text, "API key"),
 		"screenshot": absolute(t, screenshot), "foreign": strings.Replace(origin, "https", "wss", 1) + "/connection/websocket",
 	})
@@ -138,6 +146,7 @@ func (s *sight) checkSwitches(t *testing.T) {
 	if h.Kept < 20 || h.Columns < 50 || len(h.Symbols) != 8 || slices.ContainsFunc(h.Symbols, func(s string) bool { return !strings.ContainsAny(s, "0123456789") }) {
 		t.Errorf("after a reload the page shows of history %+v", h)
 	}
+	s.checkCompany(t)
 	if s.Phone > 360 {
 		t.Errorf("on a screen of 360 pixels the page has %d", s.Phone)
 	}
@@ -163,6 +172,22 @@ func (s *sight) checkSwitches(t *testing.T) {
 	}
 }
 
+// checkCompany is about who else is connected: another tab, and the slow reader.
+func (s *sight) checkCompany(t *testing.T) {
+	t.Helper()
+	p := &s.Presence
+	if len(p.Alone) != 1 || !strings.HasPrefix(p.Alone[0], "this tab ") || len(p.Both) != 2 || p.Both[0] != p.Alone[0] || !strings.HasPrefix(p.Both[1], "dev ") {
+		t.Errorf("here are %q, with another tab %q", p.Alone, p.Both)
+	}
+	if other := p.Both[len(p.Both)-1]; p.Users != "1" || !strings.HasSuffix(p.Came, other+" came") || !strings.HasSuffix(p.Left, other+" left") {
+		t.Errorf("of %s the page says %q and %q, of %s users", other, p.Came, p.Left, p.Users)
+	}
+	fast, slow := s.Slow.Fast, s.Slow.Slow
+	if fast[0]+fast[1] != slow[0]+slow[1] || slow[1] == 0 || slow[0] >= fast[0] || s.Slow.Off != "false" {
+		t.Errorf("received and left out: %v, and %v by the slow reader; the switch is %s", fast, slow, s.Slow.Off)
+	}
+}
+
 // checkScreenshot wants a picture that shows something.
 func checkScreenshot(t *testing.T, file string) {
 	t.Helper()
@@ -177,7 +202,7 @@ func checkScreenshot(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size := picture.Bounds().Size(); size != image.Pt(1280, 800) {
+	if size := picture.Bounds().Size(); size != image.Pt(1280, 1000) {
 		t.Errorf("the picture is %v", size)
 	}
 }

@@ -251,7 +251,7 @@ func withDevNamespace(all []namespaceOptions) []namespaceOptions {
 			return all
 		}
 	}
-	return append(all, namespaceOptions{Name: devNamespace, HistorySize: count(devHistory), HistoryTTL: span(5 * time.Minute), ForceRecovery: true})
+	return append(all, namespaceOptions{Name: devNamespace, HistorySize: count(devHistory), HistoryTTL: span(5 * time.Minute), ForceRecovery: true, Presence: true, JoinLeave: true, SlowConsumer: "conflate", ConflateKey: "/symbol"})
 }
 
 // page is what the public listener shows at /.
@@ -269,6 +269,17 @@ func (d *devSetup) feed(ctx context.Context, server *engine.Server, log *slog.Lo
 	if err := demo.NewFeed(uint64(time.Now().UnixNano())).Run(ctx, devFeedEvery, publish); err != nil && ctx.Err() == nil {
 		log.Error("the sample feed stopped", "error", err.Error())
 	}
+}
+
+// demonstrate runs the slow reader, when a page asks for it, until ctx is done.
+func (d *devSetup) demonstrate(ctx context.Context, server *engine.Server, log *slog.Logger) {
+	slow, stop, err := d.slowReader(server)
+	if err != nil {
+		log.Error("the demo page has no slow reader", "error", err.Error())
+		return
+	}
+	defer stop()
+	slow.Run(ctx, uint64(time.Now().UnixNano()))
 }
 
 // announce prints where things are, and commands ready to paste.

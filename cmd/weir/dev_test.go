@@ -1,11 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"weir/cmd/weir/demo"
 )
 
 // Servers that start at once for the first time do not mix their certificates and keys.
@@ -21,6 +25,35 @@ func TestDevStartsAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// Whoever follows the slow reader learns that it lacks what was superseded, and has the newest price of each symbol.
+func TestDevSlowReader(t *testing.T) {
+	dev := &invocation{
+		args: unhurried("serve", "--dev", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"),
+		env:  []string{"XDG_CACHE_HOME=" + t.TempDir()}, signals: make(chan os.Signal, 1),
+	}
+	status := make(chan int, 1)
+	go func() { status <- run(dev.process()) }()
+	text := dev.stdout.await(t, "curl ", "\n\n")
+	follow := pasted(t, text, "sub")
+	follow[slices.Index(follow, demo.Channel)] = demo.SlowReader
+	code, stdout, stderr := weir(append(follow, "--count=1", "--url", "wss://127.0.0.1:"+port(t, text))...)
+	var report struct {
+		Data struct {
+			From, To, Received uint64
+			LeftOut            uint64 `json:"left_out"`
+			Prices             map[string]float64
+		}
+	}
+	err := json.Unmarshal([]byte(stdout), &report)
+	if r := report.Data; code != 0 || err != nil || r.Received == 0 || r.LeftOut == 0 || r.Received+r.LeftOut != r.To-r.From || len(r.Prices) != 8 {
+		t.Errorf("status %d, stdout %q, stderr %q: %v", code, stdout, stderr, err)
+	}
+	dev.signals <- os.Interrupt
+	if got := <-status; got != 0 {
+		t.Errorf("status %d: %s", got, dev.stderr.String())
 	}
 }
 

@@ -53,6 +53,7 @@ func serve(p *process, c *command) error {
 	background.Go(func() { s.certs.Watch(ctx, certPoll, log) })
 	if s.dev != nil {
 		background.Go(func() { s.dev.feed(ctx, server, log) })
+		background.Go(func() { s.dev.demonstrate(ctx, server, log) })
 	}
 	finished := make(chan error, 1)
 	go func() { finished <- server.Run(ctx) }()

@@ -60,7 +60,7 @@ func Page(token string) (page []byte, csp string) {
 func pageScript() string {
 	var b strings.Builder
 	b.WriteString("\"use strict\";\n(() => {\n")
-	for _, name := range []string{"chart", "board", "channels", "start"} {
+	for _, name := range []string{"chart", "board", "channels", "presence", "slow", "start"} {
 		script, err := pageScripts.ReadFile("page/" + name + ".js")
 		if err != nil {
 			panic(err) // it is embedded

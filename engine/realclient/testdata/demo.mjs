@@ -1,12 +1,12 @@
 // Opens the demo page in Chromium and tells what a visitor would see, as one line of JSON.
-// Its input, one line too: {chromium, url, pin, received, screenshot, foreign, api, key}.
+// Its input, one line too: {chromium, url, pin, received, busy, screenshot, foreign, api, key}.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const order = JSON.parse((await lines.next()).value);
-const desktop = { width: 1280, height: 800 };
+const desktop = { width: 1280, height: 1000 };
 const patience = { timeout: 120_000 };
 
 const browser = await chromium.launch({
@@ -131,6 +131,31 @@ await chip("feeds:prices").click();
 await turned("feeds:prices", "on");
 await arrived(page, 5);
 
+// Who else is here: another tab comes, is listed, and leaves.
+const here = (n) => page.waitForFunction((n) => document.getElementById("here").textContent === n, n, patience);
+const presence = {};
+await here("1");
+presence.alone = await page.locator("#people li").allTextContents();
+const other = (await open("light")).page;
+await here("2");
+presence.both = await page.locator("#people li").allTextContents();
+presence.users = await page.textContent("#users");
+presence.came = await page.textContent("#event");
+await other.close();
+await here("1");
+presence.left = await page.textContent("#event");
+
+// A slow reader beside the tab: it lacks what was superseded, and has the newest all the same.
+const number = (id) => page.textContent("#" + id).then((text) => Number(text.replaceAll(",", "")));
+await page.click("#slow-switch", patience);
+await page.waitForFunction(() => document.getElementById("slow-same").textContent === "8 of 8" &&
+  Number(document.getElementById("slow-left-out").textContent.replaceAll(",", "")) > 0, null, patience);
+await page.click("#slow-switch", patience); // the numbers stay
+const slow = {
+  fast: [await number("fast-received"), await number("fast-left-out")], slow: [await number("slow-received"), await number("slow-left-out")],
+  off: await page.getAttribute("#slow-switch", "aria-checked"),
+};
+
 // On a phone nothing is beside the screen.
 await page.setViewportSize({ width: 360, height: 740 });
 const phone = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -163,16 +188,20 @@ const own = await page.evaluate((url) => new Promise((resolve) => {
 await page.goto("about:blank");
 await page.goto(order.url, patience); // as a visitor sees it who has touched nothing
 await arrived(page, order.received);
-await page.screenshot({ ...patience, path: order.screenshot });
 const dark = await open("dark");
 await arrived(dark.page, 5);
+if (order.busy) { // a picture of everything at work
+  await page.click("#slow-switch", patience);
+  await page.waitForFunction(() => Number(document.getElementById("slow-left-out").textContent.replaceAll(",", "")) > 6000, null, patience);
+}
+await page.screenshot({ ...patience, path: order.screenshot });
 const darkBackground = await dark.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 const lightBackground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 const violations = [...await page.evaluate(() => globalThis.violations), ...await dark.page.evaluate(() => globalThis.violations)];
 
 console.log(JSON.stringify({
   status: answer.status(), policy: answer.headers()["content-security-policy"] ?? "", before, after, complaints, violations, requests, frames,
-  history, channels, phone, foreign, refusals, own, lightBackground, darkBackground,
+  history, channels, presence, slow, phone, foreign, refusals, own, lightBackground, darkBackground,
 }));
 await browser.close();
 process.exit(0);

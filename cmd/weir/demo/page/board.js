@@ -72,6 +72,7 @@ function select(row) {
   scale.low = scale.high = NaN;
   document.body.toggleAttribute("data-empty", row === null);
   byId("symbol").textContent = row ? row.name : "No symbol";
+  showPeople();
   if (!row) return;
   row.untouched = false;
   row.dirty = true;

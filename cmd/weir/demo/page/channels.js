@@ -13,7 +13,7 @@ function newChannel(name) {
   button.textContent = name;
   item.append(button);
   byId("channels").append(item);
-  const channel = { name, button, subscription: null, group: null, symbols: new Map(), joined: 0, kept: 0 };
+  const channel = { name, button, subscription: null, group: null, symbols: new Map(), joined: 0, kept: 0, here: null, changed: false, absent: "" };
   button.addEventListener("click", () => (channel.subscription ? leave(channel) : join(channel)));
   channels.set(name, channel);
   mark(channel, "off");
@@ -30,13 +30,15 @@ function mark(channel, state, why = "") {
 
 function join(channel) {
   byId("notice").textContent = "";
-  const s = client.newSubscription(channel.name);
+  const s = client.newSubscription(channel.name, { joinLeave: true });
   channel.subscription = s;
   channel.group = newGroup(channel);
   mark(channel, "wanted");
   s.on("subscribing", () => mark(channel, "wanted"));
   s.on("subscribed", (c) => onSubscribed(channel, c));
   s.on("publication", (p) => onPublication(channel, p));
+  s.on("join", (j) => onJoin(channel, j.info));
+  s.on("leave", (l) => onLeave(channel, l.info));
   s.on("unsubscribed", (u) => { if (channel.subscription === s) leave(channel, u.code + " " + u.reason); });
   s.on("error", (e) => mark(channel, "wanted", e.error.message));
   s.subscribe();
@@ -47,6 +49,7 @@ function join(channel) {
 function leave(channel, why) {
   const s = channel.subscription;
   channel.subscription = null;
+  channel.here = null;
   s.unsubscribe();
   client.removeSubscription(s);
   removeGroup(channel);
@@ -56,6 +59,7 @@ function leave(channel, why) {
 
 function onSubscribed(channel, context) {
   mark(channel, "on");
+  askWhoIsHere(channel, channel.subscription);
   if (context.wasRecovering && context.recovered) return; // what was missed has come as publications
   channel.joined = Date.now();
   if (context.streamPosition) fillFromHistory(channel, channel.subscription, context.streamPosition);

@@ -6,7 +6,7 @@ const colours = {};      // of the style, as canvases want them
 
 function readColours() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["panel", "line", "quiet", "accent", "up", "down"]) colours[name] = style.getPropertyValue("--" + name).trim();
+  for (const name of ["panel", "line", "quiet", "accent", "up", "down", "slow"]) colours[name] = style.getPropertyValue("--" + name).trim();
 }
 
 // fit sizes a canvas to its box in device pixels and returns its context with CSS pixels as units.
@@ -95,17 +95,17 @@ function drawChart(row, now) {
   context.beginPath();
   context.rect(0, 0, right, bottom);
   context.clip();
-  const whole = points.concat({ at: now, price: row.last });
-  trace(context, whole, x, y);
+  const all = points.concat({ at: now, price: row.last });
+  trace(context, all, x, y);
   context.lineTo(right, bottom);
-  context.lineTo(x(whole[0].at), bottom);
+  context.lineTo(x(all[0].at), bottom);
   const fill = context.createLinearGradient(0, 0, 0, bottom);
   fill.addColorStop(0, colours.accent + "30");
   fill.addColorStop(1, colours.accent + "00");
   context.fillStyle = fill;
   context.fill();
-  drawRuns(context, whole, x, y);
-  if (whole.some((p) => p.kept)) drawJoin(context, x(row.channel.joined), bottom);
+  drawRuns(context, all, x, y);
+  if (all.some((p) => p.kept)) drawJoin(context, x(row.channel.joined), bottom);
   context.restore();
   drawTag(context, row, right, y(row.last));
 }

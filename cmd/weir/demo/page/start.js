@@ -38,6 +38,7 @@ function frame() {
   if (selected?.points.length > 0 && document.body.dataset.state !== "disconnected") drawChart(selected, now);
   if (now - figuresAt > 250) {
     figuresAt = now;
+    drawSlow(now);
     showFigures(now);
   }
   requestAnimationFrame(frame);
@@ -56,10 +57,14 @@ function show(state, text) {
 const endpoint = "wss://" + location.host + "/connection/websocket";
 const client = new Centrifuge(endpoint, { token: document.querySelector("meta[name=weir-token]").content, name: "weir-demo" });
 client.on("connecting", (c) => show("connecting", c.code === 0 ? "Connecting" : "Reconnecting (" + c.reason + ")"));
-client.on("connected", () => show("connected", "Connected"));
+client.on("connected", (c) => {
+  me = c.client;
+  show("connected", "Connected");
+});
 client.on("disconnected", (c) => show("disconnected", "Disconnected (" + c.code + " " + c.reason + ")"));
 
 byId("endpoint").textContent = endpoint;
+byId("slow-switch").addEventListener("click", toggleSlow);
 byId("subscribe").addEventListener("submit", onOther);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 window.addEventListener("resize", repaint);
