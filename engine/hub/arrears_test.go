@@ -209,9 +209,9 @@ func TestKeys(t *testing.T) {
 		h.Join(0, name, Protocol)
 	}
 	for _, c := range []struct{ channel, data, direct, pattern string }{
-		{"feeds:a", `{"symbol":"ACME"}`, `"ACME"`, `feeds:a"ACME"`},
-		{"feeds:a", `{"symbol":7}`, `7`, `feeds:a7`},
-		{"feeds:a", `{"symbol":null}`, `null`, `feeds:anull`},
+		{"feeds:a", `{"symbol":"ACME"}`, `"ACME"`, "feeds:a\n\"ACME\""},
+		{"feeds:a", `{"symbol":7}`, `7`, "feeds:a\n7"},
+		{"feeds:a", `{"symbol":null}`, `null`, "feeds:a\nnull"},
 		{"feeds:a", `{"symbol":{}}`, ``, ``},
 		{"feeds:a", `{"price":1}`, ``, ``},
 		{"feeds:a", `[]`, ``, ``},
@@ -227,6 +227,23 @@ func TestKeys(t *testing.T) {
 		if c.channel == "feeds:a" && string(list[1].Key) != c.pattern {
 			t.Errorf("%s through the pattern: key %q, want %q", c.data, list[1].Key, c.pattern)
 		}
+	}
+}
+
+// TestPoliciesOfPatterns: that of the namespace that a pattern lies in, and none
+// of one that lies in several.
+func TestPoliciesOfPatterns(t *testing.T) {
+	h, _ := newHub(1, 100, 1<<20)
+	h.SetPolicies(map[string]*Policy{"": {Overflow: DropNewest}, "feeds": {Overflow: DropOldest}})
+	want := map[string]Overflow{"a": DropNewest, "feeds:a": DropOldest, "feeds:*": DropOldest, "$feeds:a*": DropOldest,
+		"*": Disconnect, "a*": Disconnect, "feeds*": Disconnect, "f*:a": Disconnect}
+	for range 2 {
+		for name, overflow := range want {
+			if got := h.Join(0, name, Protocol).Policy().Overflow; got != overflow {
+				t.Errorf("%s has policy %d, want %d", name, got, overflow)
+			}
+		}
+		h.SetPolicies(map[string]*Policy{"": {Overflow: DropNewest}, "feeds": {Overflow: DropOldest}})
 	}
 }
 

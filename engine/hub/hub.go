@@ -116,9 +116,10 @@ func (h *Hub) SetPolicies(byNamespace map[string]*Policy) {
 	}
 }
 
-// policy returns that of a channel's namespace, nil for the zero value.
+// policy returns that of a channel's namespace, nil for the zero value, which is
+// also that of a pattern that lies in several.
 func (h *Hub) policy(channel string) *Policy {
-	if p := h.policies.Load(); p != nil {
+	if p := h.policies.Load(); p != nil && !grant.Spans(channel) {
 		return (*p)[grant.Namespace(channel)]
 	}
 	return nil

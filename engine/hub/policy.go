@@ -31,7 +31,8 @@ type Policy struct {
 }
 
 // key is what p is conflated by among the publications to c: nil if it has no
-// key, so that it stands for itself. Through a pattern come several channels.
+// key, so that it stands for itself. Through a pattern come several channels; the
+// newline, which no name has, keeps a:1 with key 2 apart from a: with key 12.
 func (c *Channel) key(p *broker.Publication) []byte {
 	policy := c.Policy()
 	if policy.Overflow != Conflate {
@@ -41,5 +42,5 @@ func (c *Channel) key(p *broker.Publication) []byte {
 	if key == nil || !c.Pattern {
 		return key
 	}
-	return append(append(make([]byte, 0, len(p.Channel)+1+len(key)), p.Channel...), key...)
+	return append(append(append(make([]byte, 0, len(p.Channel)+1+len(key)), p.Channel...), '\n'), key...)
 }
