@@ -189,7 +189,7 @@ func (s *Server) listen(cfg *Config) error {
 		for range times {
 			l, err := poll.Listen(context.Background(), poll.ListenConfig{
 				Addr: addr, ReusePort: cfg.ReusePort, Congestion: cfg.Congestion,
-				NotSentLowat: notSentLowatBytes, UserTimeout: userTimeout, MaxConns: cfg.Limits.Connections,
+				NotSentLowat: notSentLowatBytes, UserTimeout: kernelTimeout(cfg.Limits.WriteTimeout), MaxConns: cfg.Limits.Connections,
 				Admit:   s.admit,
 				Release: s.shared.gate.Release, Log: s.log,
 			})

@@ -120,6 +120,7 @@ func start(t testing.TB, change func(*Config)) *testServer {
 	}
 	cfg.Limits.DrainPeriod = 10 * time.Millisecond
 	cfg.Limits.IPConnectRate = 0
+	cfg.Limits.WriteTimeout = time.Hour // also the kernel's, whose clock goes on
 	if change != nil {
 		change(&cfg)
 	}

@@ -166,8 +166,8 @@ const (
 	// Over it publications go out in full.
 	deltaBaseBytes = 64 << 20
 
-	// userTimeout is TCP_USER_TIMEOUT: data in flight that a vanished peer does
-	// not acknowledge.
+	// userTimeout is TCP_USER_TIMEOUT, or more where --write-timeout is longer:
+	// data in flight that a vanished peer does not acknowledge.
 	userTimeout = 30 * time.Second
 
 	// releaseAfter is how long after the last handshake the memory that
@@ -175,6 +175,13 @@ const (
 	// connections used for their first messages are dropped by then.
 	releaseAfter = tlsconn.CiphersIdle + time.Second
 )
+
+// kernelTimeout is when the kernel gives a peer up. A window that stays closed is
+// the same to it as a peer that is gone; that is for the loop to end, which says
+// why.
+func kernelTimeout(writeTimeout time.Duration) time.Duration {
+	return max(userTimeout, writeTimeout+closeTimeout)
+}
 
 // eventRate is how many joins and leaves a shard tells its connections, one for
 // each of them. Attack: subscribing and unsubscribing, in a channel where all are

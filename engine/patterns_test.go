@@ -303,6 +303,7 @@ func TestWildcardBehind(t *testing.T) {
 			s.publish("feeds:a", "1")
 		}
 	})
+	eventually(t, "the loop taking them", func() bool { return s.shards[0].inbox.Len() == 0 }) // it is full to the last place
 	s.publish("feeds:a", "2")
 	for i := range inboxEntries*3/4 + 1 {
 		named.wantPush(fmt.Sprintf(`"offset":%d}`, i+1))

@@ -326,6 +326,18 @@ func TestWriteTimeoutStartsAnew(t *testing.T) {
 	})
 }
 
+// TestTheKernelOutlastsTheWriteTimeout: or it would cut readers off before they
+// are told that they were too slow.
+func TestTheKernelOutlastsTheWriteTimeout(t *testing.T) {
+	for write, least := range map[time.Duration]time.Duration{
+		time.Second: userTimeout, userTimeout: userTimeout + time.Second, time.Hour: time.Hour + time.Second,
+	} {
+		if got := kernelTimeout(write); got < least || got > write+userTimeout {
+			t.Errorf("--write-timeout %v: the kernel gives up after %v", write, got)
+		}
+	}
+}
+
 // TestTokensThatNeverEnd: operators write "never" as the year 9999.
 func TestTokensThatNeverEnd(t *testing.T) {
 	s := start(t, func(c *Config) { c.Pollers = 1 })

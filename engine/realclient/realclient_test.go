@@ -117,6 +117,7 @@ func (id *identity) serve(t testing.TB, change func(*engine.Config)) *server {
 	}
 	cfg.Limits.DrainPeriod = 10 * time.Millisecond
 	cfg.Limits.IPConnectRate = 0
+	cfg.Limits.WriteTimeout = time.Hour // also the kernel's, whose clock goes on
 	if change != nil {
 		change(&cfg)
 	}
