@@ -8,8 +8,10 @@ import (
 
 // fanout is the part of the inbox that a shard has taken and not yet spread.
 type fanout struct {
-	taken hub.Taken
-	next  int // first of taken.Deliveries that is not spread
+	taken   hub.Taken
+	next    int          // first of taken.Deliveries that is not spread
+	refills []refill     // behind them: what the inbox lost and the history has
+	again   hub.Delivery // the one of them that is being spread
 }
 
 // bytesPerDelivery makes long publications cost as much of a turn as several
@@ -20,16 +22,13 @@ const bytesPerDelivery = 64
 // as one turn may. The rest waits for the next turn, in order.
 func (s *shard) deliver() {
 	for budget := sweepDeliveries; budget > 0; {
-		if s.fanout.next == len(s.fanout.taken.Deliveries) && !s.refill() {
+		d := s.upNext()
+		if d == nil {
 			break
 		}
-		if s.fanout.next < len(s.fanout.taken.Deliveries) {
-			d := &s.fanout.taken.Deliveries[s.fanout.next]
-			s.fanout.next++
-			budget -= s.spreadOut(d) + d.Bytes()/bytesPerDelivery
-		}
+		budget -= s.spreadOut(d) + d.Bytes()/bytesPerDelivery
 	}
-	if s.fanout.next < len(s.fanout.taken.Deliveries) {
+	if s.fanout.next < len(s.fanout.taken.Deliveries) || len(s.fanout.refills) > 0 {
 		s.loop.Wake()
 	}
 	s.closeSlow()
@@ -38,20 +37,36 @@ func (s *shard) deliver() {
 	s.stats.Set(stats.PartialBytes, int64(s.partial))
 }
 
-// refill answers for the gaps behind what was spread and takes what has come
-// since; false if nothing has.
-func (s *shard) refill() bool {
-	for ch, gap := range s.fanout.taken.Behind {
+// upNext returns what is to be spread next, nil if nothing has come.
+func (s *shard) upNext() *hub.Delivery {
+	for f := &s.fanout; ; {
+		switch {
+		case f.next < len(f.taken.Deliveries):
+			f.next++
+			return &f.taken.Deliveries[f.next-1]
+		case len(f.refills) > 0:
+			return s.refilled()
+		case !s.take():
+			return nil
+		}
+	}
+}
+
+// take answers for the gaps behind what was spread and takes what has come since;
+// false if nothing has.
+func (s *shard) take() bool {
+	f := &s.fanout
+	for ch, gap := range f.taken.Behind {
 		s.gap(ch, gap)
 	}
-	s.fanout.taken = s.inbox.Take(s.fanout.taken.Deliveries)
-	s.fanout.next = 0
-	if lost := s.fanout.taken.Lost; lost > 0 {
+	f.taken, f.next = s.inbox.Take(f.taken.Deliveries), 0
+	if f.taken.Lost > 0 {
 		s.stats.Inc(stats.MailboxBehind)
-		s.stats.LabelN(stats.OutboxDrops, labelInboxFull, lost)
+		s.refill()
+		s.stats.LabelN(stats.OutboxDrops, labelInboxFull, f.taken.Lost)
 	}
-	s.stats.Add(stats.EventsDropped, s.fanout.taken.Untold)
-	return len(s.fanout.taken.Deliveries) > 0 || len(s.fanout.taken.Behind) > 0
+	s.stats.Add(stats.EventsDropped, f.taken.Untold)
+	return len(f.taken.Deliveries) > 0 || len(f.taken.Behind) > 0 || len(f.refills) > 0
 }
 
 // spreadOut hands a publication to the subscribers of each form. It returns its
@@ -117,27 +132,6 @@ func (s *shard) push(d *hub.Delivery, members []hub.Member, full, delta *outbox.
 	}
 	s.passedOver(d.Channel, held)
 	return delivered
-}
-
-// gap tells the subscribers of a channel that publications were lost to them.
-// Those of the protocol subscribe again, and know that they missed something;
-// those of /feed stay, and are told in the place of what they missed.
-func (s *shard) gap(ch *hub.Channel, gap hub.Gap) {
-	if len(ch.Members(s.id, hub.Feed).All()) > 0 && gap.To.Offset > 0 {
-		d := hub.Delivery{Channel: ch, Position: gap.To}
-		d.Frames[hub.Feed] = s.hub.GapFrame(ch, gap)
-		s.spreadOut(&d)
-	}
-	s.unsubscribeAll(ch.Members(s.id, hub.Protocol))
-	s.unsubscribeAll(ch.Members(s.id, hub.Delta))
-}
-
-// unsubscribeAll ends subscriptions that missed something.
-func (s *shard) unsubscribeAll(members *hub.Members) {
-	for len(members.All()) > 0 {
-		m := members.All()[len(members.All())-1]
-		s.insufficient(s.conns.at(m.Slot), int(m.Sub))
-	}
 }
 
 // sweep flushes connections that deliveries made dirty, each once, in slices:

@@ -86,6 +86,12 @@ const (
 	patternOverlap      = 128
 	patternsOverlapping = 16
 
+	// refillPublications and refillBytes bound what a shard whose inbox was full
+	// brings back from histories at once: it is encoded once more, on the loop.
+	// Over them the subscribers are told of a gap.
+	refillPublications = 4096
+	refillBytes        = 16 << 20
+
 	// conflateBacklogBytes is how much of a conflating namespace waits in one
 	// outbox; what else a connection is owed waits once for all of them. Enough to
 	// keep a socket busy, and little to send before the newest.

@@ -91,6 +91,23 @@ type sleeper struct {
 // sleeper connects one and fills its socket.
 func (s *testServer) sleeper(kind, user string) *sleeper {
 	s.t.Helper()
+	z := s.awake(kind, user)
+	data := []byte(`"` + strings.Repeat("x", 8000) + `"`)
+	for full := false; !full; {
+		for range 16 {
+			if _, _, err := s.Publish(s.t.Context(), z.filler, data); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		s.spread()
+		s.of(user, func(_ *shard, c *conn) { full = c.out.Bytes() > 256<<10 })
+	}
+	return z
+}
+
+// awake connects one whose socket is empty.
+func (s *testServer) awake(kind, user string) *sleeper {
+	s.t.Helper()
 	z := &sleeper{user: user, filler: "fill:" + user, feed: kind == feedSub}
 	claims := token.SignClaims{Subject: user, ExpiresAt: time.Now().Add(time.Hour).Unix(),
 		Caps: []grant.Capability{{Channels: []string{"feeds:*", "fill:*"}, Match: "wildcard", Allow: []string{"sub"}}}}
@@ -118,16 +135,6 @@ func (s *testServer) sleeper(kind, user string) *sleeper {
 			z.mustDo(`"subscribe":{"channel":"feeds:a"` + withDelta + `}`)
 		}
 	}
-	data := []byte(`"` + strings.Repeat("x", 8000) + `"`)
-	for full := false; !full; {
-		for range 16 {
-			if _, _, err := s.Publish(s.t.Context(), z.filler, data); err != nil {
-				s.t.Fatal(err)
-			}
-		}
-		s.spread()
-		s.of(user, func(_ *shard, c *conn) { full = c.out.Bytes() > 256<<10 })
-	}
 	return z
 }
 
@@ -149,7 +156,7 @@ func (s *testServer) spread() {
 	eventually(s.t, "everything being spread", func() bool {
 		var waiting atomic.Bool
 		s.onLoops(func(sh *shard) {
-			if sh.fanout.next < len(sh.fanout.taken.Deliveries) || sh.inbox.Len() > 0 {
+			if sh.fanout.next < len(sh.fanout.taken.Deliveries) || len(sh.fanout.refills) > 0 || sh.inbox.Len() > 0 {
 				waiting.Store(true)
 			}
 		})

@@ -250,8 +250,9 @@ func (h *Hub) Deliver(p *broker.Publication) {
 	}
 }
 
-// deliver is Deliver for the subscribers to c.
-func (h *Hub) deliver(c *Channel, p *broker.Publication) {
+// Encode makes p a delivery to the subscribers to c, in full in each form that has
+// one.
+func (h *Hub) Encode(c *Channel, p *broker.Publication) Delivery {
 	d := Delivery{Channel: c, Key: c.key(p)}
 	if !c.Pattern {
 		d.Position = p.Position
@@ -261,6 +262,12 @@ func (h *Hub) deliver(c *Channel, p *broker.Publication) {
 			d.Frames[form] = h.encoder.publication(p, form, c)
 		}
 	}
+	return d
+}
+
+// deliver is Deliver for the subscribers to c.
+func (h *Hub) deliver(c *Channel, p *broker.Publication) {
+	d := h.Encode(c, p)
 	if d.Frames[Delta] != nil && !c.Pattern {
 		d.Delta = h.delta(p, c, d.Frames[Delta])
 	}

@@ -34,7 +34,7 @@ func (d *Delivery) Bytes() (n int) {
 
 // Gap is a run of publications of one channel that a shard did not get.
 type Gap struct {
-	From uint64          // offset of the first
+	From uint64          // offset of the first; 0: none of them is in the stream
 	To   broker.Position // of the last: what comes next is whole again
 }
 
@@ -93,8 +93,8 @@ func (b *Inbox) drop(d Delivery) {
 	if b.behind == nil {
 		b.behind = make(map[*Channel]Gap)
 	}
-	gap, ok := b.behind[d.Channel]
-	if !ok {
+	gap := b.behind[d.Channel]
+	if gap.From == 0 {
 		gap.From = d.Offset
 	}
 	if gap.To.Epoch == "" || d.Offset > 0 { // one that is no part of the stream does not move it

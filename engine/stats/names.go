@@ -16,6 +16,7 @@ const (
 	Deliveries                         // publications put into an outbox, one per subscriber
 	Flushes                            // batches written to a connection
 	MailboxBehind                      // times a shard's mailbox was full and a channel was marked behind
+	MailboxRefilled                    // publications that a full mailbox lost and that came back from a history
 	WorkRefused                        // commands refused because the worker pool or a connection's queue was full
 	EventsTold                         // joins and leaves put into an outbox, one per subscriber
 	EventsDropped                      // joins and leaves that subscribers were not told of, one per subscriber
@@ -74,6 +75,7 @@ var (
 		Deliveries:          {metric: "weir_deliveries_total", help: "Publications put into an outbox, one per subscriber."},
 		Flushes:             {metric: "weir_flushes_total", help: "Batches written to a connection."},
 		MailboxBehind:       {metric: "weir_mailbox_behind_total", help: "Times a full shard mailbox marked a channel as behind."},
+		MailboxRefilled:     {metric: "weir_mailbox_refilled_total", help: "Publications that a full shard mailbox lost and that came back from a history."},
 		WorkRefused:         {metric: "weir_work_refused_total", help: "Commands refused because the worker pool was full."},
 		EventsTold:          {metric: "weir_join_leave_deliveries_total", help: "Joins and leaves put into an outbox, one per subscriber."},
 		EventsDropped:       {metric: "weir_join_leave_dropped_total", help: "Joins and leaves that subscribers were not told of, one per subscriber."},
