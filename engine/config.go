@@ -187,23 +187,23 @@ func (cfg *Config) check() error {
 	case cfg.EnableEcho && (l.EchoSize <= 0 || l.IdleTimeout <= 0):
 		return errors.New("--echo-size-limit and --idle-timeout must be above 0 with --enable-echo")
 	}
-	return nil
+	return cfg.checkNamespaces()
 }
 
-// checkDeltas refuses outboxes without room for the longest message as the text
-// of a subscription with deltas, whose escapes may make it twice as long.
-func (cfg *Config) checkDeltas() error {
+// checkNamespaces is check for what namespaces say of outboxes. These must have
+// room for the longest message; as the text of a subscription with deltas its
+// escapes may make it twice as long.
+func (cfg *Config) checkNamespaces() error {
 	l := &cfg.Limits
 	need := 2*l.MessageSize + frameRoomBytes
 	for i := range cfg.Namespaces {
-		if ns := &cfg.Namespaces[i]; ns.AllowDelta && l.MaxOutboxBytes < need {
+		ns := &cfg.Namespaces[i]
+		if ns.AllowDelta && l.MaxOutboxBytes < need {
 			return fmt.Errorf("--max-outbox-bytes %d does not hold one message of --message-size-limit %d as a text, which allowed_delta_types "+
 				"of the namespace %q needs: raise it to at least %d", l.MaxOutboxBytes, l.MessageSize, ns.Name, need)
 		}
-	}
-	for i := range cfg.Namespaces {
-		if _, _, err := cfg.Namespaces[i].slow(l); err != nil {
-			return fmt.Errorf("namespace %q: %w", cfg.Namespaces[i].Name, err)
+		if _, _, err := ns.slow(l); err != nil {
+			return fmt.Errorf("namespace %q: %w", ns.Name, err)
 		}
 	}
 	return nil

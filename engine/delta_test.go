@@ -1,17 +1,12 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"weir/engine/broker"
 	"weir/engine/delta"
@@ -356,15 +351,15 @@ func TestDeltaRecoveryFitsTheReply(t *testing.T) {
 func TestDeltasNeedRoom(t *testing.T) {
 	cfg := Config{Listen: "a", Limits: DefaultLimits(), Pollers: 1, Namespaces: []Namespace{{AllowDelta: true}}}
 	cfg.Limits.MaxOutboxBytes = 2*cfg.Limits.MessageSize + frameRoomBytes
-	if err := cfg.checkDeltas(); err != nil {
+	if err := cfg.checkNamespaces(); err != nil {
 		t.Error(err)
 	}
 	cfg.Limits.MaxOutboxBytes--
-	if err := cfg.checkDeltas(); err == nil || !strings.Contains(err.Error(), "--max-outbox-bytes") {
+	if err := cfg.checkNamespaces(); err == nil || !strings.Contains(err.Error(), "--max-outbox-bytes") {
 		t.Errorf("too small: %v", err)
 	}
 	cfg.Namespaces[0].AllowDelta = false
-	if err := cfg.checkDeltas(); err != nil {
+	if err := cfg.checkNamespaces(); err != nil {
 		t.Error(err)
 	}
 }
@@ -415,167 +410,85 @@ func TestNoAllocationPerDelta(t *testing.T) {
 	})
 }
 
-// deltaChecker is a run of TestDeltaChecker.
-type deltaChecker struct {
-	*testServer
-	jwt  string
-	last uint64
-
-	mu        sync.Mutex
-	moved     *sync.Cond
-	published map[uint64]string // by offset; guarded by mu
-	top       uint64            // guarded by mu
-	steady    uint64            // how far the steady reader has come; guarded by mu
-
-	deltas, fulls, recovered, lost, stalls, closed atomic.Int64
-}
-
-// TestDeltaChecker: two publishers of JSON that changes; subscribers with deltas
-// that come, go, recover, stop reading until they are closed, and are told of
-// gaps. What each makes of what it gets is what was published under that offset.
-func TestDeltaChecker(t *testing.T) {
-	const readers = 5
-	k := &deltaChecker{jwt: sign(t, "u", "feeds:*"), last: 12_000, published: map[uint64]string{}}
-	if raceEnabled {
-		k.last = 3000
-	}
-	k.moved = sync.NewCond(&k.mu)
-	k.testServer = quotes(t, func(c *Config) {
-		c.Namespaces[0].HistorySize = 200
-		c.Limits.MessageRate, c.Limits.SubscribeRate, c.Limits.IPConnections = 0, 0, 0
-		c.Limits.MessageSize, c.Limits.MaxOutboxBytes = 8<<10, 300<<10
-	})
-	var wg sync.WaitGroup
-	for i := range readers {
-		wg.Go(func() { k.read(rand.New(rand.NewPCG(3, uint64(i))), i == 0) })
-	}
-	for i := range 2 {
-		wg.Go(func() { k.publishAll(rand.New(rand.NewPCG(4, uint64(i)))) })
-	}
-	wg.Wait()
-	t.Logf("%d deltas, %d in full, %d recovered, %d gaps told, %d stalls, %d closed as slow",
-		k.deltas.Load(), k.fulls.Load(), k.recovered.Load(), k.lost.Load(), k.stalls.Load(), k.closed.Load())
-	if k.deltas.Load() == 0 || k.fulls.Load() == 0 || k.recovered.Load() == 0 || k.closed.Load() == 0 {
-		t.Error("the run shows nothing")
-	}
-}
-
-func (k *deltaChecker) publishAll(rng *rand.Rand) {
-	rows := make([]int, 20)
-	for {
-		for range 1 + rng.IntN(3) {
-			rows[rng.IntN(len(rows))] = rng.IntN(100_000)
-		}
-		parts := make([]string, 0, len(rows))
-		for i, v := range rows[:10+rng.IntN(2)*10*rng.IntN(2)] {
-			parts = append(parts, fmt.Sprintf(`{"symbol":"S%d","note":"ż😀\"%s","price":%d}`, i, strings.Repeat("ę", rng.IntN(2)), v))
-		}
-		data := "[" + strings.Join(parts, ",") + "]"
-		switch rng.IntN(40) {
-		case 0:
-			data = fmt.Sprint(rng.IntN(10))
-		case 1, 2, 3, 4: // like no other
-			data = fmt.Sprintf(`"%x"`, rng.Perm(600))
-		}
-		k.mu.Lock()
-		for k.top > k.steady+100 {
-			k.moved.Wait()
-		}
-		if k.top >= k.last {
-			k.mu.Unlock()
-			return
-		}
-		// Published with the lock held: a reader that has it can look it up.
-		offset, _, err := k.Publish(context.Background(), "feeds:x", []byte(data))
-		if err != nil {
-			k.t.Errorf("publish: %v", err)
-		}
-		k.published[offset] = data
-		k.top = max(k.top, offset)
-		k.moved.Broadcast()
-		k.mu.Unlock()
+// TestDeltasOfSlowConsumers: whatever a policy takes out of an outbox or does not
+// let in, of this channel or another, what is left makes what was published.
+func TestDeltasOfSlowConsumers(t *testing.T) {
+	for _, policy := range []string{SlowDropOldest, SlowDropNewest, SlowConflate} {
+		t.Run(policy, func(t *testing.T) {
+			ns := Namespace{SlowConsumer: policy, MaxOutboxBytes: 10 << 10, AllowDelta: true, DeltaPublish: true}
+			if policy == SlowConflate {
+				ns.ConflateKey = "/currency" // all the same: only the newest is kept
+			}
+			s := slowly(t, ns)
+			rng := rand.New(rand.NewPCG(5, 6))
+			deltas, missed := 0, 0
+			for round := range 20 {
+				z := s.sleeper(deltaSub, fmt.Sprint("z", round))
+				published := map[uint64]string{}
+				one := func(n int) (offset uint64) {
+					offset, _ = s.publish("feeds:a", quote(n))
+					published[offset] = quote(n)
+					return offset
+				}
+				for n := range 150 {
+					if rng.IntN(2) == 0 {
+						one(n)
+						continue
+					}
+					for range rng.IntN(6) {
+						s.publish("feeds:b", fmt.Sprintf(`"%x"`, rng.Perm(600)[:rng.IntN(600)])) // like no other
+					}
+				}
+				s.wake(z)
+				one(150)
+				last := one(151)
+				for _, e := range z.toldUntil("pub", last) {
+					if e.data != published[e.offset] {
+						t.Fatalf("round %d: offset %d is %s; published was %s", round, e.offset, e.data, published[e.offset])
+					}
+					delete(published, e.offset)
+				}
+				_ = z.ws.CloseNow()
+				<-z.ended
+				deltas, missed = deltas+z.deltas.deltas, missed+len(published)
+			}
+			if t.Logf("%d deltas, %d missed", deltas, missed); deltas < 30 || missed < 30 {
+				t.Error("the run shows nothing")
+			}
+		})
 	}
 }
 
-// read follows feeds:x to the end, over as many connections as it takes.
-func (k *deltaChecker) read(rng *rand.Rand, steady bool) {
-	var offset uint64
-	epoch := ""
-	for offset < k.last {
-		c := k.connected(k.t, k.jwt)
-		var r reader
-		got := c.subscribe("feeds:x", fmt.Sprintf(`,"recover":true,"recoverable":true,"offset":%d,"epoch":"%s"`+withDelta, offset, epoch)).Subscribe
-		if epoch = got.Epoch; !got.Recovered {
-			k.lost.Add(1)
-			offset = k.told(got.Offset, steady)
+// TestDeltaThatDropsItsBase: to make room for a delta the publication is taken out
+// that it changes, so it goes out in full.
+func TestDeltaThatDropsItsBase(t *testing.T) {
+	s := slowly(t, Namespace{SlowConsumer: SlowDropOldest, MaxOutboxBytes: 10 << 10, AllowDelta: true, DeltaPublish: true})
+	z := s.sleeper(deltaSub, "z")
+	held := func() (bytes int) {
+		s.spread()
+		s.of("z", func(_ *shard, c *conn) { bytes = c.out.Held(1) })
+		return bytes
+	}
+	s.publish("feeds:a", quote(1))
+	before := held()
+	pad := func(n int, c string) { s.publish("feeds:b", `"`+strings.Repeat(c, n)+`"`) }
+	pad(4000, "x")
+	envelope := held() - before - 4000
+	pad(4000, "y")
+	pad(10<<10-held()-envelope-20, "z")
+	if room := 10<<10 - held(); room != 20 {
+		t.Fatalf("room for %d bytes is left, want 20", room)
+	}
+	s.publish("feeds:a", quote(2))
+	s.publish("feeds:a", quote(3))
+	s.wake(z)
+	for i, e := range z.toldUntil("pub", 3) {
+		if e.offset != uint64(i+2) || e.data != quote(i+2) {
+			t.Fatalf("%+v, want %s", e, quote(i+2))
 		}
-		for _, p := range got.Publications {
-			k.recovered.Add(1)
-			if !k.check(&r, &deltaPub{Offset: p.Offset, Data: p.Data}, offset+1) {
-				return
-			}
-			offset = k.told(p.Offset, steady)
-		}
-		for stay := rng.IntN(300); stay > 0 && offset < k.last; stay-- {
-			line, err := c.next()
-			if websocket.CloseStatus(err) == 3008 {
-				k.closed.Add(1)
-				break
-			}
-			if strings.Contains(line, `"unsubscribe":{"code":2500`) {
-				break
-			}
-			var p push
-			if err == nil {
-				err = json.Unmarshal([]byte(line), &p)
-			}
-			if err != nil || !k.check(&r, &p.Push.Pub, offset+1) {
-				k.t.Errorf("%.200s, %v", line, err)
-				return
-			}
-			offset = k.told(p.Push.Pub.Offset, steady)
-			if !steady && rng.IntN(300) == 0 {
-				k.stall(4000)
-				stay += 10_000 // behind what the kernel has stands the close
-			}
-		}
-		k.deltas.Add(int64(r.deltas))
-		_ = c.ws.CloseNow()
 	}
-}
-
-// check reports whether p is what was published under the offset that is due.
-func (k *deltaChecker) check(r *reader, p *deltaPub, due uint64) bool {
-	text, err := r.take(p)
-	k.mu.Lock()
-	want := k.published[p.Offset]
-	k.mu.Unlock()
-	if !p.Delta {
-		k.fulls.Add(1)
-	}
-	if err != nil || p.Offset != due || text != want {
-		k.t.Errorf("offset %d where %d was due, %v:\n%.300s was published as\n%.300s", p.Offset, due, err, text, want)
-		return false
-	}
-	return true
-}
-
-func (k *deltaChecker) told(offset uint64, steady bool) uint64 {
-	if steady {
-		k.mu.Lock()
-		k.steady = offset
-		k.moved.Broadcast()
-		k.mu.Unlock()
-	}
-	return offset
-}
-
-// stall reads nothing while so many publications are made, or the last.
-func (k *deltaChecker) stall(n uint64) {
-	k.stalls.Add(1)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for until := min(k.top+n, k.last); k.top < until; {
-		k.moved.Wait()
+	_ = z.ws.CloseNow()
+	if <-z.ended; z.deltas.deltas != 1 {
+		t.Errorf("%d deltas, want one: the first comes in full", z.deltas.deltas)
 	}
 }

@@ -128,6 +128,10 @@ func TestReloadRefusesWhatNewWould(t *testing.T) {
 		"no outbox":   func(c *Config) { c.Limits.MaxOutboxBytes = 0 },
 		"no deadline": func(c *Config) { c.Limits.HeadTimeout = 0 },
 		"no room":     func(c *Config) { c.Limits.PartialBytes = 10 },
+		"no room for texts": func(c *Config) {
+			c.Namespaces, c.Limits.MaxOutboxBytes = []Namespace{{Name: "feeds", AllowDelta: true}}, 2*c.Limits.MessageSize
+		},
+		"no room in a namespace": func(c *Config) { c.Namespaces = []Namespace{{Name: "feeds", MaxOutboxBytes: 10}} },
 	} {
 		cfg := s.config
 		change(&cfg)

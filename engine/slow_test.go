@@ -67,7 +67,7 @@ const (
 	positionedSub = "positioned"
 	serverSub     = "by the server"
 	feedSub       = "/feed"
-	deltaSub      = "with deltas"
+	deltaSub      = "with deltas, also to feeds:b"
 	patternSub    = "feeds:*"
 )
 
@@ -133,6 +133,7 @@ func (s *testServer) awake(kind, user string) *sleeper {
 		case deltaSub:
 			z.deltas = new(reader)
 			z.mustDo(`"subscribe":{"channel":"feeds:a"` + withDelta + `}`)
+			z.mustDo(`"subscribe":{"channel":"feeds:b"` + withDelta + `}`)
 		}
 	}
 	return z
