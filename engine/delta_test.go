@@ -250,6 +250,33 @@ func TestDeltaRecovery(t *testing.T) {
 	}
 }
 
+// TestDeltaOfTheNewest: in a cache channel a subscriber is brought the newest, and
+// the next one changes that; by subscription token as by grant.
+func TestDeltaOfTheNewest(t *testing.T) {
+	s := quotes(t, func(c *Config) { c.Namespaces[0].RecoverLatest = true })
+	s.connected(t, sign(t, "u", "feeds:*")).subscribe("feeds:a", withDelta)
+	for i := range 3 {
+		s.publish("feeds:a", quote(i))
+	}
+	jwt, err := token.Sign(testSecret, token.SignClaims{Subject: "v", Channel: "feeds:a", ExpiresAt: time.Now().Add(time.Hour).Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, by := range []string{"", `,"token":"` + jwt + `"`} {
+		c := s.connected(t, sign(t, []string{"u", "v"}[i], "feeds:*"))
+		got := c.subscribe("feeds:a", `,"recover":true,"recoverable":true`+withDelta+by).Subscribe
+		if !got.Recovered || len(got.Publications) != 1 {
+			t.Fatalf("recovered %v with %d, want the newest", got.Recovered, len(got.Publications))
+		}
+		var r reader
+		if text, err := r.take(&deltaPub{Data: got.Publications[0].Data}); err != nil || text != quote(i+2) {
+			t.Fatalf("%s, %v; want %s", text, err, quote(i+2))
+		}
+		s.publish("feeds:a", quote(i+3))
+		c.wantDelta(&r, quote(i+3), true)
+	}
+}
+
 // TestDeltaBesideTheStream: what is published without history comes in full, and
 // so does the one behind it: who subscribed meanwhile may have met them in
 // another order.
