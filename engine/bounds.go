@@ -12,6 +12,8 @@ type Bounds struct {
 	HistoryBytes    int // publications kept for all channels
 	DeltaBaseBytes  int // publications kept to make the next delta of their channels
 	IdempotencyKeys int // publishes whose answers are kept
+	HookQueue       int // questions to the backend that wait for each that is asked
+	HookAnswerBytes int // longest answer
 	PresenceLists   int // lists of a channel's members being made, each as long as what may wait for a connection
 }
 
@@ -19,6 +21,6 @@ type Bounds struct {
 func FixedBounds() Bounds {
 	return Bounds{
 		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, Patterns: patterns, HistoryBytes: historyBytes, DeltaBaseBytes: deltaBaseBytes,
-		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys, PresenceLists: presenceWalks,
+		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys, PresenceLists: presenceWalks, HookQueue: hookQueue, HookAnswerBytes: hookAnswerBytes,
 	}
 }

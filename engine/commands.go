@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"weir/engine/backend"
 	"weir/engine/broker"
 	"weir/engine/clientproto"
 	"weir/engine/hub"
@@ -93,9 +94,17 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 		s.leave(c, step.Sub)
 		s.send(c, clientproto.AppendEmpty(s.replies[:0], step.ID, clientproto.Unsubscribe))
 	case session.Publish:
-		s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, keep: step.Keep, message: broker.Message{
-			Data: append([]byte(nil), step.Data...), Info: c.session.PublishInfo(step.Channel), Delta: s.rules.Delta(step.Channel),
-		}})
+		s.publish(c, step, append([]byte(nil), step.Data...))
+	case session.AskConnect:
+		s.ask(c, backend.Connect, step)
+	case session.AskSubscribe:
+		s.ask(c, backend.Subscribe, step)
+	case session.AskPublish:
+		s.ask(c, backend.Publish, step)
+	case session.RPC:
+		s.ask(c, backend.RPC, step)
+	case session.Send:
+		s.ask(c, backend.Send, step)
 	case session.History:
 		s.queue(c, step.ID, &historyJob{id: step.ID, channel: step.Channel, filter: step.Filter})
 	case session.Presence:
@@ -103,30 +112,46 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 	}
 }
 
+// publish hands data, which is given away, to the broker in the place of step's.
+func (s *shard) publish(c *conn, step *session.Step, data []byte) {
+	s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, keep: step.Keep, message: broker.Message{
+		Data: data, Info: c.session.PublishInfo(step.Channel), Delta: s.rules.Delta(step.Channel),
+	}})
+}
+
 // authenticate has the token checked, unless the handshake brought one: that
 // one counts then.
 func (s *shard) authenticate(c *conn, step *session.Step) {
 	switch {
 	case c.waiting != nil && c.waiting.claims != nil:
-		s.welcome(c, step.ID, c.waiting.claims, step.Recover)
+		s.welcome(c, &welcome{id: step.ID, claims: c.waiting.claims, held: step.Recover})
 	case len(step.Token) > 0:
 		s.queue(c, step.ID, newAuthJob(authConnect, step))
 	default:
-		s.welcome(c, step.ID, nil, step.Recover)
+		s.welcome(c, &welcome{id: step.ID, held: step.Recover})
 	}
+}
+
+// welcome is how a connect ends well.
+type welcome struct {
+	id     uint32 // of the command
+	client string // id of the connection; "": a new one
+	claims *token.Claims
+	held   []session.Recover // positions that the client holds
+	data   []byte            // JSON for the client
 }
 
 // welcome makes the session's server-side subscriptions, from the positions that
 // the client holds, and answers connect.
-func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session.Recover) {
+func (s *shard) welcome(c *conn, w *welcome) {
 	if c.waiting != nil {
 		c.waiting.claims = nil
 	}
-	if !s.identify(c, claims) {
+	if !s.identify(c, w.claims) {
 		s.close(c, clientproto.CloseInvalidToken)
 		return
 	}
-	channels := c.session.Authenticated(claims)
+	channels := c.session.Authenticated(w.claims)
 	if !s.admitUser(c) {
 		s.close(c, clientproto.CloseConnectionLimit)
 		return
@@ -141,18 +166,18 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 			s.close(c, clientproto.CloseChannelLimit)
 			return
 		}
-		plan := s.rules.ServerPlan(channel, held)
+		plan := s.rules.ServerPlan(channel, w.held)
 		if plan.Since != nil {
 			plan.Since.Bytes = left
 		}
 		at, e := s.join(c, channel, plan.Since)
 		left -= session.Size(&at)
 		if e != nil {
-			c.session.Rejected(nil, id, e)
+			c.session.Rejected(nil, w.id, e)
 			s.close(c, clientproto.CloseServerError)
 			return
 		}
-		sub, said := c.session.Sub(len(c.session.Subs())-1), claims.Subs[channel]
+		sub, said := c.session.Sub(len(c.session.Subs())-1), w.claims.Subs[channel]
 		sub.Server = true
 		sub.SetInfo(said.Info)
 		result := plan.Result(&at)
@@ -160,7 +185,10 @@ func (s *shard) welcome(c *conn, id uint32, claims *token.Claims, held []session
 		subs = append(subs, clientproto.ServerSub{Channel: channel, SubscribeResult: result})
 	}
 	s.begun(c)
-	reply := c.session.Welcome(s.replies[:0], id, newClientID(), subs, s.rules, s.wall())
+	if w.client == "" {
+		w.client = newClientID()
+	}
+	reply := c.session.Welcome(s.replies[:0], w.id, w.client, subs, w.data, s.rules, s.wall())
 	s.allJoined(c)
 	s.send(c, reply)
 }

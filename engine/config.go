@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/engine/backend"
 	"weir/security/origin"
 	"weir/security/token"
 )
@@ -32,6 +33,8 @@ type Config struct {
 
 	APIKey     string      // "" refuses every call of the server API
 	Namespaces []Namespace // the namespace "" always exists
+
+	Hooks backend.Config // what the operator's backend is asked: URLs, header, timeout, concurrency
 
 	Dev *Dev // demo page at "/"; nil outside --dev
 
@@ -67,6 +70,8 @@ type Namespace struct {
 	ForceRecovery    bool          // subscriptions recover without asking for it
 	RecoverLatest    bool          // force_recovery_mode: cache; only the newest publication comes back
 	ForcePositioning bool
+
+	SubscribeHook, PublishHook bool // the backend decides, and nothing else does
 
 	Presence                   bool // who is subscribed can be asked
 	JoinLeave                  bool // subscribers who ask for it are told who comes and goes
@@ -187,7 +192,20 @@ func (cfg *Config) check() error {
 	case cfg.EnableEcho && (l.EchoSize <= 0 || l.IdleTimeout <= 0):
 		return errors.New("--echo-size-limit and --idle-timeout must be above 0 with --enable-echo")
 	}
-	return cfg.checkNamespaces()
+	return errors.Join(cfg.checkNamespaces(), cfg.checkHooks())
+}
+
+// checkHooks refuses namespaces that nobody would decide about.
+func (cfg *Config) checkHooks() error {
+	for _, ns := range cfg.Namespaces {
+		switch {
+		case ns.SubscribeHook && cfg.Hooks.URLs[backend.Subscribe] == "":
+			return fmt.Errorf("the namespace %q has subscribe_hook, and there is nobody to ask: set --subscribe-hook (and restart)", ns.Name)
+		case ns.PublishHook && cfg.Hooks.URLs[backend.Publish] == "":
+			return fmt.Errorf("the namespace %q has publish_hook, and there is nobody to ask: set --publish-hook (and restart)", ns.Name)
+		}
+	}
+	return nil
 }
 
 // checkNamespaces is check for what namespaces say of outboxes. These must have

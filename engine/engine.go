@@ -95,6 +95,7 @@ func (s *Server) build(cfg *Config) error {
 	s.shared.pool = pool
 	s.shared.work = work.New(workersPerCore*runtime.GOMAXPROCS(0), workQueue)
 	s.shared.work.Panic = s.panicked
+	s.shared.hooks = newHooks(cfg.hooks(), s.panicked)
 	inboxes := make([]*hub.Inbox, cfg.Pollers)
 	wakers := make([]*bells, cfg.Pollers)
 	for i := range inboxes {
@@ -378,6 +379,9 @@ func (s *Server) Close() {
 	}
 	if s.shared.work != nil {
 		s.shared.work.Close()
+	}
+	if s.shared.hooks != nil {
+		s.shared.hooks.close()
 	}
 	if s.memory != nil {
 		_ = s.memory.Close() // never errs

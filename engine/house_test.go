@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"loadtest":                 {"loadtest/...", "engine/poll", "engine/ws", "engine/tlsconn/...", "engine/clientproto"},
 	"engine":                   {"engine/...", "security/..."},
 	"engine/api":               {"engine/broker", "engine/clientproto", "engine/stats", "security/..."},
+	"engine/backend":           {"engine/clientproto", "security/..."},
 	"engine/broker":            {},
 	"engine/broker/brokertest": {"engine/broker"},
 	"engine/broker/memory":     {"engine/broker"},
@@ -87,7 +88,7 @@ var testLibraries = []string{
 // closed are packages of the standard library that only some may import outside tests.
 var closed = map[string][]string{
 	"syscall":        {"engine/poll", "cmd/..."},
-	"net/http":       {"engine", "engine/api", "cmd/...", "bench/...", "loadtest/..."},
+	"net/http":       {"engine", "engine/api", "engine/backend", "cmd/...", "bench/...", "loadtest/..."},
 	"os/exec":        {"bench/...", "loadtest/..."},
 	"math/rand":      {},
 	"log":            {},

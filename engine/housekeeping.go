@@ -102,6 +102,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		list = append(list, stats.Source{Name: "weir_limited_users", Help: "Users with a connection that counts for --user-connections.",
 			Read: func() float64 { return float64(sh.users.Connected()) }})
 	}
+	list = append(list, sh.hooks.sources()...)
 	if cfg.CertNotAfter != nil {
 		notAfter := cfg.CertNotAfter
 		list = append(list, stats.Source{Name: "weir_cert_expiry_seconds", Help: "Seconds until the certificate expires.",

@@ -37,9 +37,11 @@ func (t *ticket) of() handle              { return t.conn }
 func (t *ticket) bind(s *shard, h handle) { t.shard, t.conn = s, h }
 
 // begin hands a job to the workers; false if they have too much to do.
-func (s *shard) begin(c *conn, j workerJob) bool {
+func (s *shard) begin(c *conn, j workerJob) bool { return s.beginOn(s.work, c, j) }
+
+func (s *shard) beginOn(pool *work.Pool, c *conn, j workerJob) bool {
 	j.bind(s, c.handle())
-	if !s.work.Try(j) {
+	if !pool.Try(j) {
 		s.stats.Inc(stats.WorkRefused)
 		return false
 	}
@@ -110,7 +112,7 @@ func (j *authJob) finish(s *shard, c *conn) {
 		s.stats.Code(stats.CommandErrors, clientproto.ErrExpired.Code)
 		s.send(c, c.session.Rejected(s.replies[:0], j.step.ID, clientproto.ErrExpired))
 	case j.use == authConnect:
-		s.welcome(c, j.step.ID, j.claims, j.step.Recover)
+		s.welcome(c, &welcome{id: j.step.ID, claims: j.claims, held: j.step.Recover})
 	default:
 		s.refreshed(c, j)
 	}

@@ -127,6 +127,15 @@ const (
 	walkStepCost   = 16
 	memberListCost = 2
 
+	// hookQueue is how many questions to the backend may wait for each that is
+	// asked at a time; with the timeout, it bounds how long. Attack: rpc commands
+	// to a backend that hangs. A full queue answers 111.
+	hookQueue = 4
+
+	// hookAnswerBytes is the longest answer of the backend. It is passed on to one
+	// client, so --max-outbox-bytes bounds it too.
+	hookAnswerBytes = 256 << 10
+
 	// forever is the longest that a deadline lies ahead: sums with it do not
 	// overflow. Tokens may end in the year 9999.
 	forever = 100 * 365 * 24 * time.Hour

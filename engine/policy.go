@@ -52,6 +52,7 @@ func newPolicy(cfg *Config, node string, page int, all classes) *policy {
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
 			Node:        node, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
 			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
+			Asks: cfg.asks(),
 		},
 		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
 	}
@@ -90,6 +91,7 @@ func namespaces(list []Namespace) map[string]session.Namespace {
 			ForceRecovery: n.ForceRecovery, Cache: n.RecoverLatest, ForcePositioning: n.ForcePositioning,
 			Presence: n.Presence, JoinLeave: n.JoinLeave, PresenceIfSubscribed: n.AllowPresenceForSubscriber,
 			Delta: n.AllowDelta, DeltaPublish: n.DeltaPublish,
+			SubscribeHook: n.SubscribeHook, PublishHook: n.PublishHook,
 		}
 	}
 	return m
@@ -114,7 +116,7 @@ var errStopped = errors.New("engine: the server has stopped")
 // configuration that New would refuse changes nothing. Not for use at the same
 // time as itself.
 func (s *Server) Reload(ctx context.Context, cfg Config) error {
-	cfg.Pollers = len(s.shards)
+	cfg.Pollers, cfg.Hooks = len(s.shards), s.shared.hooks.config()
 	if err := cfg.check(); err != nil {
 		return err
 	}

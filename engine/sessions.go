@@ -7,6 +7,7 @@ import (
 
 	"weir/engine/api"
 	"weir/engine/clientproto"
+	"weir/engine/session"
 	"weir/security/grant"
 )
 
@@ -83,7 +84,7 @@ func (s *shard) enroll(c *conn, channel string) *clientproto.Error {
 		return e
 	}
 	sub := c.session.Sub(len(c.session.Subs()) - 1)
-	sub.Server, sub.Apart = true, true
+	sub.Server, sub.By = true, session.ByOrder
 	s.joined(c, len(c.session.Subs())-1)
 	result := plan.Result(&at)
 	s.send(c, clientproto.AppendSubscribePush(s.replies[:0], channel, &result))

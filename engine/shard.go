@@ -32,6 +32,7 @@ type shared struct {
 	users   *limit.Users
 	pool    *tlsconn.Pool
 	work    *work.Pool
+	hooks   *hooks // nil: the operator has no backend
 	hub     *hub.Hub
 	broker  broker.Broker
 	desk    *desk

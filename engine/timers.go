@@ -56,6 +56,8 @@ func (s *shard) overdue(c *conn) {
 		s.phaseOver(c)
 	case past(c.endAt):
 		s.close(c, clientproto.CloseForceReconnect)
+	case past(c.recordBy) && c.busy: // it waits for us
+		c.recordBy = s.now + int64(s.limits.PartialTimeout)
 	case past(c.recordBy):
 		s.abort(c, labelRecordTimeout)
 	case past(c.messageBy):
@@ -134,6 +136,8 @@ func (s *shard) ping(c *conn) {
 	switch {
 	case c.kind == kindEcho:
 		s.closeWith(c, closeGoingAway, "idle")
+	case c.awaitPong && c.busy: // its pong may be here, and waits for us
+		c.pingAt = s.now + int64(s.limits.PongTimeout)
 	case c.awaitPong:
 		s.close(c, clientproto.CloseNoPong)
 	default:

@@ -35,8 +35,12 @@ func check(p *process, c *command) error {
 			fmt.Fprintf(p.stdout, "%-11s %s\n", l.name, l.addr)
 		}
 	}
+	if s.config.Hooks.Any() {
+		fmt.Fprintf(p.stdout, "hooks       %s\n", hookNames(&s.config.Hooks))
+	}
 	fmt.Fprintf(p.stdout, "namespaces  %s\n\n", namespaceNames(s.config.Namespaces))
-	return printMemory(p.stdout, memorySum(&s.config, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0))))
+	items := memorySum(&s.config, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0)))
+	return printMemory(p.stdout, append(items, hookMemory(&s.config)...))
 }
 
 // rehearse has the engine take the configuration as serve would, so that

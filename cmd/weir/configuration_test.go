@@ -51,7 +51,8 @@ keys are errors, and so are variables that are nearly an option's name. An empty
 - A size is bytes or has a unit: 65536, 64KiB, 1MiB. A rate is per second, minute or hour: 50/s, 300/m.
 - A time has a unit: 500ms, 10s, 24h. A list is separated by commas, or a list in YAML; a flag given twice adds to it.
 - File names in the YAML file are relative to it.
-- The secrets also come from files (--api-key-file, --token-hmac-secret-file), so that they stand in no process list.
+- The secrets also come from files (--api-key-file, --token-hmac-secret-file, --hook-header-file), so that they stand in
+  no process list.
 - weir check tells whether serve would take a configuration, serving nothing, and adds up the memory it can take.
 - A key of the file that only other commands know (token, origin, …) is an error for weir serve and weir check.
 - SIGTERM and SIGINT drain the server; a second one ends it at once.

@@ -24,6 +24,8 @@ type namespaceOptions struct {
 	ForceRecovery              bool  `key:"force_recovery" help:"Every subscription can recover what it missed, asked for or not; needs history."`
 	ForceRecoveryMode          text  `key:"force_recovery_mode" help:"stream (the default: all that was missed) or cache (only the newest publication)."`
 	ForcePositioning           bool  `key:"force_positioning" help:"Every subscription is told its position and of gaps."`
+	SubscribeHook              bool  `key:"subscribe_hook" help:"--subscribe-hook decides who may subscribe without a subscription token, and nothing else does."`
+	PublishHook                bool  `key:"publish_hook" help:"--publish-hook decides what clients may publish, and nothing else does."`
 	Presence                   bool  `key:"presence" help:"It can be asked who is subscribed."`
 	JoinLeave                  bool  `key:"join_leave" help:"Subscribers who ask for it are told who joins and leaves."`
 	AllowHistoryForSubscriber  bool  `key:"allow_history_for_subscriber" help:"Who is subscribed may read the history."`

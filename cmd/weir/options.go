@@ -62,6 +62,8 @@ type serverOptions struct {
 	AllowAnonymous  bool `name:"allow-anonymous" group:"Who may connect" help:"Accept connections without a token, as user \"\" with what the namespaces allow to clients."`
 	AllowTokenInURL bool `name:"allow-token-in-url" group:"Who may connect" help:"Accept a token in the URL; it then stands in the logs of every proxy on the way."`
 
+	hookOptions
+
 	Connections      count    `name:"connections" restart:"" group:"Limits of the node" default:"0" placeholder:"N" help:"Connections open at once; 0 is as many as descriptors allow (default ${default})."`
 	HandshakesMax    count    `name:"handshakes-max" restart:"" group:"Limits of the node" default:"4096" placeholder:"N" help:"TLS handshakes that wait for their client (default ${default})."`
 	PartialBytes     size     `name:"partial-bytes" group:"Limits of the node" default:"32MiB" placeholder:"SIZE" help:"Memory for half records, frames and messages of all connections (default ${default})."`
@@ -110,6 +112,19 @@ type serverOptions struct {
 type apiKeyOptions struct {
 	APIKey     text `name:"api-key" group:"Keys" placeholder:"KEY" help:"Key of the server API, sent as X-API-Key."`
 	APIKeyFile path `name:"api-key-file" group:"Keys" placeholder:"FILE" help:"File with the API key, so that it stands in no process list."`
+}
+
+// hookOptions say what the operator's own application is asked.
+type hookOptions struct {
+	ConnectHook     text  `name:"connect-hook" restart:"" group:"Backend" placeholder:"URL" help:"Asked who it is that connects without a token. Hooks are https, or http on this machine."`
+	RPCHook         text  `name:"rpc-hook" restart:"" group:"Backend" placeholder:"URL" help:"Answers the rpc of clients."`
+	SendHook        text  `name:"send-hook" restart:"" group:"Backend" placeholder:"URL" help:"Takes the messages that clients send without wanting an answer."`
+	SubscribeHook   text  `name:"subscribe-hook" restart:"" group:"Backend" placeholder:"URL" help:"Asked about subscriptions in namespaces with subscribe_hook."`
+	PublishHook     text  `name:"publish-hook" restart:"" group:"Backend" placeholder:"URL" help:"Asked about what clients publish in namespaces with publish_hook."`
+	HookTimeout     span  `name:"hook-timeout" restart:"" group:"Backend" default:"1s" placeholder:"TIME" help:"For one question, up to 30s; without an answer it is refused (default ${default})."`
+	HookConcurrency count `name:"hook-concurrency" restart:"" group:"Backend" default:"64" placeholder:"N" help:"Questions to one hook at once; four times as many wait, one more is refused (default ${default})."`
+	HookHeader      text  `name:"hook-header" restart:"" group:"Backend" placeholder:"NAME:VALUE" help:"Header sent with every question, by which the backend knows the server."`
+	HookHeaderFile  path  `name:"hook-header-file" restart:"" group:"Backend" placeholder:"FILE" help:"File with that header, so that its value stands in no process list."`
 }
 
 // secretOptions is the secret that weir token signs with and the server verifies with.

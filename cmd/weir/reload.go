@@ -54,10 +54,10 @@ func (r *reloader) take() (restart []string, err error) {
 // server runs.
 func (o *serverOptions) needRestart(fresh *serverOptions) (flags []string) {
 	before, after := reflect.ValueOf(o).Elem(), reflect.ValueOf(fresh).Elem()
-	for i := range before.NumField() {
-		tag := before.Type().Field(i).Tag
-		if _, restart := tag.Lookup("restart"); restart && !reflect.DeepEqual(before.Field(i).Interface(), after.Field(i).Interface()) {
-			flags = append(flags, "--"+tag.Get("name"))
+	for _, field := range reflect.VisibleFields(before.Type()) {
+		_, restart := field.Tag.Lookup("restart")
+		if restart && !reflect.DeepEqual(before.FieldByIndex(field.Index).Interface(), after.FieldByIndex(field.Index).Interface()) {
+			flags = append(flags, "--"+field.Tag.Get("name"))
 		}
 	}
 	return flags

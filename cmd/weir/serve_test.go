@@ -142,10 +142,10 @@ func TestSIGHUPReloads(t *testing.T) {
 	if got := publish("first", "later:a"); !strings.Contains(got, "unknown channel") {
 		t.Errorf("after a mistake: %s", got)
 	}
-	write("api-key: second\ncompression: true\nnamespaces:\n  - name: later\n")
+	write("api-key: second\ncompression: true\nrpc-hook: https://app.example.com/hunter2\nnamespaces:\n  - name: later\n")
 	i.signals <- syscall.SIGHUP
 	i.stderr.await(t, `"msg":"reloaded"`)
-	i.stderr.await(t, `"options":["--compression"]`)
+	i.stderr.await(t, `"options":["--rpc-hook","--compression"]`)
 	if got := publish("second", "later:a"); !strings.HasPrefix(got, "0") {
 		t.Errorf("after: %s", got)
 	}

@@ -60,7 +60,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if s.dev != nil {
 		s.config.Dev = s.dev.page()
 	}
-	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o)); err != nil {
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o), s.loadHooks(&o)); err != nil {
 		return nil, &configError{err}
 	}
 	return s, nil
@@ -74,8 +74,8 @@ func (o *serverOptions) missing() (errs []error) {
 	if o.APIKey == "" && o.APIKeyFile == "" {
 		errs = append(errs, errors.New("--api-key: no key for the server API; give --api-key-file, --api-key or WEIR_API_KEY"))
 	}
-	if o.TokenHMACSecret == "" && o.TokenHMACSecretFile == "" && o.TokenKeyFile == "" && !o.AllowAnonymous {
-		errs = append(errs, errors.New("--token-hmac-secret: no key to verify tokens with; give --token-hmac-secret-file or --token-key-file (or --allow-anonymous)"))
+	if o.TokenHMACSecret == "" && o.TokenHMACSecretFile == "" && o.TokenKeyFile == "" && !o.AllowAnonymous && o.ConnectHook == "" {
+		errs = append(errs, errors.New("--token-hmac-secret: no key to verify tokens with; give --token-hmac-secret-file or --token-key-file (or --connect-hook, or --allow-anonymous)"))
 	}
 	if len(o.AllowedOrigins) == 0 && !o.AllowNoOrigin {
 		errs = append(errs, errors.New("--allowed-origins: no page may connect; name the origins of yours, as in https://app.example.com (or --allow-no-origin for native clients only)"))
@@ -202,6 +202,8 @@ func engineNamespaces(all []namespaceOptions) []engine.Namespace {
 			ForceRecovery:             n.ForceRecovery,
 			RecoverLatest:             n.ForceRecoveryMode == "cache",
 			ForcePositioning:          n.ForcePositioning,
+			SubscribeHook:             n.SubscribeHook,
+			PublishHook:               n.PublishHook,
 
 			Presence:                   n.Presence,
 			JoinLeave:                  n.JoinLeave,

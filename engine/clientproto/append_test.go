@@ -49,6 +49,9 @@ var appended = []struct {
 			`"was_recovering":true,"recovered":true,"publications":[{"data":"x","offset":1},{"data":"y","offset":2,"delta":true}],` +
 			`"delta":true,"data":[]}}`},
 
+	{"rpc", AppendRPC(nil, 3, b(`{"a":"\n"}`)), `{"id":3,"rpc":{"data":{"a":"\n"}}}`},
+	{"rpc without data", AppendRPC(nil, 3, nil), `{"id":3,"rpc":{}}`},
+
 	{"sub_refresh", AppendSubRefresh(nil, 3, &SubRefreshResult{Expires: true, TTL: 60}), `{"id":3,"sub_refresh":{"expires":true,"ttl":60}}`},
 	{"sub_refresh for ever", AppendSubRefresh(nil, 3, &SubRefreshResult{TTL: 1}), `{"id":3,"sub_refresh":{}}`},
 

@@ -15,8 +15,13 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	if grant.CheckPattern(channel) != nil {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
-	e := s.userLimit(channel)
-	if len(req.Token) == 0 { // else its token is what permits it
+	by, e := ByGrant, (*clientproto.Error)(nil)
+	switch {
+	case len(req.Token) > 0:
+		by, e = ByToken, s.userLimit(channel)
+	case r.asks(channel):
+		by, e = ByHook, s.mayAsk(channel)
+	default:
 		e = s.MaySubscribe(channel, r)
 	}
 	if e == nil {
@@ -25,14 +30,17 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	if e != nil {
 		return reject(dst, cmd.ID, e)
 	}
-	step := Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, Plan: r.plan(channel, asked{
+	step := Step{Kind: Subscribe, ID: cmd.ID, Channel: channel, By: by, Plan: r.plan(channel, asked{
 		recover: req.Recover, recoverable: req.Recoverable, positioned: req.Positioned,
 		reject: req.Flag&clientproto.FlagRejectUnrecovered != 0, delta: string(req.Delta) == "fossil",
 		from: broker.Position{Offset: req.Offset, Epoch: string(req.Epoch)},
 	})}
 	step.Watch = req.JoinLeave && s.MayWatch(channel, r)
-	if len(req.Token) > 0 {
+	switch by {
+	case ByToken:
 		step.Kind, step.Token = SubToken, req.Token
+	case ByHook:
+		step.Kind, step.Data, step.Command = AskSubscribe, req.Data, cmd
 	}
 	return dst, step
 }
@@ -65,11 +73,12 @@ func (s *Session) overlapping(literal string) (n int) {
 }
 
 // MaySubscribe says whether the session may subscribe, without a subscription
-// token, to a channel or pattern that is well formed: nil, ErrPermissionDenied,
-// or, only where its grant covers the name, ErrUnknownChannel. A pattern is
-// permitted where each channel is that comes through it.
+// token or the backend, to a channel or pattern that is well formed: nil,
+// ErrPermissionDenied, or, only where its grant covers the name,
+// ErrUnknownChannel. A pattern is permitted where each channel is that comes
+// through it.
 func (s *Session) MaySubscribe(channel string, r *Rules) *clientproto.Error {
-	if grant.NeedsToken(channel) {
+	if grant.NeedsToken(channel) || r.asks(channel) {
 		return clientproto.ErrPermissionDenied
 	}
 	return s.may(grant.Sub, channel, r, func(ns Namespace) bool { return ns.Subscribe })
@@ -204,10 +213,17 @@ func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	if grant.CheckChannel(channel) != nil || len(cmd.Publish.Data) == 0 {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
-	if e := s.mayPublish(channel, r); e != nil {
+	step := Step{Kind: Publish, ID: cmd.ID, Channel: channel, Data: cmd.Publish.Data, Keep: r.Retention(channel)}
+	var e *clientproto.Error
+	if ns, _ := r.namespace(channel); ns.PublishHook {
+		step.Kind, step.Command, e = AskPublish, cmd, s.userLimit(channel)
+	} else {
+		e = s.mayPublish(channel, r)
+	}
+	if e != nil {
 		return reject(dst, cmd.ID, e)
 	}
-	return dst, Step{Kind: Publish, ID: cmd.ID, Channel: channel, Data: cmd.Publish.Data, Keep: r.Retention(channel)}
+	return dst, step
 }
 
 func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {

@@ -40,12 +40,12 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 }
 
 // Keeps reports whether subscription i goes on after a refresh by a token with
-// these server-side channels. What a subscription token or the operator made is
-// theirs to end.
+// these server-side channels. What a subscription token, the backend or the
+// operator made is theirs to end.
 func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
 	sub := &s.subs[i]
 	switch {
-	case sub.Apart:
+	case sub.By != ByGrant:
 		return true
 	case sub.Server:
 		return slices.Contains(channels, sub.Channel.Name)
@@ -58,8 +58,12 @@ func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
 // changed since it was made.
 func (s *Session) Permitted(i int, r *Rules) bool {
 	sub := &s.subs[i]
-	if sub.Apart || sub.Server {
+	switch {
+	case sub.By == ByToken || sub.By == ByOrder || sub.Server:
 		return r.Subscribable(sub.Channel.Name) == nil
+	case sub.By == ByHook && r.asks(sub.Channel.Name):
+		return true
+	default:
+		return s.MaySubscribe(sub.Channel.Name, r) == nil
 	}
-	return s.MaySubscribe(sub.Channel.Name, r) == nil
 }

@@ -99,9 +99,9 @@ func TestKeeps(t *testing.T) {
 		want bool
 	}{
 		{Sub{}, "feeds:a", true}, {Sub{}, "feeds:b", false}, {Sub{}, "open:a", true}, {Sub{}, "$feeds:a", false}, {Sub{}, "feeds:a#v", false},
-		{Sub{Apart: true}, "feeds:b", true}, {Sub{Apart: true}, "$feeds:b", true},
+		{Sub{By: ByToken}, "feeds:b", true}, {Sub{By: ByToken}, "$feeds:b", true},
 		{Sub{Server: true}, "feeds:s", true}, {Sub{Server: true}, "feeds:a", false}, {Sub{Server: true}, "open:a", false},
-		{Sub{Server: true, Apart: true}, "feeds:b", true},
+		{Sub{Server: true, By: ByOrder}, "feeds:b", true},
 	} {
 		c.sub.Channel = &hub.Channel{Name: c.name}
 		if got := s.Keeps(s.Add(c.sub), []string{"feeds:s"}, rules()); got != c.want {

@@ -34,6 +34,7 @@ type Rules struct {
 	Node           string // name of this process in the connect reply
 	Version        string
 	Namespaces     map[string]Namespace // by name; one named "" always exists
+	Asks           Asks
 
 	RecoveryLimit int // most publications that a recovery or a history command brings
 	RecoveryBytes int // most bytes of them: a reply must fit beside a full outbox
@@ -56,6 +57,9 @@ type Namespace struct {
 	PresenceIfSubscribed bool // subscribers may ask who else is
 	Delta                bool // subscriptions may negotiate Fossil deltas
 	DeltaPublish         bool // publications are sent as deltas without being asked to
+
+	// The operator's backend permits, and nothing else does: no grant, none of the above.
+	SubscribeHook, PublishHook bool
 }
 
 // Kind says what the engine has to do before the session can go on.
@@ -74,9 +78,15 @@ const (
 	Publish                  // publish Data into Channel
 	History                  // read Filter of Channel
 	Presence                 // say who is subscribed to Channel
+	AskConnect               // ask the backend who it is → Authenticated or Rejected
+	AskSubscribe             // ask it about Channel → Approved
+	AskPublish               // ask it about Data in Channel, then publish
+	RPC                      // have it answer
+	Send                     // tell it
 )
 
-// Step is the outcome of a command. Token and Data borrow the command.
+// Step is the outcome of a command. Token, Data and Command are borrowed, but
+// Data after Approved.
 type Step struct {
 	Kind    Kind
 	ID      uint32 // of the command, for the reply
@@ -89,12 +99,15 @@ type Step struct {
 
 	Plan    Plan             // of SubToken and Subscribe
 	Watch   bool             // of these: be told who joins and leaves
-	Expires int64            // of Subscribe with a Token: when that ends, in unix seconds; 0: never
-	Info    json.RawMessage  // of Subscribe with a Token: what it says of the user
+	By      Permit           // of Subscribe
+	Expires int64            // of Subscribe: when what permits it ends, in unix seconds; 0: never
+	Info    json.RawMessage  // of Subscribe: what that says of the user
 	Keep    broker.Retention // of Publish
 	Filter  broker.Filter    // of History
 	Count   bool             // of Presence: say how many, not who
-	Recover []Recover        // of Authenticate: positions in server-side subscriptions; owned
+	Recover []Recover        // of Authenticate and AskConnect: positions in server-side subscriptions; owned
+
+	Command *clientproto.Command // of what the backend is asked
 }
 
 type state uint8
@@ -110,6 +123,7 @@ type Session struct {
 	state   state
 	vouched bool // the handshake brought a credential that was checked
 	unnamed bool // no credential said who it is
+	backed  bool // the backend did
 	user    string
 	client  string // set by Welcome
 	info    json.RawMessage
@@ -124,12 +138,22 @@ type Sub struct {
 	Channel *hub.Channel
 	Member  uint32 // index in the shard's list of members
 	Form    hub.Form
-	Server  bool  // made by the server, for the token or by order
-	Apart   bool  // made by a subscription token or by order: the connection's token does not end it
+	Server  bool // made by the server, for the token or by order
+	By      Permit
 	Follows bool  // the client goes by its position in the stream: nothing may be missing
-	Expires int64 // when the subscription token ends, in unix seconds; 0: never
+	Expires int64 // when what permits it ends, in unix seconds; 0: never
 	rare    *rare
 }
+
+// Permit is what permits a subscription.
+type Permit uint8
+
+const (
+	ByGrant Permit = iota // the session's grant, or the namespace; of the server's: the token's claim
+	ByToken               // a subscription token
+	ByOrder               // the server API
+	ByHook                // the operator's backend
+)
 
 // Vouch notes that the handshake brought a checked credential, so connect
 // needs none.
@@ -181,8 +205,10 @@ func (s *Session) Command(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 		return s.history(dst, cmd, r)
 	case clientproto.Presence, clientproto.PresenceStats:
 		return s.presence(dst, cmd, r)
+	case clientproto.RPC:
+		return s.rpc(dst, cmd, r)
 	case clientproto.Send:
-		return dst, Step{} // no backend takes messages yet, and send has no reply
+		return s.send(dst, cmd, r)
 	default:
 		return reject(dst, cmd.ID, clientproto.ErrNotAvailable)
 	}
@@ -196,11 +222,17 @@ func (s *Session) connect(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	if s.state != fresh {
 		return dst, Step{Close: clientproto.CloseBadRequest}
 	}
-	if len(cmd.Connect.Token) == 0 && !s.vouched && !r.AllowAnonymous {
-		return reject(dst, cmd.ID, clientproto.ErrUnauthorized)
+	step := Step{Kind: Authenticate, ID: cmd.ID, Token: cmd.Connect.Token, Recover: recovers(cmd.Connect.Subs)}
+	if len(cmd.Connect.Token) == 0 && !s.vouched {
+		switch {
+		case r.Asks.Connect:
+			step.Kind, step.Data, step.Command = AskConnect, cmd.Connect.Data, cmd
+		case !r.AllowAnonymous:
+			return reject(dst, cmd.ID, clientproto.ErrUnauthorized)
+		}
 	}
 	s.state = connecting
-	return dst, Step{Kind: Authenticate, ID: cmd.ID, Token: cmd.Connect.Token, Recover: recovers(cmd.Connect.Subs)}
+	return dst, step
 }
 
 // Authenticated notes whom the token named (nil: nobody, an anonymous
@@ -233,15 +265,15 @@ func expiry(expireAt *int64, exp int64) int64 {
 }
 
 // Welcome ends connect: client is the new id of the connection, subs are the
-// server-side subscriptions as they were made.
-func (s *Session) Welcome(dst []byte, id uint32, client string, subs []clientproto.ServerSub, r *Rules, now time.Time) []byte {
+// server-side subscriptions as they were made, data is JSON for the client.
+func (s *Session) Welcome(dst []byte, id uint32, client string, subs []clientproto.ServerSub, data []byte, r *Rules, now time.Time) []byte {
 	s.state = connected
 	s.client = client
 	return clientproto.AppendConnect(dst, id, &clientproto.ConnectResult{
 		Client: client, Version: r.Version, Node: r.Node,
-		Expires: s.expires > 0, TTL: ttl(s.expires, now),
+		Expires: s.expires > 0 && !s.backed, TTL: ttl(s.expires, now),
 		Ping: r.PingSeconds, Pong: r.PingSeconds > 0,
-		Subs: subs,
+		Subs: subs, Data: data,
 	})
 }
 

@@ -45,7 +45,7 @@ func connectedAs(t *testing.T, c *token.Claims) *Session {
 	s := new(Session)
 	s.Command(nil, parse(t, `{"id":1,"connect":{"token":"x"}}`), rules())
 	s.Authenticated(c)
-	s.Welcome(nil, 1, "client-id", nil, rules(), now)
+	s.Welcome(nil, 1, "client-id", nil, nil, rules(), now)
 	return s
 }
 
@@ -100,7 +100,7 @@ func TestConnect(t *testing.T) {
 	if channels := s.Authenticated(c); len(channels) != 1 || channels[0] != "feeds:a" {
 		t.Fatalf("server-side subscriptions are %q", channels)
 	}
-	out = s.Welcome(nil, 1, "cid", nil, rules(), now)
+	out = s.Welcome(nil, 1, "cid", nil, nil, rules(), now)
 	want := `{"id":1,"connect":{"client":"cid","version":"v","expires":true,"ttl":60,"ping":25,"pong":true,"node":"n"}}`
 	if string(out) != want {
 		t.Fatalf("the reply is\n%s, want\n%s", out, want)

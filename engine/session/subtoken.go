@@ -40,16 +40,20 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 // for. It returns what is replied.
 func (s *Session) Subscribed(step *Step, at *broker.Attached, now time.Time) clientproto.SubscribeResult {
 	sub := &s.subs[len(s.subs)-1]
-	sub.Apart, sub.Expires, sub.Follows = len(step.Token) > 0, step.Expires, step.Plan.Positioned
+	sub.By, sub.Expires, sub.Follows = step.By, step.Expires, step.Plan.Positioned
 	sub.SetInfo(step.Info)
 	res := step.Plan.Result(at)
+	if sub.By == ByHook { // it is asked again once that is over
+		res.Data = step.Data
+		return res
+	}
 	res.Expires, res.TTL = sub.Expires > 0, ttl(sub.Expires, now)
 	return res
 }
 
 func (s *Session) subRefresh(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
 	channel := string(cmd.SubRefresh.Channel)
-	if i := s.Find(channel); i < 0 || !s.subs[i].Apart || s.subs[i].Server || len(cmd.SubRefresh.Token) == 0 {
+	if i := s.Find(channel); i < 0 || s.subs[i].By != ByToken || len(cmd.SubRefresh.Token) == 0 {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
 	return dst, Step{Kind: SubRefresh, ID: cmd.ID, Channel: channel, Token: cmd.SubRefresh.Token}

@@ -84,7 +84,7 @@ func TestSubscriptionExpiry(t *testing.T) {
 		sub := forAWhile("$feeds:a")
 		sub.ExpireAt = c.expireAt
 		s, res := joined(t, "$feeds:a", sub)
-		if got := s.Sub(0); got.Expires != c.expires || !got.Apart || s.NextExpiry() != c.next {
+		if got := s.Sub(0); got.Expires != c.expires || got.By != ByToken || s.NextExpiry() != c.next {
 			t.Errorf("%s: %+v, the next at %d", c.name, got, s.NextExpiry())
 		}
 		if res.Expires != (c.expires > 0) || c.expires > 0 && int64(res.TTL) != c.expires-now.Unix() {

@@ -8,6 +8,7 @@ type Source struct {
 	Help  string         // one sentence
 	Kind  SourceKind     // whether it only grows
 	Label [2]string      // one constant label, name and value; empty for none
+	Split [2]string      // another one
 	Read  func() float64 // any goroutine, must not block
 }
 
@@ -21,7 +22,7 @@ const (
 )
 
 // Collector returns the set, and the given sources, as a collector to be registered. A source with a nil Read panics.
-// Sources with the same Name differ in their Label.
+// Sources with the same Name differ in their labels.
 func (s *Set) Collector(sources ...Source) prometheus.Collector {
 	c := &collector{set: s}
 	for i := range counterCount {
@@ -67,7 +68,11 @@ func (s Source) desc() *prometheus.Desc {
 	if s.Label[0] == "" {
 		return prometheus.NewDesc(s.Name, s.Help, nil, nil)
 	}
-	return prometheus.NewDesc(s.Name, s.Help, nil, prometheus.Labels{s.Label[0]: s.Label[1]})
+	labels := prometheus.Labels{s.Label[0]: s.Label[1]}
+	if s.Split[0] != "" {
+		labels[s.Split[0]] = s.Split[1]
+	}
+	return prometheus.NewDesc(s.Name, s.Help, nil, labels)
 }
 
 func (s Source) valueType() prometheus.ValueType {

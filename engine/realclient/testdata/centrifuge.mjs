@@ -51,7 +51,7 @@ drive((where) => {
       const options = o.askForToken ? { ...o.options, getToken: wanted({ channel: o.channel }) } : o.options;
       const sub = client.newSubscription(o.channel, options);
       subscriptions.set(o.channel, sub);
-      sub.on("subscribed", (s) => tell("subscribed", { channel: s.channel, position: s.streamPosition, recovered: s.recovered }));
+      sub.on("subscribed", (s) => tell("subscribed", { channel: s.channel, position: s.streamPosition, recovered: s.recovered, data: s.data }));
       sub.on("subscribing", (s) => tell("subscribing", { channel: s.channel, code: s.code }));
       sub.on("unsubscribed", (s) => tell("unsubscribed", { channel: s.channel, code: s.code, reason: s.reason }));
       sub.on("error", (e) => tell("subscription error", { channel: o.channel, code: e.error.code, text: e.error.message }));
@@ -69,6 +69,9 @@ drive((where) => {
       (e) => tell("presence error", { code: e.code, text: e.message })),
     "subscribe again": (o) => subscriptions.get(o.channel).subscribe(),
     "delta stats": (o) => tell("delta stats", subscriptions.get(o.channel).deltaStats()),
+    rpc: (o) => client.rpc(o.method, o.data).then(
+      (r) => tell("rpc answered", { data: r.data }), (e) => tell("rpc error", { code: e.code, text: e.message })),
+    send: (o) => client.send(o.data),
     unsubscribe: (o) => subscriptions.get(o.channel).unsubscribe(),
     publish: (o) => client.publish(o.channel, o.data).then(
       () => tell("published", { channel: o.channel }), (e) => tell("publish error", { channel: o.channel, code: e.code, text: e.message })),
