@@ -4,10 +4,12 @@ import WebSocket from "ws";
 import { drive, tell, tls } from "./lines.mjs";
 
 drive((where) => {
+  let socket = null; // the newest
   // Socket is `ws` with the options that the SDK has no place for. It also tells what the SDK sends.
   class Socket extends WebSocket {
     constructor(url, protocols) {
       super(url, protocols, { ...tls(where), perMessageDeflate: where.compression === true });
+      socket = this;
       this.on("open", () => tell("open", { protocol: this.protocol, extensions: this.extensions }));
       if (where.pushes) this.on("message", (data) => { // before the SDK sees them: it hides the field channel of a publication
         for (const { push } of String(data).split("\n").map((line) => JSON.parse(line))) {
@@ -46,6 +48,8 @@ drive((where) => {
   return {
     connect: () => client.connect(),
     disconnect: () => client.disconnect(),
+    pause: () => { socket.pause(); tell("paused"); }, // reads nothing more
+    resume: () => socket.resume(),
     "give token": (o) => tokens.shift()(o.token),
     subscribe: (o) => {
       const options = o.askForToken ? { ...o.options, getToken: wanted({ channel: o.channel }) } : o.options;
@@ -55,7 +59,7 @@ drive((where) => {
       sub.on("subscribing", (s) => tell("subscribing", { channel: s.channel, code: s.code }));
       sub.on("unsubscribed", (s) => tell("unsubscribed", { channel: s.channel, code: s.code, reason: s.reason }));
       sub.on("error", (e) => tell("subscription error", { channel: o.channel, code: e.error.code, text: e.error.message }));
-      sub.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset, info: p.info }));
+      if (!o.quiet) sub.on("publication", (p) => tell("publication", { channel: p.channel, data: p.data, offset: p.offset, info: p.info }));
       for (const kind of ["join", "leave"]) sub.on(kind, (e) => tell(kind, { channel: e.channel, client: e.info.client, text: e.info.user, info: e.info.connInfo }));
       sub.subscribe();
     },
