@@ -12,6 +12,7 @@ import (
 
 	"weir/engine/broker"
 	"weir/engine/hub"
+	"weir/engine/stats"
 )
 
 func conflatingNamespace() Namespace {
@@ -343,4 +344,48 @@ func TestGapWhileBehind(t *testing.T) {
 	z.toldUntil("unsubscribe 2500", 0)
 	m.check(t, "f", f.toldUntil("gap", m.last+5))
 	s.wantNothingLeft(z, f)
+}
+
+// TestBudgetHoldsUnderEveryPolicy: whatever waits, tables of conflation among it,
+// stays under --outbox-budget; readers who sleep pay, one that reads does not.
+func TestBudgetHoldsUnderEveryPolicy(t *testing.T) {
+	for _, policy := range []string{SlowDisconnect, SlowDropOldest, SlowDropNewest, SlowConflate} {
+		t.Run(policy, func(t *testing.T) {
+			const budget = 3 << 19
+			ns := Namespace{Name: "feeds", SlowConsumer: policy, MaxOutboxBytes: 1 << 20}
+			if policy == SlowConflate {
+				ns.ConflateKey = "/symbol"
+			}
+			s := slowly(t, ns)
+			var asleep []*sleeper
+			for i := range 5 {
+				asleep = append(asleep, s.sleeper(plainSub, fmt.Sprint("z", i)))
+			}
+			awake := s.connected(t, sign(t, "awake", "feeds:*"))
+			awake.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+			s.reload(func(c *Config) { c.Limits.OutboxBudget = len(s.shards) * budget })
+			pad := strings.Repeat("y", 1000)
+			for i := range 4000 {
+				s.clock.move(tick) // or nobody looks for who owes again
+				s.publish("feeds:a", fmt.Sprintf(`{"symbol":%d,"pad":%q}`, i, pad))
+				if line, err := awake.next(); err != nil || !strings.Contains(line, fmt.Sprintf(`"offset":%d}`, i+1)) {
+					t.Fatalf("%.80s, %v where offset %d was due", line, err, i+1)
+				}
+				if i%100 == 0 {
+					s.onLoops(func(sh *shard) {
+						if sh.queued > budget+64<<10 { // what came in this turn is answered for at its end
+							t.Errorf("%d bytes wait, the budget is %d", sh.queued, budget)
+						}
+					})
+				}
+			}
+			s.spread()
+			s.wantArrears()
+			if n := s.Server.stats.LabelTotal(stats.SlowConsumers, labelDisconnect); n == 0 {
+				t.Error("nobody paid")
+			}
+			_ = awake.ws.CloseNow()
+			s.wantNothingLeft(asleep...)
+		})
+	}
 }

@@ -41,6 +41,8 @@ type Target struct {
 	Token       string   // connection token
 	Channels    []string // all of them are subscribed to
 	BufferBytes int      // read buffer of a connection; grows if a message is longer
+
+	ReceiveBytes int // the kernel's receive buffer of a connection; 0: the system decides
 }
 
 // Dialer opens connections to one target. It is safe for concurrent use.
@@ -98,6 +100,11 @@ func sourceAddr(i int) *net.TCPAddr {
 func (d *Dialer) establish(ctx context.Context, raw *net.TCPConn) (*Conn, error) {
 	if err := setCubic(raw); err != nil {
 		return nil, err
+	}
+	if d.target.ReceiveBytes > 0 {
+		if err := raw.SetReadBuffer(d.target.ReceiveBytes); err != nil {
+			return nil, err
+		}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
