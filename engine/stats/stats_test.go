@@ -33,8 +33,8 @@ func scrape(t *testing.T, c prometheus.Collector) map[string]float64 {
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
 			key := family.GetName()
-			if labels := m.GetLabel(); len(labels) > 0 {
-				key += "{" + labels[0].GetValue() + "}"
+			for _, label := range m.GetLabel() {
+				key += "{" + label.GetValue() + "}"
 			}
 			samples[key] = value(m)
 		}
@@ -190,9 +190,12 @@ func TestSources(t *testing.T) {
 		Source{Name: "weir_cert_expiry_seconds", Help: "Time left.", Read: func() float64 { return level }},
 		Source{Name: "weir_listener_errors_total", Help: "Errors.", Kind: SourceCounter, Label: [2]string{"kind", "emfile"}, Read: func() float64 { return 3 }},
 		Source{Name: "weir_listener_errors_total", Help: "Errors.", Kind: SourceCounter, Label: [2]string{"kind", "other"}, Read: func() float64 { return 4 }},
+		Source{Name: "weir_calls_total", Help: "Calls.", Label: [2]string{"a", "x"}, Split: [2]string{"b", "y"}, Read: func() float64 { return 5 }},
+		Source{Name: "weir_calls_total", Help: "Calls.", Label: [2]string{"a", "x"}, Split: [2]string{"b", "z"}, Read: func() float64 { return 6 }},
 	))
 	for key, want := range map[string]float64{
 		"weir_cert_expiry_seconds": 1.5, "weir_listener_errors_total{emfile}": 3, "weir_listener_errors_total{other}": 4,
+		"weir_calls_total{x}{y}": 5, "weir_calls_total{x}{z}": 6,
 	} {
 		if samples[key] != want {
 			t.Errorf("%s = %v, want %v", key, samples[key], want)
