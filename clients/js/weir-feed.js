@@ -87,7 +87,7 @@ export class Feed extends EventTarget {
       const token = typeof this.#token === "function" ? await this.#token() : this.#token;
       if (turn === this.#turn) this.#open(token, ours);
     } catch (error) {
-      ours(() => this.#lost(1006, "no connection", error.message))();
+      ours(() => this.#lost(1006, "no connection", String(error?.message ?? error)))();
     }
   }
 

@@ -88,6 +88,14 @@ test("a token function that fails is asked again, later", async () => {
   assert.equal(sockets.length, 1);
 });
 
+test("a token function may fail with anything", async () => {
+  for (const reason of ["logged out", undefined, null, new Error("broken")]) {
+    const { told } = await begin({ token: () => Promise.reject(reason) });
+    assert.deepEqual(told("error").map((e) => e.message), [String(reason?.message ?? reason)]);
+    assert.equal(told("reconnecting").length, 1);
+  }
+});
+
 test("publications come once and in order, whatever comes twice", async () => {
   const { last, told, feed } = await begin({ channels: ["a", "b"] });
   last().onopen({});
