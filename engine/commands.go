@@ -106,6 +106,7 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 	case session.Send:
 		s.ask(c, backend.Send, step)
 	case session.History:
+		step.Filter.Bytes = min(step.Filter.Bytes, max(s.free(c), 1)) // 0 is no bound
 		s.queue(c, step.ID, &historyJob{id: step.ID, channel: step.Channel, filter: step.Filter})
 	case session.Presence:
 		s.survey(c, step)
@@ -222,6 +223,13 @@ func (s *shard) subscribe(c *conn, step *session.Step) {
 	form := hub.Protocol
 	if step.Plan.Delta {
 		form = hub.Delta
+	}
+	if since := step.Plan.Since; since != nil { // several of one frame share the room
+		room := s.free(c)
+		if form == hub.Delta {
+			room /= 2 // as text its quotes are escaped
+		}
+		since.Bytes = min(since.Bytes, room)
 	}
 	at, e := s.joinAs(c, step.Channel, step.Plan.Since, form)
 	if e != nil {

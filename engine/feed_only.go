@@ -33,7 +33,7 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 			return
 		}
 		at, e := s.join(c, ch.name, ch.wanted(s.rules, left))
-		left -= session.Size(&at)
+		left -= session.Size(&at) + len(at.Missed)*ch.envelope()
 		if e != nil {
 			s.refuse(c, upgrade.Overloaded)
 			return
@@ -49,13 +49,17 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 	}
 }
 
-// wanted is what the client asks to have back of a channel; nil if it did not say
-// where it left off.
+// envelope is what a message of the channel has beyond what broker.Message.Size
+// counts: each repeats the name and the epoch.
+func (ch *feedChannel) envelope() int { return len(ch.name) + len(ch.since.Epoch) + 16 }
+
+// wanted is what the client asks to have back of a channel, in so many bytes of
+// messages; nil if it did not say where it left off.
 func (ch *feedChannel) wanted(r *session.Rules, bytes int) *broker.Since {
 	if ch.since == (broker.Position{}) {
 		return nil
 	}
-	return &broker.Since{Position: ch.since, Limit: r.RecoveryLimit, Bytes: bytes}
+	return &broker.Since{Position: ch.since, Limit: r.RecoveryLimit, Bytes: bytes, Envelope: ch.envelope()}
 }
 
 // resumeFeed sends what was missed, or says that it is gone.
@@ -68,6 +72,9 @@ func (s *shard) resumeFeed(c *conn, ch *feedChannel) {
 		return
 	}
 	for i := range ch.at.Missed {
+		if c.phase != phaseOpen { // one was one too many
+			return
+		}
 		p := &ch.at.Missed[i]
 		s.send(c, clientproto.AppendFeed(s.replies[:0], ch.name, p.Offset, p.Epoch, p.Data))
 	}

@@ -121,6 +121,15 @@ func (s *shard) room(c *conn, n int) bool {
 	return false
 }
 
+// free is how many bytes one more reply may have without being one too many. It
+// first offers the socket what waits: who asks much and reads it is not slow.
+func (s *shard) free(c *conn) int {
+	if len(c.control)-c.controlFrom > controlFloorBytes {
+		s.flush(c)
+	}
+	return max(s.controlLimit[c.kind]-controlFloorBytes-(len(c.control)-c.controlFrom), 0)
+}
+
 // borrow makes sure that there is a buffer for control bytes; giveBack takes
 // it back. An idle connection holds none.
 func (s *shard) borrow(c *conn) {

@@ -206,3 +206,93 @@ func TestTokensOfOthers(t *testing.T) {
 		c.wantClose(3500)
 	}
 }
+
+// TestPatternsWithoutAGrant: whom only the namespace lets in gets one pattern of
+// it, which all such share, and cannot take the places of others.
+func TestPatternsWithoutAGrant(t *testing.T) {
+	s := start(t, func(c *Config) {
+		c.AllowAnonymous = true
+		c.Namespaces = []Namespace{{Name: "feeds", AllowSubscribeForClient: true}}
+	})
+	for range 8 {
+		c := s.client(t)
+		c.mustDo(`"connect":{}`)
+		c.mustDo(`"subscribe":{"channel":"feeds:*"}`)
+		for _, pattern := range []string{"feeds:**", "feeds:a*", "feeds:*a", "feeds:a:*", "*", "f*", "feeds*", "*:*", "feeds:*:*"} {
+			if reply := c.do(`"subscribe":{"channel":"` + pattern + `"}`); !strings.Contains(reply, `"code":103`) {
+				t.Errorf("%s: %s, want 103", pattern, reply)
+			}
+		}
+	}
+	if n := s.shared.hub.Patterns(); n != 1 {
+		t.Errorf("%d patterns", n)
+	}
+	granted := s.connected(t, sign(t, "alice", "feeds:*"))
+	granted.mustDo(`"subscribe":{"channel":"feeds:*b"}`)
+}
+
+// TestRecoveryOfSeveralInOneFrame: an SDK sends all its subscribes at once. What
+// does not fit is told as gone; nobody is cut off for asking.
+func TestRecoveryOfSeveralInOneFrame(t *testing.T) {
+	s := historied(t, nil)
+	data := []byte(`"` + strings.Repeat("x", 60<<10) + `"`)
+	lines := ""
+	const channels = 8
+	for i := range channels {
+		for range 6 {
+			if _, _, err := s.Publish(t.Context(), fmt.Sprint("feeds:", i), data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		lines += fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"feeds:%d","recover":true,"offset":0}}`+"\n", i+10, i)
+	}
+	c := s.connected(t, sign(t, "u", "feeds:*"))
+	c.send(strings.TrimSuffix(lines, "\n"))
+	recovered := 0
+	for range channels {
+		line := c.mustNext()
+		switch n := strings.Count(line, `"data":`); {
+		case strings.Contains(line, `"error"`) || n != 0 && n != 6:
+			t.Fatalf("%.100s with %d publications", line, n)
+		case n == 6 && strings.Contains(line, `"recovered":true`):
+			recovered++
+		case strings.Contains(line, `"recovered":true`):
+			t.Fatalf("%.200s: recovered without what was missed", line)
+		}
+	}
+	if recovered < 2 {
+		t.Errorf("%d came back", recovered)
+	}
+}
+
+// TestFeedResumeOfShortOnes: what comes back on /feed is counted with its names,
+// which weigh more than short publications do.
+func TestFeedResumeOfShortOnes(t *testing.T) {
+	s := start(t, func(c *Config) {
+		c.Namespaces = []Namespace{{Name: "feeds", HistorySize: 300, HistoryTTL: time.Hour, ForceRecovery: true}}
+	})
+	query := ""
+	const channels = 60
+	for i := range channels {
+		name := fmt.Sprintf("feeds:room-%02d-of-the-house", i)
+		var epoch string
+		for range 300 {
+			_, epoch = s.publish(name, `12`)
+		}
+		query += fmt.Sprintf("&channel=%s&since=%s:0@%s", name, name, epoch)
+	}
+	f := s.feed(t, sign(t, "u", "feeds:*"), strings.TrimPrefix(query, "&"))
+	whole, gaps := 0, 0
+	for whole+gaps < channels {
+		m := f.mustNext()
+		switch {
+		case m.Gap:
+			gaps++
+		case m.Offset == 300:
+			whole++
+		}
+	}
+	if whole < 20 || gaps == 0 {
+		t.Errorf("%d channels came back and %d were gone: the test is of a sum that does not fit", whole, gaps)
+	}
+}

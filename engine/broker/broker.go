@@ -64,6 +64,7 @@ type Since struct {
 	Position      // an empty Epoch is any
 	Limit    int  // most publications wanted; a longer run counts as not recovered
 	Bytes    int  // most bytes of them, by Size; a larger run counts as not recovered
+	Envelope int  // bytes that each takes beyond its Size
 	Latest   bool // only the newest publication is wanted
 }
 

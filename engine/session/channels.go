@@ -81,7 +81,16 @@ func (s *Session) MaySubscribe(channel string, r *Rules) *clientproto.Error {
 	if grant.NeedsToken(channel) || r.asks(channel) {
 		return clientproto.ErrPermissionDenied
 	}
-	return s.may(grant.Sub, channel, r, func(ns Namespace) bool { return ns.Subscribe })
+	return s.may(grant.Sub, channel, r, func(ns Namespace) bool {
+		return ns.Subscribe && (!grant.IsPattern(channel) || wholeNamespace(channel))
+	})
+}
+
+// wholeNamespace reports whether pattern is "name:*". Without a grant there is no
+// other: each pattern more is one more encoding of what everybody publishes.
+func wholeNamespace(pattern string) bool {
+	name, rest, found := strings.Cut(pattern, ":")
+	return found && !grant.IsPattern(name) && rest == "*"
 }
 
 // may says whether the session's grant covers a verb on a channel, or else its

@@ -46,7 +46,11 @@ func TestMaySubscribePatterns(t *testing.T) {
 		// what takes a token, and what is one user's
 		{"u", "$open:*", nil, clientproto.ErrPermissionDenied},
 		{"u", "$*", []grant.Capability{wildcard("*")}, clientproto.ErrPermissionDenied},
-		{"u", "open:*#u", nil, nil},
+		{"u", "open:*#u", []grant.Capability{wildcard("open:*")}, nil},
+		{"u", "open:*#u", nil, clientproto.ErrPermissionDenied},
+		{"u", "open:**", nil, clientproto.ErrPermissionDenied},
+		{"u", "open:a*", nil, clientproto.ErrPermissionDenied},
+		{"u", "open:*a", nil, clientproto.ErrPermissionDenied},
 		{"u", "open:*#v", nil, clientproto.ErrPermissionDenied},
 		{"u", "open:a#*", nil, clientproto.ErrPermissionDenied},
 		{"*", "open:a#*", nil, clientproto.ErrPermissionDenied},

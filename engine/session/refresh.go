@@ -26,7 +26,7 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 	switch {
 	case c.Subject != s.user:
 		return dst, clientproto.CloseInvalidToken
-	case c.IssuedAt > 0 && c.IssuedAt < s.issued:
+	case c.IssuedAt < s.issued: // also one that does not say when
 		return dst, clientproto.CloseInvalidToken
 	case expires > 0 && expires <= now.Unix():
 		return dst, clientproto.CloseExpired

@@ -3,6 +3,7 @@ package session
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"weir/engine/clientproto"
 	"weir/engine/hub"
@@ -52,7 +53,8 @@ func TestRefreshIsNewer(t *testing.T) {
 		{"of the same second", at - 10, issued(at-10, at+60), nil},
 		{"older", at - 10, issued(at-11, at+60), clientproto.CloseInvalidToken},
 		{"the first without iat", 0, issued(at-11, at+60), nil},
-		{"the second without iat", at - 10, issued(0, at+60), nil},
+		{"the second without iat", at - 10, issued(0, at+60), clientproto.CloseInvalidToken},
+		{"both without iat", 0, issued(0, at+60), nil},
 		{"over", at - 10, issued(at, at-1), clientproto.CloseExpired},
 		{"over now", at - 10, issued(at, at), clientproto.CloseExpired},
 		{"its connection over", at - 10, over, clientproto.CloseExpired},
@@ -68,9 +70,9 @@ func TestRefreshIsNewer(t *testing.T) {
 		}
 	}
 	s := connectedAs(t, issued(at-10, at+30))
-	s.Refreshed(nil, 2, issued(0, at+60), rules(), now)
-	if _, end := s.Refreshed(nil, 3, issued(at-11, at+60), rules(), now); end != clientproto.CloseInvalidToken {
-		t.Errorf("older, after one without iat: %+v, want close 3500", end)
+	s.Refreshed(nil, 2, issued(at-5, at+60), rules(), now)
+	if _, end := s.Refreshed(nil, 3, issued(at-6, at+60), rules(), now); end != clientproto.CloseInvalidToken {
+		t.Errorf("older than the second: %+v, want close 3500", end)
 	}
 }
 
@@ -106,6 +108,22 @@ func TestKeeps(t *testing.T) {
 		c.sub.Channel = &hub.Channel{Name: c.name}
 		if got := s.Keeps(s.Add(c.sub), []string{"feeds:s"}, rules()); got != c.want {
 			t.Errorf("%+v of %s: %v, want %v", c.sub, c.name, got, c.want)
+		}
+	}
+}
+
+// TestRulesChangeWhileATokenIsChecked: those count that hold when it is done.
+func TestRulesChangeWhileATokenIsChecked(t *testing.T) {
+	open := &Rules{Namespaces: map[string]Namespace{"": {}, "r": {JoinLeave: true, Subscribe: true, PresenceIfSubscribed: true}}}
+	shut := &Rules{Namespaces: map[string]Namespace{"": {}, "r": {JoinLeave: true, Subscribe: true}}}
+	for _, after := range []*Rules{open, shut} {
+		s := Session{state: connected, user: "u"}
+		cmd := &clientproto.Command{ID: 1, Method: clientproto.Subscribe}
+		cmd.Subscribe.Channel, cmd.Subscribe.Token, cmd.Subscribe.JoinLeave = []byte("r:a"), []byte("t"), true
+		_, step := s.Command(nil, cmd, open)
+		_, step = s.SubChecked(nil, step, &token.SubClaims{Subject: "u", Channel: "r:a", ExpiresAt: 9999}, nil, after, time.Unix(1, 0))
+		if step.Kind != Subscribe || step.Watch != (after == open) {
+			t.Errorf("kind %v, watches: %v", step.Kind, step.Watch)
 		}
 	}
 }

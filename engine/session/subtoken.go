@@ -32,6 +32,7 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 	if e := s.Room(step.Channel, r); e != nil { // the server may have subscribed it while the token was checked
 		return reject(dst, step.ID, e)
 	}
+	step.Watch = step.Watch && s.MayWatch(step.Channel, r) // the rules may have changed meanwhile
 	step.Kind, step.Expires, step.Info = Subscribe, expiry(c.ExpireAt, c.ExpiresAt), c.Info
 	return dst, step
 }

@@ -83,6 +83,8 @@ func (r *Revocations) Revoked(user string, id Identity, now time.Time) bool {
 // Block ends all sessions of user and refuses new ones until then (zero: until
 // Unblock).
 func (r *Revocations) Block(user string, until, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return change(r, r.blocked, user, unix(until), now)
 }
 
@@ -95,15 +97,26 @@ func (r *Revocations) Unblock(user string) {
 }
 
 // RevokeToken ends the sessions of the token with this jti. The entry is kept
-// until then (zero: for ever); after the token's own end it is of no use.
+// until then (zero: for ever); after the token's own end it is of no use. What is
+// in force is never weakened: orders may come twice, or in another order.
 func (r *Revocations) RevokeToken(jti string, until, now time.Time) error {
-	return change(r, r.tokens, r.hash(jti), unix(until), now)
+	id := r.hash(jti)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return change(r, r.tokens, id, max(unix(until), r.tokens[id]), now)
 }
 
 // InvalidateUser ends the sessions of those tokens of user that were issued
-// before that time, or have no iat. The entry is kept as RevokeToken's is.
+// before that time, or have no iat. The entry is kept as RevokeToken's is, and not
+// weakened either.
 func (r *Revocations) InvalidateUser(user string, issuedBefore, until, now time.Time) error {
-	return change(r, r.before, user, cutoff{issuedBefore.Unix(), unix(until)}, now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fresh := cutoff{issuedBefore.Unix(), unix(until)}
+	if old, ok := r.before[user]; ok && now.Unix() < old.until {
+		fresh = cutoff{max(fresh.issuedBefore, old.issuedBefore), max(fresh.until, old.until)}
+	}
+	return change(r, r.before, user, fresh, now)
 }
 
 // Entries returns how many revocations are kept.
@@ -120,10 +133,8 @@ func unix(until time.Time) int64 {
 	return until.Unix()
 }
 
-// change notes value under key in m, one of r's maps.
+// change notes value under key in m, one of r's maps. It is called with mu held.
 func change[K comparable, V int64 | cutoff](r *Revocations, m map[K]V, key K, value V, now time.Time) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if _, known := m[key]; !known && len(m) >= r.most {
 		for k, v := range m {
 			if over(v) <= now.Unix() {

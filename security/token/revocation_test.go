@@ -162,3 +162,32 @@ func BenchmarkEpochUnchanged(b *testing.B) {
 		}
 	}
 }
+
+// TestRevocationsAreNotWeakened: an older or shorter order, which came late or
+// twice, takes nothing back.
+func TestRevocationsAreNotWeakened(t *testing.T) {
+	r := NewRevocations(10)
+	for _, err := range []error{
+		r.InvalidateUser("u", at(1950), time.Time{}, at(0)), r.InvalidateUser("u", at(1000), at(3000), at(0)),
+		r.RevokeToken("t", at(5000), at(0)), r.RevokeToken("t", at(3000), at(0)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !r.Revoked("u", r.Identify(&Claims{IssuedAt: 1900}), at(4000)) {
+		t.Error("tokens issued before 1950 are good again")
+	}
+	if !r.Revoked("other", r.Identify(&Claims{ID: "t"}), at(4000)) {
+		t.Error("the token is good again")
+	}
+	if err := r.InvalidateUser("late", at(100), at(200), at(0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.InvalidateUser("late", at(50), at(900), at(300)); err != nil { // the first is over by then
+		t.Fatal(err)
+	}
+	if r.Revoked("late", r.Identify(&Claims{IssuedAt: 70}), at(400)) {
+		t.Error("an entry that was over counts again")
+	}
+}

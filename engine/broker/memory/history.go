@@ -82,7 +82,7 @@ func (s *stream) recover(a *broker.Attached, since *broker.Since) {
 		return
 	}
 	run, whole := s.history.after(since.Offset, s.offset)
-	if !whole || len(run) > since.Limit || fitting(run, since.Bytes) < len(run) {
+	if !whole || len(run) > since.Limit || fitting(run, since.Bytes, since.Envelope) < len(run) {
 		return
 	}
 	a.Recovered = true
@@ -96,7 +96,7 @@ func (s *stream) recoverLatest(a *broker.Attached, since *broker.Since, sameEpoc
 		a.Recovered = true
 		return
 	}
-	if n := len(s.history.kept); n > 0 && fitting(s.history.kept[n-1:], since.Bytes) == 1 {
+	if n := len(s.history.kept); n > 0 && fitting(s.history.kept[n-1:], since.Bytes, since.Envelope) == 1 {
 		a.Recovered = true
 		a.Missed = slices.Clone(s.history.kept[n-1:])
 	}
@@ -133,16 +133,16 @@ func (s *stream) slice(f broker.Filter) ([]broker.Publication, error) {
 		slices.Reverse(out)
 	}
 	if f.Bytes > 0 {
-		out = out[:fitting(out, f.Bytes)]
+		out = out[:fitting(out, f.Bytes, 0)]
 	}
 	return out, nil
 }
 
 // fitting is how many of list, from its beginning, take no more than so many
-// bytes.
-func fitting(list []broker.Publication, bytes int) int {
+// bytes, envelope more each than their Size.
+func fitting(list []broker.Publication, bytes, envelope int) int {
 	for i := range list {
-		if bytes -= list[i].Size(); bytes < 0 {
+		if bytes -= list[i].Size() + envelope; bytes < 0 {
 			return i
 		}
 	}
