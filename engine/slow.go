@@ -18,8 +18,8 @@ type overflow struct {
 	drops [hub.Overflows]uint64 // publications that readers did not get, not yet in stats
 
 	// Scratch of dropOldest.
-	dropped, notices []*outbox.Frame
-	told             []uint64 // topics
+	dropped []*outbox.Frame
+	gaps    []outbox.Gap // in the order of their topics
 }
 
 // loss is a subscription that missed a publication and cannot go on without it.
@@ -103,22 +103,16 @@ func (s *shard) dropOldest(c *conn, m *hub.Member, d *hub.Delivery, f *outbox.Fr
 	before := c.out.Bytes()
 	s.over.dropped = c.out.DropOldest(&s.blocks, f, s.limits.MaxOutboxBytes, c.frontFrom > 0, s.over.dropped[:0])
 	s.queued -= int64(before - c.out.Bytes())
-	s.over.told, s.over.notices = s.over.told[:0], s.over.notices[:0]
 	for _, g := range slices.Backward(s.over.dropped) { // the newest of a topic says how far its gap goes
 		if !g.Notice {
 			s.over.drops[hub.DropOldest]++
 		}
-		if g.Offset > 0 && !slices.Contains(s.over.told, g.Topic) {
-			s.over.told = append(s.over.told, g.Topic)
+		if g.Offset > 0 {
 			s.missing(c, g)
 		}
 	}
-	if len(s.over.notices) > 0 {
-		c.out.Insert(&s.blocks, s.over.notices, c.frontFrom > 0)
-		clear(s.over.notices)
-	}
 	clear(s.over.dropped)
-	s.restore(c)
+	s.mend(c, f.Class)
 	if m.Held { // its own was among them
 		s.over.drops[hub.DropOldest]++
 		return nil
@@ -133,43 +127,49 @@ func (s *shard) dropOldest(c *conn, m *hub.Member, d *hub.Delivery, f *outbox.Fr
 	return nil
 }
 
-// restore sees to it that nobody is left with a delta of what was taken out: of
-// each topic told of, the first that waits goes out in full, or else the next.
-func (s *shard) restore(c *conn) {
-	for _, topic := range s.over.told {
-		i := c.session.FindTopic(topic)
-		if i < 0 || c.session.Sub(i).Form != hub.Delta {
-			continue
-		}
-		sub, before := c.session.Sub(i), c.out.Bytes()
-		found := c.out.Restore(&s.blocks, topic, c.frontFrom > 0)
-		s.queued += int64(c.out.Bytes() - before)
-		if found && c.out.Bytes() > s.limits.MaxOutboxBytes {
-			s.over.drops[hub.DropOldest] += uint64(s.takeOut(c, topic))
-			found = false
-		}
-		if !found {
-			s.member(sub).Synced = false
-		}
-	}
-}
-
-// missing has the subscriber told of a frame that was taken out: /feed by a notice,
-// before what it still gets of that channel.
+// missing notes that a publication, or a notice of some, was taken out. Who cannot
+// go on without it loses the subscription; /feed is told by a notice.
 func (s *shard) missing(c *conn, f *outbox.Frame) {
-	i := c.session.FindTopic(f.Topic)
-	if i < 0 {
+	at, known := outbox.FindGap(s.over.gaps, f.Topic)
+	if known {
+		if g := &s.over.gaps[at]; g.Epoch == f.Epoch {
+			g.From = f.Offset
+		}
 		return
 	}
-	sub := c.session.Sub(i)
-	switch {
-	case c.kind == kindFeed:
-		gap := s.hub.GapFrame(sub.Channel, hub.Gap{To: broker.Position{Offset: f.Offset, Epoch: f.Epoch}})
-		s.over.notices = append(s.over.notices, gap)
-		s.queued += int64(len(gap.Plain))
-	case needsAll(sub):
-		s.lose(c, sub)
+	gap := outbox.Gap{Topic: f.Topic, From: f.Offset, To: f.Offset, Epoch: f.Epoch}
+	if i := c.session.FindTopic(f.Topic); i >= 0 {
+		sub := c.session.Sub(i)
+		switch {
+		case c.kind == kindFeed:
+			gap.Notice = s.hub.GapFrame(sub.Channel, hub.Gap{To: broker.Position{Offset: f.Offset, Epoch: f.Epoch}})
+		case needsAll(sub):
+			s.lose(c, sub)
+		}
 	}
+	s.over.gaps = slices.Insert(s.over.gaps, at, gap)
+}
+
+// mend sees to it that nobody is left with a delta of what was taken out: behind
+// each gap the first that waits goes out in full, or else the next.
+func (s *shard) mend(c *conn, class outbox.Class) {
+	if len(s.over.gaps) == 0 {
+		return
+	}
+	before := c.out.Bytes()
+	s.over.drops[hub.DropOldest] += uint64(c.out.Mend(&s.blocks, s.over.gaps, class, s.limits.MaxOutboxBytes, c.frontFrom > 0))
+	s.queued += int64(c.out.Bytes() - before)
+	for k := range s.over.gaps {
+		g := &s.over.gaps[k]
+		if g.Closed {
+			continue
+		}
+		if i := c.session.FindTopic(g.Topic); i >= 0 {
+			s.member(c.session.Sub(i)).Synced = false
+		}
+	}
+	clear(s.over.gaps)
+	s.over.gaps = s.over.gaps[:0]
 }
 
 // lose ends a subscription that cannot go on, after the sweep. Nothing of it may

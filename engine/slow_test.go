@@ -15,6 +15,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"weir/engine/broker"
 	"weir/engine/stats"
 	"weir/security/grant"
 	"weir/security/token"
@@ -505,6 +506,108 @@ func TestDroppingWithDeltas(t *testing.T) {
 			}
 			s.wantNothingLeft(z)
 		})
+	}
+}
+
+// TestDroppingWithDeltasBehindAJoin: a join that waits is no publication, so it is
+// not what stands by itself behind what was dropped.
+func TestDroppingWithDeltasBehindAJoin(t *testing.T) {
+	ns := dropping(SlowDropOldest)
+	ns.AllowDelta, ns.DeltaPublish, ns.HistorySize, ns.HistoryTTL, ns.JoinLeave = true, true, 0, 0, true
+	s := slowly(t, ns)
+	z := s.sleeper(deltaSub, "z")
+	waiting := 0
+	s.of("z", func(sh *shard, c *conn) {
+		sh.watch(c, c.session.Find("feeds:a")) // as by "join_leave":true
+		waiting = c.out.Len()
+	})
+	s.connected(t, sign(t, "other", "feeds:*")).subscribe("feeds:a", "")
+	eventually(t, "the join waiting", func() bool {
+		n := 0
+		s.of("z", func(_ *shard, c *conn) { n = c.out.Len() })
+		return n > waiting
+	})
+	s.publishQuotes(1000)
+	s.wake(z)
+	z.wantQuotes(s.publishQuotes(5))
+}
+
+// TestDroppingWithDeltasAfterReload: what was encoded before the namespace had a
+// bound waits, older and newer than what is dropped.
+func TestDroppingWithDeltasAfterReload(t *testing.T) {
+	s := slowly(t, Namespace{AllowDelta: true, DeltaPublish: true})
+	z := s.sleeper(deltaSub, "z")
+	drop := func(policy string, most int) {
+		s.reload(func(c *Config) { c.Namespaces[0].SlowConsumer, c.Namespaces[0].MaxOutboxBytes = policy, most })
+	}
+	s.publishQuotes(10)
+	drop(SlowDropOldest, 16<<10)
+	s.publishQuotes(10)
+	drop(SlowDisconnect, 0)
+	s.publishQuotes(10)
+	drop(SlowDropOldest, 16<<10)
+	s.publishQuotes(1000)
+	if s.dropped("drop_oldest") == 0 {
+		t.Fatal("nothing was dropped")
+	}
+	s.wake(z)
+	z.wantQuotes(s.publishQuotes(5))
+}
+
+// TestNoticesAfterReload: of what is dropped from between publications that stay,
+// a reader is told in its place.
+func TestNoticesAfterReload(t *testing.T) {
+	s := slowly(t, Namespace{})
+	f := s.sleeper(feedSub, "f")
+	for range 2 {
+		s.reload(func(c *Config) { c.Namespaces[0].SlowConsumer, c.Namespaces[0].MaxOutboxBytes = SlowDropOldest, 16<<10 })
+		s.publishQuotes(10)
+		s.reload(func(c *Config) { c.Namespaces[0].SlowConsumer, c.Namespaces[0].MaxOutboxBytes = SlowDisconnect, 0 })
+		s.publishQuotes(10)
+	}
+	s.reload(func(c *Config) { c.Namespaces[0].SlowConsumer, c.Namespaces[0].MaxOutboxBytes = SlowDropOldest, 16<<10 })
+	s.publishQuotes(1000)
+	s.wake(f)
+	position, gaps := uint64(0), 0
+	for _, e := range f.toldUntil("pub", s.publishQuotes(1)) {
+		if e.offset <= position {
+			t.Errorf("%s %d behind %d", e.kind, e.offset, position)
+		}
+		if e.kind == "pub" && e.offset != position+1 {
+			t.Errorf("offset %d behind %d, and no notice", e.offset, position)
+		}
+		if e.kind == "gap" {
+			gaps++
+		}
+		position = e.offset
+	}
+	if gaps == 0 {
+		t.Error("nothing was dropped")
+	}
+}
+
+// publishQuotes publishes so many to feeds:a, and returns the last one's offset.
+func (s *testServer) publishQuotes(n int) (last uint64) {
+	s.t.Helper()
+	top, _, err := s.memory.History(s.t.Context(), "feeds:a", broker.Filter{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	last = top.Offset
+	for range n {
+		last, _ = s.publish("feeds:a", quote(last+1))
+	}
+	s.spread()
+	return last
+}
+
+// wantQuotes wants all that came up to the last to be what was published.
+func (z *sleeper) wantQuotes(last uint64) {
+	z.t.Helper()
+	for _, e := range z.toldUntil("pub", last) {
+		if e.data != quote(e.offset) {
+			z.t.Fatalf("offset %d is %s", e.offset, e.data)
+		}
 	}
 }
 

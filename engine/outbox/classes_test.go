@@ -68,15 +68,55 @@ func (n *naive) dropOldest(f *Frame, limit int, begun bool) (dropped []*Frame) {
 	return dropped
 }
 
-func (n *naive) insert(list []*Frame, begun bool) {
-	at := len(n.frames)
-	for i, f := range n.frames {
-		if f.Class == list[0].Class && (i > 0 || !begun) {
-			at = i
-			break
+// mend is Queue.Mend, but for the notices.
+func (n *naive) mend(gaps []Gap, limit int, begun bool) (dropped int) {
+	gaps = slices.Clone(gaps)
+	for i, f := range slices.Clone(n.frames) {
+		k := slices.IndexFunc(gaps, func(g Gap) bool { return g.Topic == f.Topic && f.Offset >= g.From && !g.Closed })
+		if i == 0 && begun || k < 0 || f.Notice {
+			continue
+		}
+		g, i := &gaps[k], i-dropped
+		g.Closed = f.Offset > g.To
+		if f.Full != nil {
+			n.frames[i] = f.Full
+		}
+		if f.Full != nil && n.bytes() > limit {
+			n.frames = slices.Delete(n.frames, i, i+1)
+			dropped, g.Closed, g.To = dropped+1, false, max(g.To, f.Offset)
 		}
 	}
-	n.frames = slices.Insert(n.frames, at, list...)
+	return dropped
+}
+
+// notice puts the notices where Queue.Mend is to, and takes out what they tell of.
+func (n *naive) notice(gaps []Gap, class Class, begun bool) (dropped int) {
+	old := n.frames
+	n.frames = nil
+	gaps = slices.Clone(gaps)
+	put := func(which func(g *Gap) bool) {
+		for i := range gaps {
+			if g := &gaps[i]; g.Notice != nil && which(g) {
+				n.frames = append(n.frames, g.Notice)
+				g.Notice = nil
+			}
+		}
+	}
+	for i, f := range old {
+		if i > 0 || !begun {
+			put(func(g *Gap) bool { return f.Class == class })
+			put(func(g *Gap) bool { return f.Topic == g.Topic && f.Offset > g.To && !f.Notice })
+			if slices.ContainsFunc(gaps, func(g Gap) bool {
+				return g.Notice != nil && f.Topic == g.Topic && f.Offset >= g.From && !f.Notice
+			}) {
+				dropped++
+				continue
+			}
+		}
+		n.frames = append(n.frames, f)
+	}
+	put(func(*Gap) bool { return true })
+	return dropped
 }
 
 // pair is a queue beside the naive one, fed the same.
@@ -85,6 +125,8 @@ type pair struct {
 	pool Pool
 	q    Queue
 	n    naive
+
+	offset uint64
 }
 
 func newPair(t *testing.T) *pair {
@@ -93,7 +135,14 @@ func newPair(t *testing.T) *pair {
 
 // step does one of the operations, chosen by op, with sizes by size.
 func (p *pair) step(op, size byte, class Class, topic uint64, begun bool) {
-	f := &Frame{Plain: make([]byte, size), Class: class, Topic: topic}
+	p.offset++
+	f := &Frame{Plain: make([]byte, size), Class: class, Topic: topic, Offset: p.offset}
+	if size%3 == 0 {
+		f.Full = &Frame{Plain: make([]byte, 2*int(size)), Class: class, Topic: topic, Offset: p.offset}
+	}
+	if size%7 == 0 { // a join
+		f.Offset, f.Full = 0, nil
+	}
 	switch {
 	case op < 120:
 		if got, want := p.q.Push(&p.pool, f, testLimit), p.n.push(f, testLimit); got != want {
@@ -120,9 +169,7 @@ func (p *pair) step(op, size byte, class Class, topic uint64, begun bool) {
 			p.t.Fatal("Pop gave another frame than was queued first")
 		}
 	case op < 245:
-		list := []*Frame{f, {Class: class, Topic: topic + 1}}[:1+size%2]
-		p.q.Insert(&p.pool, list, begun)
-		p.n.insert(list, begun)
+		p.mend(size, class, topic, begun)
 	case op < 254:
 		kept := slices.DeleteFunc(slices.Clone(p.n.frames), func(g *Frame) bool { return g.Topic == topic })
 		if n := p.q.Remove(&p.pool, topic); n != len(p.n.frames)-len(kept) {
@@ -134,6 +181,26 @@ func (p *pair) step(op, size byte, class Class, topic uint64, begun bool) {
 		p.n.frames = nil
 	}
 	p.same()
+}
+
+// mend has gaps in two topics mended: in one nothing has to stand by itself, but a
+// notice is due.
+func (p *pair) mend(size byte, class Class, topic uint64, begun bool) {
+	if p.offset < 300 {
+		return
+	}
+	from := p.offset - uint64(size)
+	gaps := []Gap{{Topic: topic, From: from, To: from + uint64(size)/4}, {Topic: topic + 1, From: from, To: from + 2}}
+	if size%2 == 0 {
+		for i := range gaps {
+			gaps[i].Notice = &Frame{Class: class, Topic: gaps[i].Topic, Offset: gaps[i].To, Notice: true}
+		}
+	}
+	want := p.n.notice(gaps, class, begun)
+	want += p.n.mend(gaps, testLimit, begun)
+	if got := p.q.Mend(&p.pool, gaps, class, testLimit, begun); got != want {
+		p.t.Fatalf("Mend took out %d, want %d", got, want)
+	}
 }
 
 // same compares the queues: sums, classes and, by a walk that the queue does not

@@ -205,28 +205,6 @@ func (q *Queue) discount(p *Pool, f *Frame) {
 	}
 }
 
-// Insert puts frames of one class before the oldest of that class, or, if that is
-// the very first and has begun to go out, right behind it. There is no bound.
-func (q *Queue) Insert(p *Pool, frames []*Frame, begun bool) {
-	rest := frames
-	for i := range q.Len() {
-		g := q.Pop(p)
-		if len(rest) > 0 && g.Class == rest[0].Class && (i > 0 || !begun) {
-			rest = q.appendAll(p, rest)
-		}
-		q.append(p, g)
-	}
-	q.appendAll(p, rest)
-}
-
-// appendAll returns what is left: nothing.
-func (q *Queue) appendAll(p *Pool, frames []*Frame) []*Frame {
-	for _, f := range frames {
-		q.append(p, f)
-	}
-	return nil
-}
-
 // Front returns the frame that Pop would take, or nil.
 func (q *Queue) Front() *Frame {
 	if q.frames == 0 {
@@ -294,24 +272,6 @@ func (q *Queue) DropOldest(p *Pool, f *Frame, limit int, begun bool, dst []*Fram
 		dst = append(dst, g)
 	}
 	return dst
-}
-
-// Restore makes the oldest frame of a topic one that stands by itself, after what
-// was before it was taken out. It reports whether there is a frame; one that has
-// begun to go out has nothing missing before it.
-func (q *Queue) Restore(p *Pool, topic uint64, begun bool) bool {
-	found := false
-	for i := range q.Len() {
-		f := q.Pop(p)
-		if f.Topic == topic && !found && (i > 0 || !begun) {
-			found = true
-			if f.Full != nil {
-				f = f.Full
-			}
-		}
-		q.append(p, f)
-	}
-	return found
 }
 
 // Reset drops everything.
