@@ -80,7 +80,7 @@ func (s *shard) bringNewest(c *conn, i int, a *hub.Arrears) bool {
 		case c.kind == kindFeed && at.Offset > 0 && !s.bring(c, s.hub.GapFrame(sub.Channel, hub.Gap{To: at})):
 			return false
 		}
-		s.over.drops[hub.Conflate] += number - served
+		s.over.drops[hub.Conflate] += number - max(served, a.Since())
 		served = number
 	}
 	from := s.member(sub).From

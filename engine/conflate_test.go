@@ -346,6 +346,37 @@ func TestGapWhileBehind(t *testing.T) {
 	s.wantNothingLeft(z, f)
 }
 
+// TestConflateAfterDropNewest: readers who are told of a gap from before the reload
+// do not keep anybody from the newest.
+func TestConflateAfterDropNewest(t *testing.T) {
+	ns := dropping(SlowDropNewest)
+	s := slowly(t, ns)
+	z, f := s.sleeper(plainSub, "z"), s.sleeper(feedSub, "f")
+	m := s.market(5)
+	m.publish(1000)
+	s.spread()
+	before := m.last
+	s.reload(func(c *Config) { c.Namespaces[0].SlowConsumer, c.Namespaces[0].ConflateKey = SlowConflate, "/symbol" })
+	m.publish(1000)
+	s.spread()
+	s.wantArrears()
+	got := 0
+	for _, x := range []*sleeper{z, f} {
+		s.wake(x)
+		list := x.toldUntil("pub", m.last)
+		got += m.check(t, x.user, list)
+		if x.feed && !slices.Contains(list, seen{"gap", before, ""}) {
+			t.Errorf("no notice of what was dropped up to %d", before)
+		}
+	}
+	s.onLoops((*shard).countDrops)
+	if n, want := s.dropped("drop_newest")+s.dropped("conflated"), 2*int(m.last)-got; n != want {
+		t.Errorf("%d are counted as dropped, want %d: each that did not come, once", n, want)
+	}
+	s.wantArrears()
+	s.wantNothingLeft(z, f)
+}
+
 // TestBudgetHoldsUnderEveryPolicy: whatever waits, tables of conflation among it,
 // stays under --outbox-budget; readers who sleep pay, one that reads does not.
 func TestBudgetHoldsUnderEveryPolicy(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 // still, a publication costs one entry. Elsewhere it is only how far the gap goes.
 type Arrears struct {
 	readers map[uint32]uint64 // slot → number of the publication up to which it is served
-	policy  Policy            // immutable; the channel's when they were opened
+	policy  Policy            // the channel's when they were opened, or began to keep entries
 	number  uint64            // of the last publication
 	top     broker.Position   // of the last one in the stream
 
@@ -28,6 +28,7 @@ type Arrears struct {
 
 	goneNumber uint64          // of the last entry given up for the bounds
 	gone       broker.Position // of the last such that is in the stream
+	since      uint64          // number of the last publication before entries were kept
 }
 
 // Owed is an entry of Arrears.
@@ -48,9 +49,16 @@ const owedOverhead = 320
 func newArrears(p Policy) *Arrears {
 	a := &Arrears{readers: make(map[uint32]uint64), policy: p}
 	if p.Overflow == Conflate {
-		a.newest = make(map[string]int)
+		a.keep(p)
 	}
 	return a
+}
+
+// keep has entries kept from the next publication on: the channel conflates now.
+// What went before is given up, if there was anything.
+func (a *Arrears) keep(p Policy) {
+	a.policy, a.newest = p, make(map[string]int)
+	a.since, a.goneNumber, a.gone = a.number, a.number, a.top
 }
 
 // Arrears returns what the channel's held subscribers on a shard are owed; nil if
@@ -65,6 +73,12 @@ func (c *Channel) Fall(shard int, slot uint32, d *Delivery) (grown, lost int) {
 	if side.arrears == nil {
 		side.arrears = newArrears(c.Policy())
 		grown, lost = side.arrears.Put(d)
+	} else if a := side.arrears; a.newest == nil && c.Policy().Overflow == Conflate { // since d was put
+		a.number--
+		if d.Offset > 0 {
+			a.top.Offset--
+		}
+		grown, lost = a.Put(d)
 	}
 	side.arrears.readers[slot] = side.arrears.number - 1
 	return grown, lost
@@ -89,6 +103,11 @@ func (c *Channel) Rise(shard int, slot uint32) (freed int) {
 // many bytes what is owed has grown, and how many entries were given up for the
 // bounds, the oldest first.
 func (a *Arrears) Put(d *Delivery) (grown, lost int) {
+	if a.newest == nil {
+		if p := d.Channel.Policy(); p.Overflow == Conflate {
+			a.keep(p)
+		}
+	}
 	a.number++
 	if d.Offset > 0 {
 		a.top = d.Position
@@ -181,6 +200,10 @@ func (a *Arrears) Served(slot uint32) (number uint64, owed bool) {
 // the position of the last such in the stream. Who is served up to less has lost
 // something.
 func (a *Arrears) Gone() (uint64, broker.Position) { return a.goneNumber, a.gone }
+
+// Since returns the number of the last publication before entries were kept: those
+// up to it were counted as dropped when they went by.
+func (a *Arrears) Since() uint64 { return a.since }
 
 // Serve notes that the connection in slot is served up to a number.
 func (a *Arrears) Serve(slot uint32, number uint64) { a.readers[slot] = number }

@@ -197,6 +197,41 @@ func TestGapsAreOwedWithoutEntries(t *testing.T) {
 	}
 }
 
+// TestArrearsBeginToKeep when the channel conflates from now on: who was owed a gap
+// is owed that and the newest from there, who falls later lacks nothing.
+func TestArrearsBeginToKeep(t *testing.T) {
+	for _, late := range []bool{false, true} { // the policy changes while the fifth is spread
+		ch := alone(Policy{Overflow: DropNewest})
+		conflate := func() { ch.policy.Store(&Policy{Overflow: Conflate, Bytes: 1 << 20, Entries: 10}) }
+		ch.Fall(0, 3, owed(ch, 1, "", 10))
+		a := ch.Arrears(0)
+		for i := range uint64(3) {
+			a.Put(owed(ch, i+2, "", 10))
+		}
+		if !late {
+			conflate()
+		}
+		fifth := owed(ch, 5, "k", 10)
+		grown, _ := a.Put(fifth)
+		conflate()
+		more, _ := ch.Fall(0, 4, fifth)
+		if grown+more != a.bytes || a.bytes == 0 || grown > 0 == late {
+			t.Errorf("late %v: grew by %d and %d, %d bytes are kept", late, grown, more, a.bytes)
+		}
+		number, at := a.Gone()
+		if number != 4 || at.Offset != 4 || a.Since() != 4 || a.Top().Offset != 5 {
+			t.Errorf("late %v: given up to number %d at %d, not counted since %d; up to %d", late, number, at.Offset, a.Since(), a.Top().Offset)
+		}
+		if old, _ := a.Served(3); old >= number {
+			t.Errorf("late %v: who fell before is served up to %d", late, old)
+		}
+		served, _ := a.Served(4)
+		if list := a.After(served); served != number || len(list) != 1 || !list[0].Live {
+			t.Errorf("late %v: who falls now is served up to %d, with %d entries to come", late, served, len(list))
+		}
+	}
+}
+
 // TestKeys: what a publication is conflated by.
 func TestKeys(t *testing.T) {
 	h, in := newHub(1, 100, 1<<20)
