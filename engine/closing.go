@@ -194,7 +194,7 @@ func (s *shard) shed() {
 	}
 	var owing []debt
 	s.conns.each(func(c *conn) {
-		if c.phase == phaseOpen && (c.Unsent() > 0 || c.behind) {
+		if c.phase == phaseOpen && c.Unsent() > 0 {
 			owing = append(owing, debt{c, c.owed() + s.arrears(c)})
 		}
 	})

@@ -215,6 +215,7 @@ func TestConflateIsBounded(t *testing.T) {
 	s := slowly(t, ns)
 	plain, feed := s.sleeper(plainSub, "plain"), s.sleeper(feedSub, "feed")
 	positioned, server := s.sleeper(positionedSub, "positioned"), s.sleeper(serverSub, "server")
+	pattern := s.sleeper(byServerSub, "pattern")
 	m := s.market(500)
 	m.publish(2000)
 	s.spread()
@@ -222,7 +223,7 @@ func TestConflateIsBounded(t *testing.T) {
 	if n := s.dropped("conflate_full"); n == 0 {
 		t.Fatal("nothing was given up")
 	}
-	all := []*sleeper{plain, feed, positioned, server}
+	all := []*sleeper{plain, feed, positioned, server, pattern}
 	for _, z := range all {
 		s.wake(z)
 	}
@@ -241,6 +242,9 @@ func TestConflateIsBounded(t *testing.T) {
 	positioned.toldUntil("unsubscribe 2500", 0)
 	if code := server.closedWith(); code != 3010 {
 		t.Errorf("the server's subscription: close %d, want 3010", code)
+	}
+	if n := s.shared.hub.Subscribers(patternSub); n != 1 {
+		t.Errorf("%d subscribers of the pattern, want the one", n)
 	}
 	s.wantNothingLeft(all...)
 }
@@ -419,4 +423,98 @@ func TestBudgetHoldsUnderEveryPolicy(t *testing.T) {
 			s.wantNothingLeft(asleep...)
 		})
 	}
+}
+
+// TestCatchingUpTakesTurns: what is owed is more than may wait at once; each comes
+// once.
+func TestCatchingUpTakesTurns(t *testing.T) {
+	s := slowly(t, conflatingNamespace())
+	z := s.sleeper(plainSub, "z")
+	m := s.market(3000)
+	m.publish(9000)
+	s.spread()
+	s.of("z", func(sh *shard, c *conn) {
+		a := c.session.Sub(c.session.Find("feeds:a")).Channel.Arrears(sh.id)
+		if a == nil || a.Share() < 4*conflateBacklogBytes {
+			t.Error("there is too little to catch up")
+		}
+	})
+	s.wake(z)
+	list := z.toldUntil("pub", m.last)
+	s.wantDropped("conflated", 9000-m.check(t, "z", list))
+	s.wantNothingLeft(z)
+}
+
+// TestBehindBeforeItsPosition: a subscriber falls behind at what is beside the
+// stream, before it met what was published up to its position, which is not for it.
+func TestBehindBeforeItsPosition(t *testing.T) {
+	s := slowly(t, conflatingNamespace(), alone)
+	steady, z := s.sleeper(plainSub, "steady"), s.sleeper("none", "z")
+	m := s.market(5)
+	m.publish(1000) // steady is behind: the channel keeps what comes
+	for range 1000 {
+		s.publish("feeds:b", priced{"S", 1}.String())
+	}
+	s.of("z", func(sh *shard, c *conn) {
+		if _, e := sh.join(c, "feeds:b", nil); e != nil {
+			t.Error(e.Message)
+		}
+	})
+	for range 1000 {
+		s.publish("feeds:b", priced{"S", 1}.String()) // and what waits of the namespace for z is all that may
+	}
+	s.spread()
+	s.inOneTurn(func() {
+		s.api("publish", `{"channel":"feeds:a","data":{"symbol":"aside"},"skip_history":true}`)
+		m.publish(5)
+		s.shards[0].conns.each(func(c *conn) {
+			if c.session.User() != "z" {
+				return
+			}
+			if _, e := s.shards[0].join(c, "feeds:a", nil); e != nil {
+				t.Error(e.Message)
+			}
+		})
+	})
+	m.publish(1)
+	s.spread()
+	s.wantArrears()
+	s.wake(z)
+	list := z.toldUntil("pub", m.last)
+	if len(list) != 2 || list[0].offset != 0 {
+		t.Errorf("%+v, want what was beside the stream, and what came after it subscribed", list)
+	}
+	s.wake(steady)
+	m.check(t, "steady", steady.toldUntil("pub", m.last))
+	s.wantNothingLeft(steady, z)
+}
+
+// TestTablesAreOwedToo: over the budget who is owed a long table is closed before
+// those with somewhat more in their outboxes.
+func TestTablesAreOwedToo(t *testing.T) {
+	s := slowly(t, conflatingNamespace(), alone)
+	debtor := s.sleeper(plainSub, "debtor")
+	var others []*sleeper
+	for i := range 3 {
+		z := s.sleeper("none", fmt.Sprint("other", i))
+		for range 30 {
+			s.publish(z.filler, `"`+strings.Repeat("x", 8000)+`"`)
+		}
+		others = append(others, z)
+	}
+	m := s.market(5000)
+	m.publish(5000)
+	waiting := s.queuedNow()
+	s.clock.move(tick)
+	s.reload(func(c *Config) { c.Limits.OutboxBudget = int(waiting) - 1 })
+	m.publish(1)
+	s.spread()
+	for i, z := range append(others, debtor) {
+		open := 0
+		s.of(z.user, func(_ *shard, c *conn) { open++ })
+		if want := 1; (i < 3) != (open == want) {
+			t.Errorf("%s is open: %v", z.user, open == want)
+		}
+	}
+	s.wantNothingLeft(append(others, debtor)...)
 }

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -193,4 +195,47 @@ func TestWhoCameBehindAGapStays(t *testing.T) {
 	}
 	before.wantPush(`"unsubscribe":{"code":2500`)
 	behind.wantPush(`"data":6`)
+}
+
+// forgetful is a broker whose histories are not what they were.
+type forgetful struct {
+	broker.Broker
+	answer func(run []broker.Publication) ([]broker.Publication, error)
+}
+
+func (b *forgetful) History(ctx context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error) {
+	at, run, err := b.Broker.History(ctx, channel, f)
+	if err != nil || f.Since == nil {
+		return at, run, err
+	}
+	run, err = b.answer(run)
+	return at, run, err
+}
+
+// TestRefillIsWholeOrNone: what the history answers is not the run that was lost.
+func TestRefillIsWholeOrNone(t *testing.T) {
+	for name, answer := range map[string]func([]broker.Publication) ([]broker.Publication, error){
+		"nothing":            func([]broker.Publication) ([]broker.Publication, error) { return nil, nil },
+		"an error":           func(run []broker.Publication) ([]broker.Publication, error) { return run, broker.ErrUnrecoverable },
+		"the end is missing": func(run []broker.Publication) ([]broker.Publication, error) { return run[:len(run)-1], nil },
+		"it begins too late": func(run []broker.Publication) ([]broker.Publication, error) { return append(run[1:], run[0]), nil },
+		"the first is gone":  func(run []broker.Publication) ([]broker.Publication, error) { return run[1:], nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := overfilled(t, 1000)
+			s.shared.broker = &forgetful{s.shared.broker, answer}
+			c := s.connected(t, sign(t, "u", "feeds:*"))
+			c.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+			s.onLoops(func(*shard) {
+				for range inboxEntries + 10 {
+					s.publish("feeds:a", "1")
+				}
+			})
+			for line := ""; !strings.Contains(line, `"unsubscribe":{"code":2500`); {
+				if line = c.mustNext(); strings.Contains(line, fmt.Sprintf(`"offset":%d}`, inboxEntries+1)) {
+					t.Fatalf("%s: behind a gap", line)
+				}
+			}
+		})
+	}
 }

@@ -152,6 +152,29 @@ func TestNothingFollowsAGap(t *testing.T) {
 	}
 }
 
+// TestGapBeginsInTheStream, whatever was lost before: what has no offset is in no
+// history, and alone leaves nothing to bring back.
+func TestGapBeginsInTheStream(t *testing.T) {
+	for _, c := range []struct {
+		lost []uint64
+		want Gap
+	}{
+		{[]uint64{5, 6}, Gap{From: 5, To: broker.Position{Offset: 6, Epoch: "e"}}},
+		{[]uint64{0, 5, 0, 6, 0}, Gap{From: 5, To: broker.Position{Offset: 6, Epoch: "e"}}},
+		{[]uint64{0, 0}, Gap{To: broker.Position{Epoch: "e"}}},
+	} {
+		h, in := newHub(1, 1, 1<<20)
+		a := h.Join(0, "a", Protocol)
+		h.Deliver(publication("a", 4))
+		for _, offset := range c.lost {
+			h.Deliver(publication("a", offset))
+		}
+		if got := in[0].Take(nil).Behind[a]; got != c.want {
+			t.Errorf("%d were lost: %+v, want %+v", c.lost, got, c.want)
+		}
+	}
+}
+
 // TestMembersAgainstMap removes and adds at random; every member must be found
 // where its owner was told that it is.
 func TestMembersAgainstMap(t *testing.T) {
