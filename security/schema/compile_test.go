@@ -96,6 +96,8 @@ var mistakes = []struct{ schema, pointer, mend string }{
 	{`{"$ref":"#/$defs/x"}`, "/$ref", "no schema"},
 	{`{"$ref":"#/examples/0","examples":[{}]}`, "/$ref", "no schema"},
 	{`{"$ref":"#/%zz"}`, "/$ref", "no schema"},
+	{`{"$ref":"#/$defs/a~1b~%25%20c","$defs":{"a/b~% c":{}}}`, "/$ref", "no schema"},
+	{`{"$ref":"#/$defs/~","$defs":{"~":{}}}`, "/$ref", "no schema"},
 	{`{"properties":{"a":{"$ref":"#/properties/b/"}}}`, "/properties/a/$ref", "no schema"},
 	{`{"$ref":"#"}`, "/$ref", "itself"},
 	{`{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"not":{"$ref":"#/$defs/b"}},"b":{"if":true,"then":{"$ref":"#/$defs/a"}}}}`, "/allOf/0/$ref", "itself"},

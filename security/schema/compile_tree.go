@@ -113,6 +113,10 @@ func (c *compiler) follow(fragment string) (*node, bool) {
 	}
 	i := int32(0)
 	for _, token := range strings.Split(pointer, "/")[1:] {
+		// Each ~ begins ~0 or ~1 (RFC 6901 §3); any other makes no pointer, also where a member has that very name.
+		if strings.Count(token, "~") != strings.Count(token, "~0")+strings.Count(token, "~1") {
+			return nil, false
+		}
 		if i = c.source.child(i, strings.NewReplacer("~1", "/", "~0", "~").Replace(token)); i < 0 {
 			return nil, false
 		}
