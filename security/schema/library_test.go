@@ -1,7 +1,12 @@
 package schema
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +19,9 @@ func library(schema string) (*jsonschema.Schema, error) {
 	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(schema))
 	if err != nil {
 		return nil, err
+	}
+	if beyondRat(doc) {
+		return nil, errBeyond
 	}
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
@@ -29,6 +37,24 @@ func library(schema string) (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	return c.Compile("mem:///schema.json")
+}
+
+// errBeyond is a schema that the reference cannot read.
+var errBeyond = errors.New("a number that the reference panics on")
+
+// beyondRat tells whether a number of v is none to the reference, which would
+// panic: it takes 0e99999999999999999999 for nil.
+func beyondRat(v any) bool {
+	switch v := v.(type) {
+	case json.Number:
+		_, ok := new(big.Rat).SetString(string(v))
+		return !ok
+	case []any:
+		return slices.ContainsFunc(v, beyondRat)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), beyondRat)
+	}
+	return false
 }
 
 // agrees holds what a schema says of a text against the reference. It returns
@@ -49,6 +75,9 @@ func agrees(t testing.TB, s *Schema, reference *jsonschema.Schema, schema, text 
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if beyondRat(value) {
+		return false, false
 	}
 	want := reference.Validate(value)
 	if (got.Fault == nil) != (want == nil) {
