@@ -26,7 +26,9 @@ type auditCommand struct {
 }
 
 type versionCommand struct {
-	JSON bool `name:"json" help:"Print module versions, Go version and commit as JSON."`
+	JSON    bool `name:"json" help:"Print version, commit, Go version, build settings, modules and the binary's SHA-256 as JSON."`
+	SBOM    bool `name:"sbom" help:"Print what is in the binary, in CycloneDX 1.6 (JSON)."`
+	Compare path `name:"compare" placeholder:"FILE" help:"Print what differs from the binary whose --json is in FILE; status 1 if anything does."`
 }
 
 // serverOptions are the options of serve and check. A field with the tag

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"encoding/hex"
 	"html"
 	"strings"
 )
@@ -27,7 +28,11 @@ const (
 	// Channel is where the sample feed is published and what the page subscribes to.
 	Channel = "feeds:prices"
 
-	sdkName      = "centrifuge 5.8.0"
+	// SDKName and SDKVersion say which package of npm the page carries.
+	SDKName    = "centrifuge"
+	SDKVersion = "5.8.0"
+
+	sdkName      = SDKName + " " + SDKVersion
 	sourceMapKey = "//# sourceMappingURL="
 )
 
@@ -75,6 +80,12 @@ func pageScript() string {
 func sdkScript() string {
 	code, _, _ := strings.Cut(sdkJS, sourceMapKey)
 	return "/*! " + sdkName + "\n" + sdkLicence + "*/\n" + code
+}
+
+// SDKDigest is the SHA-256 of the SDK's file in hex, as the package has it.
+func SDKDigest() string {
+	sum := sha256.Sum256([]byte(sdkJS))
+	return hex.EncodeToString(sum[:])
 }
 
 // source is the expression that admits one inline text: CSP Level 3, section 2.3.1.
