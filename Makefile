@@ -6,7 +6,7 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CLIENTS     := engine/realclient
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race floods fuzz lint bench soak million tools clean
+.PHONY: help build run test race floods regress suite-auth suite-messages suite-tls fuzz lint bench soak million tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,12 @@ floods: ## the flood tests that exist so far: those in the packages
 	@echo "floods: the tests named Flood in the packages; holding each flood for 60 s beside honest subscribers is not available yet"
 	$(GO) test -v -timeout 30m -run Flood $$(git ls-files -co --exclude-standard '*_test.go' | \
 		xargs grep -l '^func Test[A-Za-z0-9_]*Flood' | xargs -n1 dirname | sort -u | sed 's|^|./|')
+
+regress: $(CLIENTS)/node_modules ## the regression suites auth, messages and tls (also suite-auth, suite-messages, suite-tls): after any bump
+	GO="$(GO)" .ci/suite auth messages tls
+
+suite-auth suite-messages suite-tls: $(CLIENTS)/node_modules
+	GO="$(GO)" .ci/suite $(@:suite-%=%)
 
 fuzz: ## every fuzz target, each for FUZZTIME
 	.ci/fuzz $(FUZZTIME)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -80,6 +81,79 @@ func pageRow(line string, tests map[string]map[string]bool) (complaints []string
 		}
 	}
 	return complaints, missing
+}
+
+// knownAttacks are those of which docs/security.md has a line each, by a name that they have there.
+var knownAttacks = []string{
+	"CVE-2020-27813", "CVE-2026-27889", "CVE-2026-5740", "CVE-2014-0193", "CVE-2026-48779", "CVE-2024-37890", "CVE-2021-32640",
+	"CVE-2026-27571", "CVE-2026-1526", "CVE-2026-2229", "CVE-2026-32283", "CVE-2026-56862", "CVE-2015-9235", "CVE-2016-10555",
+	"CVE-2018-0114", "CVE-2025-30204", "CVE-2024-8184", "CVE-2026-33203", "CVE-2024-23672", "centrifuge PR 627", "pong after pong",
+}
+
+// TestKnownAttacks: each is on the page once, in a suite, with its tests; and a
+// test that is named for one is on the page.
+func TestKnownAttacks(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, _ := strings.Cut(string(b), "\n## Known attacks\n")
+	for _, name := range knownAttacks {
+		if n := strings.Count(page, name); n != 1 {
+			t.Errorf("docs/security.md names %s %d times under known attacks, want one line with it", name, n)
+		}
+	}
+	tests := testsByPackage(t)
+	rows := regexp.MustCompile(`(?m)^\| ([^|]*)\|[^|]*\| (auth|messages|tls) (\|.*)$`).FindAllStringSubmatch(page, -1)
+	if lines := strings.Count(page, "\n| ") - 1; lines != len(rows) { // one is the head
+		t.Errorf("docs/security.md: %d of %d known attacks are | attack | known as | auth, messages or tls | tests | not yet |", len(rows), lines)
+	}
+	for _, row := range rows {
+		complaints, _ := pageRow("| "+row[1]+"| "+row[3], tests)
+		for _, complaint := range complaints {
+			t.Errorf("docs/security.md, %s: %s", row[1], complaint)
+		}
+	}
+	for pkg, names := range tests {
+		for name := range names {
+			if strings.HasPrefix(name, "TestCVE") && !strings.Contains(page, name) {
+				t.Errorf("%s: %s is not on its attack's line under known attacks in docs/security.md", pkg, name)
+			}
+		}
+	}
+}
+
+// TestSuites: each regression suite has tests, all of which exist, and those
+// that must not be missing from it.
+func TestSuites(t *testing.T) {
+	tests := testsByPackage(t)
+	for suite, must := range map[string][]string{
+		"auth":     {"security/token TestAttackKeyConfusion", "security/origin TestBypassCorpus", "security/grant TestFullProductAgainstReference", "engine TestRefreshIsNewer"},
+		"messages": {"engine/ws TestContinuationFlood", "security/schema TestCheck", "engine/upgrade TestParse", "engine TestMalformedFrames"},
+		"tls":      {"security/certs TestBrokenPairs", "engine/tlsconn TestKeyUpdateFlood", "engine TestNotTLS"},
+	} {
+		out, err := exec.Command(filepath.Join(root, ".ci", "suite"), "-list", suite).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", suite, err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		for _, line := range lines {
+			if pkg, name, _ := strings.Cut(line, " "); !tests[pkg][name] {
+				t.Errorf("suite %s: %s does not exist", suite, line)
+			}
+		}
+		for _, line := range must {
+			if !slices.Contains(lines, line) {
+				t.Errorf("suite %s has lost %s", suite, line)
+			}
+		}
+		if len(lines) < 12 {
+			t.Errorf("suite %s has %d tests", suite, len(lines))
+		}
+	}
+	if err := exec.Command(filepath.Join(root, ".ci", "suite"), "everything").Run(); err == nil {
+		t.Error("a suite that is none was run")
+	}
 }
 
 // testsByPackage lists the tests and fuzz targets of each directory.
