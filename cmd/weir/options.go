@@ -52,7 +52,7 @@ type serverOptions struct {
 	TLSCurves       list `name:"tls-curves" restart:"" group:"TLS" placeholder:"NAME,…" help:"Key exchanges in order of preference, of X25519MLKEM768, X25519, P256, P384, P521 (default Go's: post-quantum first)."`
 	TLSKeyCache     size `name:"tls-key-cache" restart:"" group:"TLS" default:"64MiB" placeholder:"SIZE" help:"Memory for ready ciphers of busy connections; idle ones keep only keys (default ${default})."`
 	AllowSelfSigned bool `name:"allow-self-signed" restart:"" group:"TLS" help:"Accept a self-signed certificate in --tls-cert."`
-	TicketKeyFile   path `name:"ticket-key-file" group:"TLS" placeholder:"FILE" later:"ticket keys shared by processes" help:"Session ticket keys, 32 bytes each, newest first (default: made at start and rotated)."`
+	TicketKeyFile   path `name:"ticket-key-file" restart:"" group:"TLS" placeholder:"FILE" help:"Session ticket keys that processes share, 32 bytes each as they are, newest first, not readable by others. Reread when it changes and on SIGHUP (default: made at start and rotated twice a day)."`
 
 	apiKeyOptions
 	secretOptions

@@ -47,6 +47,9 @@ func (r *reloader) take() (restart []string, err error) {
 	if err := r.s.certs.Reload(); err != nil {
 		return nil, err
 	}
+	if _, err := r.s.keys.Reload(); err != nil {
+		return nil, err
+	}
 	return r.options.needRestart(&c.Serve.serverOptions), r.server.Reload(context.Background(), fresh.config)
 }
 

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"weir/engine"
+	"weir/security/certs"
 )
 
-// certPoll is how often the certificate files are looked at for a change.
+// certPoll is how often the files of certificates and ticket keys are looked at for a change.
 const certPoll = 5 * time.Second
 
 // gcPercent is GOGC unless the environment sets it: an idle connection's pings
@@ -50,7 +51,7 @@ func serve(p *process, c *command) error {
 	defer drain()
 	var background sync.WaitGroup
 	defer background.Wait()
-	background.Go(func() { s.certs.Watch(ctx, certPoll, log) })
+	background.Go(func() { certs.Watch(ctx, certPoll, func(n *certs.Notice) { n.Log(log) }, s.certs, s.keys) })
 	if s.dev != nil {
 		background.Go(func() { s.dev.feed(ctx, server, log) })
 		background.Go(func() { s.dev.demonstrate(ctx, server, log) })

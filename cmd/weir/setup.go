@@ -21,6 +21,7 @@ import (
 type setup struct {
 	config engine.Config
 	certs  *certs.Store
+	keys   *certs.TicketKeys
 	dev    *devSetup // nil without --dev
 }
 
@@ -116,11 +117,15 @@ func (s *setup) loadCertificate(o *serverOptions) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := certs.ServerConfig(certs.TLSOptions{Store: store, MinVersion: string(o.TLSMin), Curves: o.TLSCurves})
+	keys, err := certs.LoadTicketKeys(string(o.TicketKeyFile), nil)
 	if err != nil {
 		return err
 	}
-	s.certs, s.config.TLS, s.config.CertNotAfter = store, cfg, store.NotAfter
+	cfg, err := certs.ServerConfig(certs.TLSOptions{Store: store, MinVersion: string(o.TLSMin), Curves: o.TLSCurves, Tickets: keys})
+	if err != nil {
+		return err
+	}
+	s.certs, s.keys, s.config.TLS, s.config.CertNotAfter = store, keys, cfg, store.NotAfter
 	return nil
 }
 

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"weir/engine"
 	"weir/engine/ws"
+	"weir/security/certs"
 )
 
 // openssl starts s_client, which verifies chain and name.
@@ -158,6 +160,55 @@ func TestOpenSSLResumption(t *testing.T) {
 				if out := p.exit(); !strings.Contains(out, "Verify return code: 0 (ok)") {
 					t.Errorf("connection %d: %s", i, out)
 				}
+			}
+		})
+	}
+}
+
+// TestOpenSSLSharedTickets: a session of one server is resumed by another that has the same ticket keys, and not by one
+// that has others.
+func TestOpenSSLSharedTickets(t *testing.T) {
+	t.Parallel()
+	id := newIdentity(t)
+	start := func(keyFile string) *server {
+		store, err := certs.Load(id.certFile, id.keyFile, certs.Options{AllowSelfSigned: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := certs.LoadTicketKeys(keyFile, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := certs.ServerConfig(certs.TLSOptions{Store: store, Tickets: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id.serve(t, func(c *engine.Config) { c.TLS = config })
+	}
+	keyFile := filepath.Join(t.TempDir(), "tickets.key")
+	if err := os.WriteFile(keyFile, []byte("a key as it is, of 32 bytes: \x00\x01\x02"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, second, other := start(keyFile), start(keyFile), start("")
+	for _, c := range []struct{ protocol, suite string }{suites[0], suites[3]} {
+		t.Run(c.protocol, func(t *testing.T) {
+			session := filepath.Join(t.TempDir(), "session.pem")
+			for i, s := range []*server{first, second, first, other} {
+				args, want := append(only(c.protocol, c.suite), "-sess_out", session), "Reused, "
+				if i > 0 {
+					args = append(args, "-sess_in", session)
+				}
+				if i == 0 || s == other {
+					want = "New, "
+				}
+				p := s.openssl(t, args...)
+				p.await(want + c.protocol + ", Cipher is " + c.suite)
+				p.upgrade(echoPath)
+				p.echoed("hello again")
+				if err := p.stdin.Close(); err != nil {
+					t.Fatal(err)
+				}
+				p.exit()
 			}
 		})
 	}

@@ -1,16 +1,15 @@
-// Package certs loads the server's certificate and key, refuses what clients would refuse, and
-// replaces the pair while connections stay up.
+// Package certs loads the server's certificate and key and the keys of its session tickets, refuses
+// what clients would refuse, and replaces all of them while connections stay up.
 //
 // A [Store] always holds one good pair: Load fails unless the first is good, and a later one takes its
 // place only after the same checks. So a handshake never fails for a file that is half written, wrong
-// or expired early; the old pair serves on and the operator is told.
+// or expired early; the old pair serves on and the operator is told. [TicketKeys] are kept the same way.
 //
 // All errors are for operators: each kind of mistake has its own text, which names the flag
-// (--tls-cert or --tls-key) and the mend. None holds a byte of a key.
+// (as --tls-cert or --tls-key) and the mend. None holds a byte of a key.
 package certs
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -46,6 +44,9 @@ type Store struct {
 
 	mu      sync.Mutex           // one reload at a time
 	current atomic.Pointer[pair] // never nil after Load
+
+	told  complaint // owned by Watch, like alarm
+	alarm alarm
 }
 
 // pair is one good certificate with its key. Immutable.
@@ -132,93 +133,38 @@ func (s *Store) read() (certPEM, keyPEM []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("--tls-cert: %w: name a file that this user can read", err)
 	}
-	keyPEM, mode, err := readFile(s.keyFile)
+	keyPEM, info, err := readFile(s.keyFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--tls-key: %w: name a file that this user can read", err)
 	}
-	if mode.Perm()&0o007 != 0 {
-		return nil, nil, fmt.Errorf("--tls-key: %s is open to every user of this machine (mode %04o): run `chmod 600 %s`",
-			s.keyFile, mode.Perm(), s.keyFile)
-	}
-	return certPEM, keyPEM, nil
+	return certPEM, keyPEM, private("--tls-key", s.keyFile, info)
 }
 
-// readFile returns the content of a file and the mode of what was read.
-func readFile(name string) ([]byte, fs.FileMode, error) {
+// private refuses a file with keys that every user of the machine may read.
+func private(flag, name string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o007 != 0 {
+		return fmt.Errorf("%s: %s is open to every user of this machine (mode %04o): run `chmod 600 %s`", flag, name, mode, name)
+	}
+	return nil
+}
+
+// readFile returns the content of a file and what is known of what was read.
+func readFile(name string) ([]byte, fs.FileInfo, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if len(b) > maxFileBytes {
-		return nil, 0, fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
+		return nil, nil, fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
 	}
-	return b, info.Mode(), nil
-}
-
-// Watch looks at the files every interval until ctx is done. A new good pair is served and logged; a
-// bad one is logged once and the old one stays; an expiry that comes near is logged 30, 14, 7 and 1
-// days ahead. It blocks: run it on a goroutine and wait for that.
-func (s *Store) Watch(ctx context.Context, interval time.Duration, log *slog.Logger) {
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	s.watch(ctx, t.C, log)
-}
-
-// watch is Watch with its clock as an argument.
-func (s *Store) watch(ctx context.Context, ticks <-chan time.Time, log *slog.Logger) {
-	var complaint string
-	var alarm alarm
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks:
-		}
-		changed, err := s.Check()
-		switch {
-		case err != nil && err.Error() != complaint:
-			complaint = err.Error()
-			log.Error("certificate not replaced, the old one stays", "error", err, "not_after", s.NotAfter())
-		case err == nil:
-			complaint = ""
-		}
-		if changed {
-			alarm.quiet()
-			log.Info("certificate replaced", "not_after", s.NotAfter())
-		}
-		if days, due := alarm.due(s.NotAfter(), s.options.Now()); due {
-			log.Warn("certificate expires soon: renew it", "days", days, "not_after", s.NotAfter())
-		}
-	}
-}
-
-// alarmDays are the distances to expiry at which the operator is told.
-var alarmDays = [...]int{1, 7, 14, 30}
-
-// alarm remembers how near an expiry the operator was last told of: days, 0 for not yet.
-type alarm struct{ told int }
-
-func (a *alarm) quiet() { a.told = 0 }
-
-// due returns the smallest of alarmDays that the expiry is within, once.
-func (a *alarm) due(notAfter, now time.Time) (days int, due bool) {
-	left := notAfter.Sub(now)
-	for _, d := range alarmDays {
-		if left <= time.Duration(d)*24*time.Hour {
-			due = a.told == 0 || d < a.told
-			a.told = d
-			return d, due
-		}
-	}
-	a.told = 0
-	return 0, false
+	return b, info, nil
 }

@@ -189,7 +189,8 @@ func watched(t *testing.T, s *Store) (tick func(), logged *lines, stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ticks, logged := make(chan time.Time), &lines{}
 	var wg sync.WaitGroup
-	wg.Go(func() { s.watch(ctx, ticks, slog.New(slog.NewTextHandler(logged, nil))) })
+	log := slog.New(slog.NewTextHandler(logged, nil))
+	wg.Go(func() { watch(ctx, ticks, func(n *Notice) { n.Log(log) }, []Source{s}) })
 	return func() { ticks <- now; ticks <- now }, logged, func() { cancel(); wg.Wait() }
 }
 
@@ -248,24 +249,41 @@ func TestWatch(t *testing.T) {
 		tick, log, stop = watched(t, s)
 		tick()
 		tick()
-		if log.count("expires soon") != 1 || log.count("days="+[]string{"30", "14", "7", "1"}[i]+" ") != 1 {
+		if log.count("expires soon") != 1 || log.count("event=certificate_expires") != 1 || log.count("days="+[]string{"30", "14", "7", "1"}[i]+" ") != 1 {
 			t.Errorf("%d days ahead: the log is %s", days, log.b.String())
 		}
 	}
 	stop()
+	// By SIGHUP, hence without a change that the watch itself sees: the new expiry has alarms of its own.
+	brief := issue(t, w.between, w.leaf.key, func(c *x509.Certificate) { c.NotAfter = clock.Add(6 * day) })
+	write(t, certFile, certPEM(brief, w.between), 0o644)
+	if err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	tick, log, stop = watched(t, s)
+	tick()
+	tick()
+	stop()
+	if log.count("expires soon") != 1 || log.count("days=7 ") != 1 {
+		t.Errorf("after a rotation: the log is %s", log.b.String())
+	}
 }
 
 func TestAlarm(t *testing.T) {
 	var a alarm
+	first, second := now.Add(100*day), now.Add(200*day)
 	for _, step := range []struct {
-		left time.Duration
-		days int
-		due  bool
+		notAfter time.Time
+		left     time.Duration
+		days     int
+		due      bool
 	}{
-		{31 * day, 0, false}, {30*day + 1, 0, false}, {30 * day, 30, true}, {29 * day, 30, false}, {14 * day, 14, true}, {13 * day, 14, false},
-		{7 * day, 7, true}, {day, 1, true}, {time.Hour, 1, false}, {-day, 1, false}, {60 * day, 0, false}, {6 * day, 7, true}, {20 * day, 30, false},
+		{first, 31 * day, 0, false}, {first, 30*day + 1, 0, false}, {first, 30 * day, 30, true}, {first, 29 * day, 30, false},
+		{first, 14 * day, 14, true}, {first, 13 * day, 14, false}, {first, 20 * day, 30, false} /* the clock steps back */, {first, 13 * day, 14, false},
+		{first, 7 * day, 7, true}, {first, day, 1, true}, {first, time.Hour, 1, false}, {first, -day, 1, false},
+		{second, 60 * day, 0, false}, {second, 6 * day, 7, true}, {second, 5 * day, 7, false}, {first, 6 * day, 7, true},
 	} {
-		if days, due := a.due(now.Add(step.left), now); days != step.days || due != step.due {
+		if days, due := a.due(step.notAfter, step.notAfter.Add(-step.left)); days != step.days || due != step.due {
 			t.Errorf("%v left: %d, %v", step.left, days, due)
 		}
 	}
@@ -281,7 +299,7 @@ func TestWatchStops(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.Watch(ctx, time.Hour, slog.New(slog.DiscardHandler))
+	Watch(ctx, time.Hour, func(*Notice) {}, s)
 }
 
 // Handshakes go on while the pair changes, and an open connection stays.

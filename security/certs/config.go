@@ -11,8 +11,9 @@ import (
 // TLSOptions of ServerConfig.
 type TLSOptions struct {
 	Store      *Store
-	MinVersion string   // --tls-min: "1.2", "1.3", or "" for 1.2
-	Curves     []string // --tls-curves: names of curves; none is Go's choice, post-quantum first
+	MinVersion string      // --tls-min: "1.2", "1.3", or "" for 1.2
+	Curves     []string    // --tls-curves: names of curves; none is Go's choice, post-quantum first
+	Tickets    *TicketKeys // nil: crypto/tls makes keys and rotates them, for seven days each
 }
 
 // suites12 are the TLS 1.2 suites with forward secrecy and an AEAD. TLS 1.3 has no others.
@@ -43,7 +44,7 @@ var curves = [...]curve{
 }
 
 // ServerConfig makes the configuration of the public listener: TLS 1.2 (ECDHE and AEAD only) and 1.3,
-// HTTP/1.1 only, session tickets with crypto/tls's own rotation. The errors name the flag.
+// HTTP/1.1 only. The errors name the flag.
 func ServerConfig(o TLSOptions) (*tls.Config, error) {
 	if o.Store == nil {
 		return nil, errors.New("--tls-cert and --tls-key are not set: the public listener speaks TLS only")
@@ -72,6 +73,9 @@ func ServerConfig(o TLSOptions) (*tls.Config, error) {
 	}
 	if !for12 && c.MinVersion == tls.VersionTLS12 {
 		return nil, errors.New("--tls-curves has only curves of TLS 1.3: add X25519, or say --tls-min 1.3")
+	}
+	if o.Tickets != nil {
+		o.Tickets.serve(c)
 	}
 	return c, nil
 }
