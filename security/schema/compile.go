@@ -20,8 +20,7 @@ const dialect = "https://json-schema.org/draft/2020-12/schema"
 // Schema is a compiled JSON Schema. Immutable: any number of validators may use
 // it at the same time.
 type Schema struct {
-	root      *node
-	constants tapedText // arrays and objects of enum and const are entries of it
+	root *node
 }
 
 // Mistake is the operator's: what is wrong in a schema, where, and the mend.
@@ -48,13 +47,13 @@ func Compile(doc []byte) (*Schema, error) {
 	if c.mistake != nil {
 		return nil, c.mistake
 	}
-	return &Schema{root: root, constants: c.source}, nil
+	return &Schema{root: root}, nil
 }
 
 // compiler compiles one schema. Its first mistake sticks; what is compiled after
 // it is thrown away.
 type compiler struct {
-	source   tapedText
+	source   *tapedText
 	at       []byte          // pointer to the schema in hand
 	nodes    map[int32]*node // by entry of source
 	made     []*node         // the same and those that link adds
@@ -78,7 +77,7 @@ func (c *compiler) read(doc []byte) error {
 	if fault != nil {
 		return fmt.Errorf("the schema is refused at byte %d: %s", end, fault.Reason)
 	}
-	c.source = tapedText{text: v.text, tape: v.tape}
+	c.source = &tapedText{text: v.text, tape: v.tape}
 	return nil
 }
 

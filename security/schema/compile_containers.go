@@ -1,8 +1,13 @@
 package schema
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // arrays compiles the keywords for arrays.
 func (c *compiler) arrays(n *node, keywords map[string]int32) {
-	a := &arrayRules{max: noMost, minContains: 1, maxContains: noMost}
+	a := &arrayRules{items: anyNode(), max: noMost, minContains: 1, maxContains: noMost}
 	asked := false
 	if i, ok := keywords["prefixItems"]; ok {
 		a.prefix, asked = c.list("prefixItems", i, FaultItems), true
@@ -45,7 +50,7 @@ func (c *compiler) arrays(n *node, keywords map[string]int32) {
 // objects compiles the keywords for objects. What is asked of a known name is
 // put together when all schemas are known, see link.
 func (c *compiler) objects(n *node, keywords map[string]int32) {
-	b := objectBuilder{rules: &objectRules{max: noMost}, places: map[string]int{}}
+	b := objectBuilder{rules: &objectRules{additional: anyNode(), max: noMost}, places: map[string]int{}}
 	asked := false
 	if i, ok := keywords["properties"]; ok {
 		for _, p := range c.named("properties", i, FaultFalse) {
@@ -140,12 +145,34 @@ func (b *objectBuilder) finish() {
 			o.dependents = append(o.dependents, dependent{d.trigger, b.bits(d.required)})
 		}
 	}
+	o.onlyMust = o.min == 0 && o.max == noMost && len(o.dependents) == 0
+	if o.words > 0 {
+		o.must = o.required[0]
+	}
 	for i, name := range b.names {
-		p := property{word: newWord(name, ":"), name: name}
+		p := property{word: newWord("\x00", name, ":")}
 		if i < len(b.declared) {
 			p.node = b.declared[i]
 		}
 		o.known = append(o.known, p)
+	}
+	b.guesses()
+}
+
+// guesses makes the table of objectRules.guess. Of names that look alike one is in it.
+func (b *objectBuilder) guesses() {
+	o, size := b.rules, 4
+	if len(b.names) == 0 || len(b.names) > maxDirectNames {
+		return
+	}
+	for size < 4*len(b.names) {
+		size *= 2
+	}
+	o.guesses, o.guessShift = make([]uint8, size), uint8(64-bits.TrailingZeros(uint(size)))
+	for i, name := range b.names {
+		padded := append([]byte(name), make([]byte, 16)...)
+		hash := guessHash(binary.LittleEndian.Uint64(padded), binary.LittleEndian.Uint64(padded[8:]))
+		o.guesses[hash>>o.guessShift] = uint8(i + 1)
 	}
 }
 

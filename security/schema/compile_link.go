@@ -33,6 +33,17 @@ func (c *compiler) link(root **node) {
 	for _, n := range c.made {
 		n.classify()
 	}
+	for _, n := range c.made {
+		n.divide()
+	}
+	// A property has a copy, to be at hand when its name has been found.
+	for _, n := range c.made {
+		if n.object != nil {
+			for i := range n.object.known {
+				n.object.known[i].op = n.object.known[i].node.op
+			}
+		}
+	}
 }
 
 // inPlaceEnds refuses schemas that lead to themselves without going down in the
@@ -82,11 +93,11 @@ func (c *compiler) settle(o *objectRules) {
 			nodes = append(nodes, p.node)
 		}
 		for _, rule := range o.patterns {
-			if rule.pattern.match([]byte(p.name)) {
+			if rule.pattern.match([]byte(o.index.texts[i])) {
 				nodes = append(nodes, rule.node)
 			}
 		}
-		if len(nodes) == 0 && o.additional != nil {
+		if len(nodes) == 0 {
 			nodes = append(nodes, o.additional)
 		}
 		p.node = &node{types: kindAny, admits: kindAny, all: nodes}
@@ -143,4 +154,63 @@ func (n *node) classify() {
 		o != nil && o.names != nil && (o.names.chooses() || len(o.names.all) > 0):
 		n.op = opTaped
 	}
+	if n.op == opDirect || n.op == opAny {
+		n.direct = n.admits
+	}
+	if n.op != opDirect {
+		return
+	}
+	switch n.admits {
+	case kindString:
+		n.op = n.textOp()
+	case kindNumber:
+		n.op = opNumber
+	case kindArray:
+		if n.array != nil {
+			n.op = opArray
+		}
+	case kindObject:
+		if n.object != nil {
+			n.op = opObject
+		}
+	}
+}
+
+// textOp is how n runs strings.
+func (n *node) textOp() op {
+	if n.text == nil {
+		return opPlainText
+	}
+	return n.text.how
+}
+
+// divide has a node that asks for one of some alternatives, no two of which
+// admit values of one kind, run the one that a value's kind leaves.
+func (n *node) divide() {
+	alternatives, fault := n.any, FaultAnyOf
+	if len(n.one) > 0 {
+		alternatives, fault = n.one, FaultOneOf
+	}
+	if len(alternatives) == 0 || !n.asksNothing() || len(n.all) > 0 || len(n.any)*len(n.one) > 0 || n.not != nil || n.test != nil {
+		return
+	}
+	byKind, taken := [kinds]*node{}, kind(0)
+	for k := range byKind {
+		byKind[k] = &node{op: opNever, never: fault}
+	}
+	for _, m := range alternatives {
+		if m.op == opNever {
+			continue
+		}
+		if m.admits&taken != 0 {
+			return
+		}
+		taken |= m.admits
+		for k := range byKind {
+			if m.admits>>k&1 != 0 {
+				byKind[k] = m
+			}
+		}
+	}
+	n.op, n.byKind = opByKind, &byKind
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 )
 
 // numbers compiles the keywords for numbers.
@@ -58,7 +59,13 @@ func (c *compiler) divisor(i int32) divisor {
 
 // prepare works the bounds out for numbers of few digits.
 func (r *numberRules) prepare() {
-	r.beyondBounds = r.divisor.factor != 0 || r.enumerated
+	for i := range r.enum {
+		if s, ok := r.enum[i].short(); ok {
+			r.shorts = append(r.shorts, s)
+		}
+	}
+	slices.SortFunc(r.shorts, short.compare)
+	r.more = r.divisor.factor != 0 || r.enumerated || r.integer
 	for scale := range scales {
 		r.least[scale], r.most[scale] = math.MinInt64, math.MaxInt64
 		for i := range r.bounds {
@@ -71,6 +78,25 @@ func (r *numberRules) prepare() {
 			}
 		}
 	}
+}
+
+// short is d as one, if it is.
+func (d *decimal) short() (s short, ok bool) {
+	digits, scale := max(d.power, d.count), max(d.count-d.power, 0)
+	if digits > maxShortDigits {
+		return s, false
+	}
+	for i := range digits {
+		s.mantissa *= 10
+		if i < d.count {
+			s.mantissa += int64(d.digits[i] - '0')
+		}
+	}
+	if d.negative {
+		s.mantissa = -s.mantissa
+	}
+	s.scale = uint(scale)
+	return s, true
 }
 
 // mantissa is the last one within the bound for a number of a scale. One that

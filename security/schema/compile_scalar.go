@@ -104,9 +104,6 @@ func (c *compiler) values(n *node, keywords map[string]int32) {
 	var texts []string
 	for _, i := range list {
 		k := c.source.tape[i].kind
-		if k&n.types == 0 {
-			continue
-		}
 		kinds |= k
 		switch k {
 		case kindNumber:
@@ -116,7 +113,7 @@ func (c *compiler) values(n *node, keywords map[string]int32) {
 		case kindString:
 			texts = append(texts, c.source.unescaped(i))
 		case kindArray, kindObject:
-			n.constants = append(n.constants, i)
+			n.constants, n.source = append(n.constants, i), c.source
 		}
 	}
 	n.admits &= kinds
@@ -134,7 +131,7 @@ func (c *compiler) values(n *node, keywords map[string]int32) {
 // equal compares two values of the schema.
 func (c *compiler) equal(a, b int32) bool {
 	e := effort{steps: math.MaxInt}
-	return e.equal(&c.source, a, &c.source, b)
+	return e.equal(c.source, a, c.source, b)
 }
 
 // texts compiles the keywords for strings.
@@ -153,16 +150,22 @@ func (c *compiler) texts(n *node, keywords map[string]int32) {
 		n.texts().pattern = c.pattern("pattern", c.source.unescaped(i))
 	}
 	if i, ok := keywords["format"]; ok {
-		var f format
+		name := ""
 		if c.source.tape[i].kind == kindString {
-			f = formatNamed(c.source.unescaped(i))
+			name = c.source.unescaped(i)
 		}
-		if f == nil {
+		n.texts().format = formatNamed(name)
+		switch name {
+		case "date-time":
+			n.text.formatOp = opDateTime
+		case "uuid":
+			n.text.formatOp = opUUID
+		}
+		if n.text.format == nil {
 			c.fail("format", "must be one of date-time, date, uuid, email, uri, ipv4 and ipv6")
 		}
-		n.texts().format = f
 	}
-	if n.text != nil && n.text.enum != nil {
+	if n.text != nil {
 		n.text.expect()
 	}
 }
@@ -170,11 +173,29 @@ func (c *compiler) texts(n *node, keywords map[string]int32) {
 // maxWords is how many texts of an enum are tried before the look-up.
 const maxWords = 4
 
-// expect prepares the texts that are as all rules ask.
+// expect settles in which way strings are tried.
 func (r *textRules) expect() {
+	sized := r.min > 0 || r.max < noMost
+	switch {
+	case r.enum != nil:
+		r.how = opWord
+		r.expectWords()
+	case r.pattern == nil && r.format == nil:
+		r.how = opPlainText
+	case r.format == nil && !sized:
+		r.how = opPatternText
+	case r.pattern == nil && !sized && r.formatOp != opDirect:
+		r.how = r.formatOp
+	default:
+		r.how = opAnyText
+	}
+}
+
+// expectWords prepares texts of enum that are as all rules ask.
+func (r *textRules) expectWords() {
 	for _, text := range r.enum.texts {
 		if len(r.words) < maxWords && r.fault([]byte(text), nil) == nil {
-			r.words = append(r.words, newWord(text, ""))
+			r.words = append(r.words, newWord("", text, ""))
 		}
 	}
 }

@@ -100,6 +100,8 @@ var mistakes = []struct{ schema, pointer, mend string }{
 	{`{"$ref":"#/$defs/~","$defs":{"~":{}}}`, "/$ref", "no schema"},
 	{`{"properties":{"a":{"$ref":"#/properties/b/"}}}`, "/properties/a/$ref", "no schema"},
 	{`{"$ref":"#"}`, "/$ref", "itself"},
+	{`{"allOf":[{"$ref":"#"},{"type":"null"}]}`, "/allOf/0/$ref", "itself"},
+	{`{"anyOf":[{"type":"null"},{"items":{"oneOf":[{"$ref":"#/anyOf/1/items"},{"type":"null"}]}}]}`, "/anyOf/1/items/oneOf/0/$ref", "itself"},
 	{`{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"not":{"$ref":"#/$defs/b"}},"b":{"if":true,"then":{"$ref":"#/$defs/a"}}}}`, "/allOf/0/$ref", "itself"},
 }
 

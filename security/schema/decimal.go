@@ -126,7 +126,7 @@ func (d *divisor) shifted(a uint64, shift int) uint64 {
 func (d *divisor) divides(mantissa uint64, scale int) bool {
 	shift := -scale - d.power
 	if shift >= 0 {
-		return mantissa == 0 || d.shifted(mantissa, shift) == 0
+		return d.shifted(mantissa, shift) == 0
 	}
 	// The factor is no multiple of 10, so the mantissa must have the zeros.
 	if -shift >= len(powersOfTen) {

@@ -18,14 +18,24 @@ func (e *effort) spend(steps int) bool {
 	return e.steps >= 0
 }
 
-// bytesInStep is how many bytes of text are looked at in a step.
-const bytesInStep = 8
+// reading is what it takes to read a value or name once, in steps, without what
+// is in an array or object.
+func (x *entry) reading() int {
+	const bytesInStep, escapedBytesInStep = 8, 4
+	switch {
+	case x.kind&(kindArray|kindObject) != 0:
+		return 0
+	case x.escaped:
+		return int(x.end-x.start) / escapedBytesInStep
+	}
+	return int(x.end-x.start) / bytesInStep
+}
 
 // equal reports whether two values are the same to JSON Schema: numbers by value,
 // objects whatever the order. False if there are not steps enough to say so.
 func (e *effort) equal(a *tapedText, i int32, b *tapedText, j int32) bool {
 	x, y := &a.tape[i], &b.tape[j]
-	if x.kind != y.kind || !e.spend(1+int(x.end-x.start)/bytesInStep) {
+	if x.kind != y.kind || !e.spend(2+x.reading()) {
 		return false
 	}
 	switch x.kind {
@@ -96,7 +106,7 @@ func (e *effort) equalObjects(a *tapedText, i int32, b *tapedText, j int32) bool
 // member is the entry of the name in object j that is the same as that at i, or -1.
 func (e *effort) member(a *tapedText, i int32, b *tapedText, j int32) int32 {
 	for n := j + 1; n < b.tape[j].next; n = b.tape[n+1].next {
-		if !e.spend(1 + int(b.tape[n].end-b.tape[n].start)/bytesInStep) {
+		if !e.spend(1 + b.tape[n].reading()) {
 			return -1
 		}
 		if e.equalStrings(a, i, b, n) {
@@ -109,7 +119,7 @@ func (e *effort) member(a *tapedText, i int32, b *tapedText, j int32) int32 {
 // hash is the same for values that are equal, under one seed.
 func (e *effort) hash(seed maphash.Seed, t *tapedText, i int32) uint64 {
 	x := &t.tape[i]
-	if !e.spend(1 + int(x.end-x.start)/bytesInStep) {
+	if !e.spend(2 + x.reading()) {
 		return 0
 	}
 	const odd = 0x9e3779b97f4a7c15

@@ -12,6 +12,8 @@ func (v *Validator) eval(n *node, t int32) bool {
 		return true
 	case n.op == opNever:
 		return v.deny(n.never, e)
+	case n.op == opByKind:
+		return v.eval(n.byKind[e.kind.number()], t)
 	case e.kind&n.admits == 0:
 		return v.deny(n.kindFault(e.kind), e)
 	}
@@ -21,10 +23,7 @@ func (v *Validator) eval(n *node, t int32) bool {
 			return false
 		}
 	case kindNumber:
-		if !v.charge(int(e.end-e.start)/bytesInStep, e) {
-			return false
-		}
-		if n.number != nil && v.number(v.text, int(e.start), n) < 0 {
+		if n.number != nil && (!v.charge(1+e.reading(), e) || v.number(int(e.start), n) < 0) {
 			return false
 		}
 	case kindArray:
@@ -64,17 +63,21 @@ func (v *Validator) view() tapedText { return tapedText{v.text, v.tape} }
 
 func (v *Validator) evalText(n *node, t int32) bool {
 	e := &v.tape[t]
-	size := int(e.end - e.start)
-	steps := size / bytesInStep
+	steps := 2 + e.reading()
 	if n.text.pattern != nil || n.text.format != nil {
-		steps = size
+		steps += int(e.end - e.start)
 	}
 	if !v.charge(steps, e) {
 		return false
 	}
+	raw := v.text[e.start+1 : e.end-1]
+	if !e.escaped {
+		fault := n.text.fault(raw, n.values)
+		return fault == nil || v.deny(fault, e)
+	}
 	base := len(v.plain)
-	view := v.view()
-	fault := n.text.fault(view.string(t, &v.plain), n.values)
+	v.plain = Unescape(v.plain, raw)
+	fault := n.text.fault(v.plain[base:], n.values)
 	v.plain = v.plain[:base]
 	return fault == nil || v.deny(fault, e)
 }
@@ -83,7 +86,7 @@ func (v *Validator) evalText(n *node, t int32) bool {
 func (v *Validator) evalConstants(n *node, t int32) bool {
 	view := v.view()
 	for _, constant := range n.constants {
-		if v.equal(&view, t, v.constants, constant) {
+		if v.equal(&view, t, n.source, constant) {
 			return true
 		}
 		if !v.charge(1, &v.tape[t]) {
@@ -111,14 +114,14 @@ func (v *Validator) evalInPlace(n *node, t int32) bool {
 		v.deny(FaultOneOf, &v.tape[t])
 		return false
 	}
-	if n.not != nil && !v.final && v.eval(n.not, t) {
+	if n.not != nil && !v.final && v.try(n.not, t) {
 		return v.deny(FaultNot, &v.tape[t])
 	}
 	if v.final || n.test == nil {
 		return !v.final
 	}
 	branch := n.other
-	if v.eval(n.test, t) {
+	if v.try(n.test, t) {
 		branch = n.then
 	}
 	if v.final || branch == nil {
@@ -127,10 +130,18 @@ func (v *Validator) evalInPlace(n *node, t int32) bool {
 	return v.eval(branch, t)
 }
 
+// try is eval where it does not matter what the fault is.
+func (v *Validator) try(n *node, t int32) bool {
+	v.trying++
+	ok := v.eval(n, t)
+	v.trying--
+	return ok
+}
+
 // matches is how many of the schemas admit the value at t, as far as enough of them.
 func (v *Validator) matches(list []*node, t int32, enough int) (count int) {
 	for _, m := range list {
-		if v.eval(m, t) {
+		if v.try(m, t) {
 			count++
 		}
 		if count >= enough || v.final {

@@ -10,7 +10,7 @@ func (v *Validator) evalArray(a *arrayRules, t int32) bool {
 			item = a.prefix[count]
 		}
 		count++
-		if !v.charge(1, e) || item != nil && !v.eval(item, m) {
+		if !v.charge(1, e) || !v.eval(item, m) {
 			return false
 		}
 		if a.contains == nil {
@@ -19,7 +19,7 @@ func (v *Validator) evalArray(a *arrayRules, t int32) bool {
 		if count > maxComparedItems {
 			return v.abort(FaultManyItems, e)
 		}
-		if v.eval(a.contains, m) {
+		if v.try(a.contains, m) {
 			found++
 		}
 		if v.final {
@@ -131,7 +131,7 @@ func (v *Validator) evalMembers(o *objectRules, t int32, base int) (count int, o
 // index of the name among the known ones, or -1.
 func (v *Validator) evalMember(o *objectRules, m int32) (known int, ok bool) {
 	e := &v.tape[m]
-	if !v.charge(1+int(e.end-e.start)/bytesInStep, e) {
+	if !v.charge(3+e.reading(), e) {
 		return 0, false
 	}
 	if o.names != nil && !v.eval(o.names, m) {
@@ -164,5 +164,5 @@ func (v *Validator) evalUnknown(o *objectRules, m int32, name []byte) bool {
 			return false
 		}
 	}
-	return matched || o.additional == nil || v.eval(o.additional, m+1)
+	return matched || v.eval(o.additional, m+1)
 }

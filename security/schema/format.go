@@ -1,6 +1,9 @@
 package schema
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // format reports whether a text of valid UTF-8 is of a format. All of them read
 // it once.
@@ -27,97 +30,32 @@ func formatNamed(name string) format {
 	return nil
 }
 
-// The lengths of a UUID, and of its text form and that of a date and a time.
-const (
-	uuidBytes = 36
-	dateBytes = len("2006-01-02")
-	timeBytes = len("15:04:05")
-)
-
-// isDateTime is date-time of RFC 3339 §5.6.
-func isDateTime(text []byte) bool {
-	if len(text) < dateBytes+1+timeBytes+1 || text[dateBytes]|0x20 != 't' || !isDate(text[:dateBytes]) {
-		return false
-	}
-	return isTime(text[dateBytes+1:])
-}
-
-// isDate is full-date of RFC 3339 §5.6.
-func isDate(text []byte) bool {
-	if len(text) != dateBytes || text[4] != '-' || text[7] != '-' {
-		return false
-	}
-	century, year, month, day := twoDigits(text), twoDigits(text[2:]), twoDigits(text[5:]), twoDigits(text[8:])
-	if century < 0 || year < 0 || month < 1 || month > 12 || day < 1 {
-		return false
-	}
-	days := [...]int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}[month-1]
-	if month == 2 && year%4 == 0 && (year != 0 || century%4 == 0) {
-		days++
-	}
-	return day <= days
-}
-
-// isTime is full-time of RFC 3339 §5.6. A leap second is the last of a day in UTC.
-func isTime(text []byte) bool {
-	if len(text) < timeBytes || text[2] != ':' || text[5] != ':' {
-		return false
-	}
-	hour, minute, second := twoDigits(text), twoDigits(text[3:]), twoDigits(text[6:])
-	if hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
-		return false
-	}
-	rest := text[timeBytes:]
-	if len(rest) > 0 && rest[0] == '.' {
-		end := digits(rest, 1)
-		if end == 1 {
-			return false
-		}
-		rest = rest[end:]
-	}
-	minutes := hour*60 + minute
-	if len(rest) == 1 && rest[0]|0x20 == 'z' {
-		return second < 60 || minutes == 24*60-1
-	}
-	if len(rest) != len("+00:00") || rest[0] != '+' && rest[0] != '-' || rest[3] != ':' {
-		return false
-	}
-	hour, minute = twoDigits(rest[1:]), twoDigits(rest[4:])
-	if hour < 0 || hour > 23 || minute < 0 || minute > 59 {
-		return false
-	}
-	if rest[0] == '-' {
-		minutes += hour*60 + minute
-	} else {
-		minutes += 24*60 - hour*60 - minute
-	}
-	return second < 60 || minutes%(24*60) == 24*60-1
-}
-
-// twoDigits is the value of the two digits that text begins with, or -1.
-func twoDigits(text []byte) int {
-	tens, ones := text[0]-'0', text[1]-'0'
-	if tens > 9 || ones > 9 {
-		return -1
-	}
-	return int(tens)*10 + int(ones)
-}
+// uuidBytes is the length of a UUID.
+const uuidBytes = len("0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f1")
 
 // isUUID is a UUID of RFC 9562 §4, of any version and case.
-func isUUID(text []byte) bool {
-	if len(text) != uuidBytes {
+func isUUID(text []byte) bool { return len(text) == uuidBytes && uuidAt(text, 0) }
+
+// uuidAt reports whether a UUID stands at b[i], where there are uuidBytes.
+func uuidAt(b []byte, i int) bool {
+	b = b[i : i+uuidBytes]
+	if b[8] != '-' || b[13] != '-' || b[18] != '-' || b[23] != '-' {
 		return false
 	}
-	for i, c := range text {
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if c != '-' {
-				return false
-			}
-		} else if classOf[c]&charHex == 0 {
-			return false
-		}
-	}
-	return true
+	four := func(i int) uint64 { return uint64(binary.LittleEndian.Uint32(b[i:])) }
+	first, last := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[28:])
+	second, third := four(9)|four(14)<<32, four(19)|four(24)<<32
+	return (first|second|third|last)&tops == 0 && hexBytes(first)&hexBytes(second)&hexBytes(third)&hexBytes(last)&tops == tops
+}
+
+// hexBytes marks with its top bit each of eight bytes of ASCII that is a
+// hexadecimal digit.
+func hexBytes(w uint64) uint64 {
+	const ones = tops >> 7
+	lower := w | ones*0x20
+	digit := (w + ones*(0x80-'0')) &^ (w + ones*(0x7f-'9'))
+	letter := (lower + ones*(0x80-'a')) &^ (lower + ones*(0x7f-'f'))
+	return digit | letter
 }
 
 // isEmail is a mailbox of RFC 5321 §4.1.2 in ASCII, without comments, quoted

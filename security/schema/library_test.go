@@ -63,10 +63,12 @@ func agrees(t testing.TB, s *Schema, reference *jsonschema.Schema, schema, text 
 	t.Helper()
 	var v Validator
 	got := s.Validate(&v, []byte(text), usual)
-	if v.Check([]byte(text), usual) != nil {
-		if got.Fault == nil {
-			t.Fatalf("%s\naccepts %s, which is no JSON", schema, text)
+	for _, lim := range []Limits{usual, {Depth: 2, Members: 2}, {Depth: 4, Members: 3}} {
+		if r := s.Validate(&v, []byte(text), lim); r.Fault == nil && v.Check([]byte(text), lim) != nil {
+			t.Fatalf("%s\naccepts %s, which is no JSON within %+v", schema, text, lim)
 		}
+	}
+	if v.Check([]byte(text), usual) != nil {
 		return false, false
 	}
 	if got.Fault == FaultSteps || got.Fault == FaultManyItems {
@@ -109,6 +111,9 @@ func TestRandomSchemas(t *testing.T) {
 		}
 		for range 25 {
 			text := c.spell(c.instance(root, defsOf(root), 5))
+			if c.one(20) {
+				text = c.spoilt(text)
+			}
 			if accepted, compared := agrees(t, s, reference, schema, text); compared {
 				total[accepted]++
 			}

@@ -27,8 +27,19 @@ func newLookup(texts []string) *lookup {
 	return l
 }
 
+// fewTexts is how many texts are compared one by one.
+const fewTexts = 4
+
 // find is the index of a text, or -1.
 func (l *lookup) find(text []byte) int {
+	if len(l.texts) <= fewTexts {
+		for i := range l.texts {
+			if l.texts[i] == string(text) {
+				return i
+			}
+		}
+		return -1
+	}
 	mask := len(l.slots) - 1
 	for slot := int(xxhash.Sum64(text)) & mask; l.slots[slot] != 0; slot = (slot + 1) & mask {
 		if i := int(l.slots[slot]) - 1; l.texts[i] == string(text) {

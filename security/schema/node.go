@@ -9,6 +9,7 @@ type node struct {
 	op     op
 	types  kind   // that the keyword type leaves
 	admits kind   // that type, enum and const leave
+	direct kind   // admits if the node is run in one pass, else none
 	values *Fault // FaultEnum or FaultConst, if there are such
 	never  *Fault // of opNever
 
@@ -17,10 +18,12 @@ type node struct {
 	array  *arrayRules
 	object *objectRules
 
-	constants []int32 // arrays and objects of enum or const: entries of Schema.constants
+	constants []int32 // arrays and objects of enum or const: entries of source
+	source    *tapedText
 
 	// Schemas for the same value.
-	all, any, one          []*node // a $ref is in all
+	byKind                 *[kinds]*node // of opByKind
+	all, any, one          []*node       // a $ref is in all
 	not, test, then, other *node
 }
 
@@ -32,6 +35,20 @@ const (
 	opAny              // everything is as asked for
 	opNever            // nothing is
 	opTaped            // needs to see the value more than once
+	opByKind           // as another node, which one depends on the value's kind
+
+	// In one pass, and only one kind is admitted.
+	opNumber
+	opArray
+	opObject
+
+	// In one pass, and only strings are admitted: tried in different ways.
+	opPlainText
+	opWord
+	opPatternText
+	opDateTime
+	opUUID
+	opAnyText
 )
 
 // numberRules are what is asked of a number.
@@ -39,12 +56,13 @@ type numberRules struct {
 	integer bool
 	// A number of few digits is mantissa·10^-scale. At each scale, these are the
 	// least and the greatest mantissa within all bounds.
-	least, most  [scales]int64
-	bounds       []bound
-	divisor      divisor
-	enum         []decimal // sorted
-	enumerated   bool
-	beyondBounds bool // more is asked than integer and bounds
+	least, most [scales]int64
+	bounds      []bound
+	divisor     divisor
+	enum        []decimal // sorted
+	shorts      []short   // those of enum that are, sorted
+	enumerated  bool
+	more        bool // is asked than bounds
 }
 
 // scales is how many digits behind the point a number of few digits can have,
@@ -66,6 +84,8 @@ type textRules struct {
 	format   format
 	enum     *lookup // nil: any text
 	words    []word  // those of enum that are tried before it
+	how      op      // strings are run
+	formatOp op      // how, if there is nothing but format
 }
 
 // arrayRules are what is asked of an array.
@@ -82,8 +102,12 @@ type arrayRules struct {
 type objectRules struct {
 	known      []property // in the order in which they are expected
 	index      *lookup    // their names
-	words      int        // that hold a bit for each of known
+	guesses    []uint8    // by the first bytes of a name: index in known plus one, see guess
+	guessShift uint8
+	words      int // that hold a bit for each of known
 	required   []uint64
+	must       uint64 // the first word of required
+	onlyMust   bool   // nothing else is asked of the object as a whole
 	min, max   int
 	patterns   []patternRule // for names that are not known
 	additional *node         // for names that none of them fits
@@ -95,7 +119,6 @@ type objectRules struct {
 // member of that name.
 type property struct {
 	word
-	name string
 	node *node
 }
 
@@ -110,6 +133,9 @@ type dependent struct {
 	trigger  int // index in known
 	required []uint64
 }
+
+// anyNode asks for nothing.
+func anyNode() *node { return &node{op: opAny, types: kindAny, admits: kindAny, direct: kindAny} }
 
 // noMost is a maximum that nothing reaches.
 const noMost = math.MaxInt

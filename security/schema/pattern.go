@@ -6,6 +6,7 @@ import "unicode/utf8"
 // step for each character, and keeps nothing. Immutable.
 type pattern struct {
 	ascii   [utf8.RuneSelf]uint8 // the class of each
+	quoted  [256]uint8           // the same in a string, where quotes and what has to be decoded are the end
 	beyond  []runeClass          // of the other characters, in order
 	classes int
 	next    []uint16 // at a state plus a class: the next state; a state is where its row begins
@@ -47,6 +48,22 @@ func (p *pattern) match(text []byte) bool {
 		state = p.next[int(state)+classEnd]
 	}
 	return state == stateMatched
+}
+
+// quotedEnd is where the text at b[i] ends with a quote if it is of ASCII without
+// escapes and control characters and the pattern is found in it, else 0.
+func (p *pattern) quotedEnd(b []byte, i int) int {
+	state, next := p.start, p.next
+	for i < len(b) {
+		if state = next[int(state)+int(p.quoted[b[i]])]; state < firstRow {
+			break
+		}
+		i++
+	}
+	if state != stateMatched {
+		return 0
+	}
+	return plainEnd(b, i)
 }
 
 // class is that of a character beyond ASCII.

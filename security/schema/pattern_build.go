@@ -48,6 +48,8 @@ func compilePattern(expression string) (*pattern, error) {
 		return nil, err
 	}
 	table := b.pattern
+	copy(table.quoted[' ':], table.ascii[' ':])
+	table.quoted['"'], table.quoted['\\'] = classEnd, classEnd
 	return &table, nil
 }
 

@@ -60,7 +60,7 @@ func (p *pointer) step(i int) int {
 // item goes to the value of the item that begins behind text[i], if one does.
 func (p *pointer) item(i int) int {
 	i = p.space(i)
-	if i >= len(p.text) || i > p.offset {
+	if i >= len(p.text) {
 		return i
 	}
 	if p.text[i] == ']' || p.text[i] == '}' {

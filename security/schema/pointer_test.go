@@ -61,7 +61,7 @@ func TestPointers(t *testing.T) {
 // further out, and goes on from there when the long part is over.
 func TestPointerIsBounded(t *testing.T) {
 	long := strings.Repeat("x", maxPointerBytes)
-	text := `{"` + long + `":1,"a":[{"` + long + `":[1,[2,{"b":3}],4]},5],"` + strings.Repeat(`\u0061`, 5000) + `":[6],"` + long[2:] + `":[[7,8],9],"c":` + strings.Repeat("[0,", 140) + "7" + strings.Repeat("]", 140) + `,"d":8}`
+	text := `{"` + long + `":1,"a":[{"` + long + `":[1,[2,{"b":3}],4]},5],"` + strings.Repeat(`\u0061`, 5000) + `":[6],"` + strings.Repeat(`\u0062`, 100) + `":[[]],"` + long[2:] + `":[[7,8],9],"c":` + strings.Repeat("[0,", 140) + "7" + strings.Repeat("]", 140) + `,"d":8}`
 	for offset, want := range places(text) {
 		got := string(Refusal{Offset: offset}.AppendPointer(nil, []byte(text)))
 		if len(got) > maxPointerBytes || got != want && (len(want) <= maxPointerBytes || !strings.HasPrefix(want, got+"/")) {

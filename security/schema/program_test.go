@@ -24,6 +24,11 @@ var verdicts = []struct {
 	{"enum", `{"enum":[1,"a",null,[1,{"b":2.0}],{"x":[true],"y":"é"}]}`, map[string]string{
 		`1`: "", `1.0`: "", `10e-1`: "", `2`: "enum ", `"a"`: "", `"\u0061"`: "", `"b"`: "enum ", `null`: "", `true`: "enum ",
 		`[1.0,{"b":2}]`: "", `[1,{"b":3}]`: "enum ", `{"y":"\u00e9","x":[true]}`: "", `{"y":"é"}`: "enum ", `{"y":"é","x":[true],"z":1}`: "enum "}},
+	{"enum of numbers", `{"enum":[1,-2.50,3e0,1e20,1e-20,123456789012345678,0.1]}`, map[string]string{`1`: "", `1.000`: "", `-2.5`: "", `2.5`: "enum ", `3`: "", `100000000000000000000`: "", `1e20`: "", `1e-20`: "",
+		`0.00000000000000000001`: "", `123456789012345678`: "", `123456789012345679`: "enum ", `0.10`: "", `0.11`: "enum ", `10`: "enum ", `-1`: "enum "}},
+	{"enum and bounds", `{"enum":[1,2,3.5],"minimum":2,"type":"integer"}`, map[string]string{`1`: "minimum ", `2.0`: "", `3.5`: "type ", `4`: "enum "}},
+	{"numbers that end a text", `{"properties":{"n":{"minimum":1}}}`, map[string]string{`{"n":01}`: "syntax /n", `{"n":1.}`: "syntax /n", `{"n":-}`: "syntax /n", `{"n":1e}`: "syntax /n", `{"n":1`: "syntax /n", `{"n":1.`: "syntax /n", `{"n":-`: "syntax /n",
+		`{"n":1234567890123456789012}`: "", `{"n":9999999999999999999}`: "", `{"n":18446744073709551617}`: "", `{"n":0.99999999999999999999}`: "minimum /n", `{"n":-0}`: "minimum /n", `{"n":1e400}`: "number /n"}},
 	{"enum of booleans", `{"enum":[false]}`, map[string]string{`false`: "", `true`: "enum ", `0`: "enum ", `null`: "enum "}},
 	{"enum, empty", `{"enum":[]}`, map[string]string{`1`: "enum ", `null`: "enum "}},
 	{"enum of many texts", `{"enum":["a","b","c","d","e","f","symbol of some length","symbol of some lengti"]}`, map[string]string{
@@ -32,6 +37,7 @@ var verdicts = []struct {
 	{"enum and length", `{"enum":["a","bb"],"minLength":2}`, map[string]string{`"a"`: "minLength ", `"bb"`: ""}},
 	{"enum and type", `{"enum":["a",1],"type":"string"}`, map[string]string{`"a"`: "", `1`: "type ", `"1"`: "enum "}},
 	{"const", `{"const":{"a":[1,2]}}`, map[string]string{`{"a":[1,2.0]}`: "", `{"a":[2,1]}`: "const ", `1`: "const "}},
+	{"const with escapes", `{"const":["\u0061b\n"]}`, map[string]string{`["\u0061b\n"]`: "", `["\u0061c\n"]`: "const ", `["ab\n"]`: "", `["\u0061b"]`: "const "}},
 	{"const null", `{"const":null}`, map[string]string{`null`: "", `0`: "const ", `false`: "const "}},
 	{"const of a number", `{"const":9007199254740993}`, map[string]string{`9007199254740993`: "", `9007199254740992`: "const ", `9007199254740993.0`: "", `9.007199254740993e15`: ""}},
 	{"enum and const", `{"enum":[1,2],"const":2.0}`, map[string]string{`2`: "", `1`: "const "}},
@@ -53,14 +59,19 @@ var verdicts = []struct {
 	{"multipleOf large", `{"multipleOf":1e20}`, map[string]string{`1e20`: "", `300000000000000000000`: "", `30000000000000000000`: "multipleOf ", `7`: "multipleOf ", `0`: ""}},
 	{"multipleOf prime", `{"multipleOf":7}`, map[string]string{`-21`: "", `21.0`: "", `22`: "multipleOf ", `7e100`: "", `1e100`: "multipleOf ", `700000000000000000000000007`: "", `700000000000000000000000008`: "multipleOf "}},
 
+	{"minLength, other strings", `{"minLength":3,"maxLength":5}`, map[string]string{`"日本語"`: "", `"日本"`: "minLength ", `"日本語日本語"`: "maxLength ", `"éé"`: "minLength ", `"😀😀😀😀😀"`: "", `"😀😀"`: "minLength ", `"ab\n"`: "", `"a\n"`: "minLength "}},
 	{"minLength", `{"minLength":2}`, map[string]string{`"é😀"`: "", `"😀"`: "minLength ", `"\ud83d\ude00"`: "minLength ", `"\ud83d\ude00a"`: "", `"ab"`: "", `""`: "minLength ", `1`: ""}},
 	{"maxLength", `{"maxLength":2}`, map[string]string{`"😀😀"`: "", `"\u00e9\n"`: "", `"abc"`: "maxLength ", `"😀😀😀"`: "maxLength ", `"\n\n\n"`: "maxLength "}},
 	{"length as a decimal", `{"maxLength":2.0,"minLength":2e0}`, map[string]string{`"ab"`: "", `"abc"`: "maxLength ", `"a"`: "minLength "}},
 	{"pattern", `{"pattern":"^a*$"}`, map[string]string{`"aaa"`: "", `"aab"`: "pattern ", `"\u0061"`: "", `""`: "", `7`: ""}},
+	{"pattern and a string that has to be read", `{"pattern":"^.\".?$"}`, map[string]string{`"a\""`: "", `"a\"b"`: "", `"é\u0022"`: "", `"a\\"`: "pattern ", "\"a\x01\"": "syntax ", "\"\\\"\\\"\"": "", "\"\xff\"": "utf8 ", `"a`: "syntax "}},
+	{"pattern and length", `{"pattern":"^a*$","maxLength":3,"minLength":2}`, map[string]string{`"aa"`: "", `"aaaa"`: "maxLength ", `"a"`: "minLength ", `"ab"`: "pattern "}},
+	{"format and length", `{"format":"date-time","maxLength":20}`, map[string]string{`"2026-11-05T14:30:00Z"`: "", `"2026-11-05T14:30:00.1Z"`: "maxLength ", `"2026-11-05T14:30:00Zx"`: "maxLength ", `"2026-11-05T14:30:00x"`: "format "}},
 	{"pattern anywhere", `{"pattern":"a+b"}`, map[string]string{`"xxaaby"`: "", `"xxaay"`: "pattern "}},
 	{"pattern beyond ASCII", `{"pattern":"^\\p{Greek}.$"}`, map[string]string{`"λ😀"`: "", `"l😀"`: "pattern ", `"\u03bb\n"`: "pattern "}},
 	{"format date-time", `{"format":"date-time"}`, map[string]string{`"2026-11-05T14:30:00Z"`: "", `"2026-11-05 14:30:00Z"`: "format ", `"2026-11-05T14:30:00\u005a"`: "", `1`: ""}},
-	{"format uuid", `{"format":"uuid"}`, map[string]string{`"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f1"`: "", `"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7fg"`: "format ", `"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f"`: "format "}},
+	{"format and more behind it", `{"items":{"format":"date-time"}}`, map[string]string{`["2026-11-05T14:30:00Zx"]`: "format /0", `["2026-11-05T14:30:00Z\n"]`: "format /0", `["2026-11-05T14:30:00Z","2026-11-05T14:30:00Z"]`: "", `["2026-11-05T14:30:00Z`: "syntax /0"}},
+	{"format uuid", `{"format":"uuid"}`, map[string]string{`"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f1x"    `: "format ", `"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f1`: "syntax ", `0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f1   `: "syntax ", `"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f1"`: "", `"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7fg"`: "format ", `"0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f"`: "format "}},
 
 	{"properties", `{"properties":{"a":{"type":"string"},"b":{"type":"number"},"a\"b":{"type":"null"}}}`, map[string]string{
 		`{"a":"x","b":1}`: "", `{"b":1,"a":"x"}`: "", `{"\u0061":1}`: "type /a", `{"\u0061":"x","a":"y"}`: "duplicate /a", `{"a":"x","\u0061":"y"}`: "duplicate /a",
@@ -99,6 +110,10 @@ var verdicts = []struct {
 	{"allOf", `{"allOf":[{"minimum":1},{"maximum":3}]}`, map[string]string{`2`: "", `0`: "minimum ", `4`: "maximum "}},
 	{"anyOf", `{"anyOf":[{"type":"string"},{"minimum":3}]}`, map[string]string{`"a"`: "", `4`: "", `2`: "anyOf "}},
 	{"anyOf, nested", `{"properties":{"a":{"anyOf":[{"properties":{"b":{"type":"string"}},"required":["b"]},{"required":["c"]}]}}}`, map[string]string{`{"a":{"b":1,"c":1}}`: "", `{"a":{"b":1}}`: "anyOf /a", `{"a":{"b":""}}`: ""}},
+	{"anyOf by kind", `{"items":{"anyOf":[{"type":"null"},{"type":"object","required":["a"]},{"type":["array","integer"],"items":{"type":"string"}},false]}}`, map[string]string{
+		`[null,{"a":1},["x"],3]`: "", `[null,{}]`: "required /1", `[[1]]`: "type /0/0", `[1.5]`: "type /0", `[true]`: "anyOf /0", `[""]`: "anyOf /0", `[}]`: "syntax ", `[ null , [ "x" ] ]`: ""}},
+	{"oneOf by kind", `{"oneOf":[{"type":"null"},{"type":"string","maxLength":1}]}`, map[string]string{`null`: "", `"a"`: "", `"ab"`: "maxLength ", `1`: "oneOf "}},
+	{"anyOf by kind within", `{"not":{"anyOf":[{"type":"null"},{"type":"string","maxLength":1}]}}`, map[string]string{`null`: "not ", `"a"`: "not ", `"ab"`: "", `1`: ""}},
 	{"oneOf", `{"oneOf":[{"multipleOf":2},{"multipleOf":3}]}`, map[string]string{`2`: "", `3`: "", `6`: "oneOf ", `1`: "oneOf "}},
 	{"not", `{"not":{"type":"string"}}`, map[string]string{`1`: "", `"a"`: "not "}},
 	{"if", `{"if":{"properties":{"k":{"const":1}},"required":["k"]},"then":{"required":["a"]},"else":{"required":["b"]}}`, map[string]string{

@@ -1,6 +1,9 @@
 package schema
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Refusal is why and where a text is refused; the zero value says that it is
 // not. It refers to the text by position and holds no byte of it.
@@ -9,11 +12,12 @@ type Refusal struct {
 	Offset int // in the text: of the value that is at fault, or a byte of it or of its name
 }
 
-// maxSteps bounds what is spent on a text beyond reading it once: a value looked
-// at by one schema or eight bytes compared is a step. At some nanoseconds each
-// it is a millisecond. The attack: a small text that a schema of alternatives
-// has to look at again and again.
-const maxSteps = 1 << 18
+// maxSteps bounds what is spent on a text beyond reading it once. A step is a few
+// nanoseconds: an array or object looked at by one schema, half a scalar, a third
+// of a member, eight bytes compared or one searched for a pattern. All of them
+// take about a millisecond. The attack: a small text that a schema of
+// alternatives has to look at again and again.
+const maxSteps = 1 << 17
 
 // maxRunDepth is the depth that Validate takes if Limits allow more, so that its
 // own stack is bounded.
@@ -36,15 +40,13 @@ func (s *Schema) Validate(v *Validator, text []byte, lim Limits) Refusal {
 	}
 	v.begin(text, lim)
 	v.maxDepth = min(v.maxDepth, maxRunDepth)
-	v.constants, v.refusal, v.final, v.steps = &s.constants, Refusal{}, false, maxSteps
-	i := v.value(text, v.space(0), s.root)
-	if i >= 0 {
+	v.refusal, v.final, v.trying, v.steps = Refusal{}, false, 0, maxSteps
+	if i := v.value(v.space(0), s.root); i >= 0 {
 		if i = v.space(i); i < len(text) {
 			v.refuse(FaultSyntax, i)
 		}
 	}
 	v.end()
-	v.constants, v.plain, v.seen = nil, v.plain[:0], v.seen[:0]
 	return v.refusal
 }
 
@@ -56,48 +58,56 @@ func (v *Validator) refuse(fault *Fault, at int) int {
 
 // value runs n on the value at b[i], b being v.text, and returns the index
 // behind it.
-func (v *Validator) value(b []byte, i int, n *node) int {
-	if i >= len(b) {
-		return v.refuse(FaultSyntax, i)
+func (v *Validator) value(i int, n *node) int {
+	b := v.text
+	k := kind(0)
+	if i < len(b) {
+		k = kindOf[b[i]]
 	}
-	k := kindOf[b[i]]
-	if n.op != opDirect || k&n.admits == 0 {
-		return v.indirect(b, i, n)
+	if k&n.direct == 0 {
+		return v.indirect(i, n)
 	}
 	switch k {
 	case kindString:
-		return v.string(b, i, n)
+		return v.string(i, n, n.textOp())
 	case kindNumber:
-		return v.number(b, i, n)
+		return v.number(i, n)
 	case kindObject:
 		if n.object != nil {
-			return v.object(b, i, n.object)
+			return v.object(i, n)
 		}
 		return v.skip(i)
 	case kindArray:
 		if n.array != nil {
-			return v.array(b, i, n.array)
+			return v.array(i, n)
 		}
 		return v.skip(i)
 	}
-	return v.literal(b, i)
+	return v.literal(i)
 }
 
 // indirect is value for nodes that are not run in one pass and for values that
 // are refused by their kind.
-func (v *Validator) indirect(b []byte, i int, n *node) int {
+func (v *Validator) indirect(i int, n *node) int {
+	b := v.text
+	if i = v.space(i); i >= len(b) {
+		return v.refuse(FaultSyntax, i)
+	}
 	k := kindOf[b[i]]
+	if k&n.direct != 0 {
+		return v.value(i, n)
+	}
 	switch {
 	case k == 0:
 		return v.refuse(FaultSyntax, i)
-	case n.op == opAny:
-		return v.skip(i)
 	case n.op == opNever:
 		return v.refuse(n.never, i)
+	case n.op == opByKind:
+		return v.value(i, n.byKind[k.number()])
 	case k&n.admits == 0:
 		return v.refuse(n.kindFault(k), i)
 	}
-	v.tape, v.taping = v.tape[:0], true
+	v.tape, v.taping, v.plain, v.seen = v.tape[:0], true, v.plain[:0], v.seen[:0]
 	end := v.skip(i)
 	v.taping = false
 	if end < 0 || !v.eval(n, 0) {
@@ -124,21 +134,33 @@ func (v *Validator) skip(i int) int {
 	return end
 }
 
-func (v *Validator) literal(b []byte, i int) int {
-	end, fault := scanScalar(b, i)
-	if fault != nil {
-		return v.refuse(fault, end)
+// literal reads true, false or null.
+func (v *Validator) literal(i int) int {
+	const wordTrue, wordFals, wordNull = 0x65757274, 0x736c6166, 0x6c6c756e // as little-endian
+	if b := v.text; i+4 <= len(b) {
+		switch binary.LittleEndian.Uint32(b[i : i+4 : i+4]) {
+		case wordTrue, wordNull:
+			return i + 4
+		case wordFals:
+			if i+4 < len(b) && b[i+4] == 'e' {
+				return i + 5
+			}
+		}
 	}
-	return end
+	return v.refuse(FaultSyntax, i)
 }
 
-// array runs a on the array at b[i].
-func (v *Validator) array(b []byte, i int, a *arrayRules) int {
+// array runs n, which asks something of arrays, on what should be one at b[i].
+func (v *Validator) array(i int, n *node) int {
+	if i >= len(v.text) || v.text[i] != '[' {
+		return v.indirect(i, n)
+	}
+	a := n.array
 	if v.depth >= v.maxDepth {
 		return v.refuse(FaultDepth, i)
 	}
 	v.depth++
-	start, count := i, 0
+	start, count, b := i, 0, v.text
 	if i = v.space(i + 1); i < len(b) && b[i] == ']' {
 		return v.arrayEnd(a, start, i+1, 0)
 	}
@@ -150,26 +172,33 @@ func (v *Validator) array(b []byte, i int, a *arrayRules) int {
 		if count++; count > a.max {
 			return v.refuse(FaultMaxItems, start)
 		}
-		if item != nil {
-			i = v.value(b, i, item)
-		} else {
-			i = v.skip(i)
+		switch item.op {
+		case opPlainText:
+			i = v.plainText(i, item)
+		case opNumber:
+			i = v.number(i, item)
+		default:
+			i = v.value(i, item)
 		}
 		if i < 0 {
 			return i
 		}
-		if i = v.space(i); i >= len(b) {
+		b := v.text
+		if i < len(b) && b[i] <= ' ' {
+			i = v.space(i)
+		}
+		if i >= len(b) {
 			return v.refuse(FaultSyntax, i)
 		}
-		switch b[i] {
-		case ',':
-			i = v.space(i + 1)
-		case ']':
-			return v.arrayEnd(a, start, i+1, count)
-		default:
-			return v.refuse(FaultSyntax, i)
+		if b[i] != ',' {
+			break
 		}
+		i++
 	}
+	if b[i] != ']' {
+		return v.refuse(FaultSyntax, i)
+	}
+	return v.arrayEnd(a, start, i+1, count)
 }
 
 func (v *Validator) arrayEnd(a *arrayRules, start, end, count int) int {

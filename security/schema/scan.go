@@ -66,11 +66,14 @@ func scanString(b []byte, i int) (end int, escaped bool, fault *Fault) {
 	return i, escaped, FaultSyntax
 }
 
+// tops are the top bits of eight bytes.
+const tops = 0x8080808080808080
+
 // specialBytes marks with its top bit each of eight bytes that ends a run of
 // plain text: a control character, a quote, a backslash or no ASCII. The lowest
 // mark is exact; one above it may be too many, from a borrow.
 func specialBytes(w uint64) uint64 {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	const ones = tops >> 7
 	quote := w ^ ones*'"'
 	backslash := w ^ ones*'\\'
 	return ((w - ones*' ') | (quote - ones) | (backslash - ones) | w) & tops

@@ -71,15 +71,24 @@ func costlyPrograms() []costlyProgram {
 		{"addresses", `{"items":{"format":"uri"}}`, list(all, always(`"http://a@[::1]:80/%20?x#y"`)), nil},
 		{"nothing asked", `{"items":true}`, list(all, always(deep)), nil},
 
+		{"alternatives by kind", `{"items":{"anyOf":[{"type":"string"},{"type":"number","minimum":0}]}}`, list(all, always("1")), nil},
+
 		// More than one.
-		{"one alternative", `{"items":{"anyOf":[{"type":"string"},{"minimum":0}]}}`, list(all, always("1")), nil},
+		{"an alternative", `{"items":{"anyOf":[{"minimum":5},{"minimum":0}]}}`, list(all, always("1.5")), nil},
+		{"two alternatives", `{"items":{"anyOf":[{"minimum":5},{"minimum":3},{"minimum":0}]}}`, list(all, always("1")), FaultSteps},
 		{"a hundred alternatives", `{"items":{"anyOf":` + numbered(100, `{"const":"y%d"}`) + `}}`, list(all, always(`"y99"`)), FaultSteps},
 		{"alternatives that look alike", `{"items":{"oneOf":` + numbered(20, `{"properties":{"a":{"const":1},"k":{"const":%d}},"required":["k"]}`) + `}}`, list(all, always(`{"a":1,"k":19}`)), FaultSteps},
 		{"alternatives within each other", `{"anyOf":[{"items":{"$ref":"#"},"minItems":3},{"items":{"$ref":"#"},"minItems":2},{"items":{"$ref":"#"},"minItems":1}]}`, "[" + deep + "]", FaultSteps},
 		{"alternatives of all", `{"$ref":"#/$defs/a","$defs":{"a":{"allOf":[{"$ref":"#/$defs/b"},{"$ref":"#/$defs/b"}]},"b":{"allOf":[{"$ref":"#/$defs/c"},{"$ref":"#/$defs/c"}]},"c":{"items":{"$ref":"#"}}}}`, list(all, always("[[[1]]]")), FaultSteps},
-		{"not not", `{"items":{"not":{"not":{"not":{"not":true}}}}}`, list(all, always("1")), nil},
+		{"objects on one tape", `{"minItems":1,"allOf":[{"items":{"properties":{"a":{"type":"number"}},"additionalProperties":{"maxLength":3}}}]}`, list(all, always(`{"\u0061":1,"\n\n":"\u0061"}`)), nil},
+		{"objects on one tape that are refused", `{"minItems":1,"not":{"items":{"not":{"properties":{"a":{"type":"string"}},"required":["b"]}}}}`, list(all, always(`{"\u0061":1}`)), FaultNot},
+		{"texts on one tape", `{"minItems":1,"allOf":[{"items":{"maxLength":3}}]}`, list(all, always(`"\u0061"`)), nil},
+		{"not not", `{"items":{"not":{"not":{"not":{"not":true}}}}}`, list(all, always("10")), nil},
 		{"not beyond the steps", `{"not":{"items":{"anyOf":` + numbered(100, `{"const":"y%d"}`) + `}}}`, list(all, always(`"y99"`)), FaultSteps},
-		{"if", `{"items":{"if":{"minimum":3},"then":{"multipleOf":2},"else":{"maximum":2}}}`, list(all, always("1")), nil},
+		{"if", `{"items":{"if":{"minimum":3},"then":{"multipleOf":2},"else":{"maximum":2}}}`, list(all, always("1.25")), nil},
+		{"if beyond what is compared", `{"if":{"contains":{"const":9}},"then":{"maxItems":2000}}`, list(1025, always("1")), FaultManyItems},
+		{"else beyond what is compared", `{"if":{"contains":{"const":9}},"else":{"maxItems":2000}}`, list(1025, always("1")), FaultManyItems},
+		{"then contains", `{"if":{"contains":{"const":9}},"then":{"maxItems":2}}`, list(1024, always("1")), nil},
 		{"unique numbers", `{"uniqueItems":true}`, list(1024, func(n int) string { return strings.Repeat("9", 50) + fmt.Sprint(n) }), nil},
 		{"unique texts", `{"uniqueItems":true}`, list(1024, func(n int) string { return `"` + strings.Repeat(`\n`, 25) + fmt.Sprint(n) + `"` }), nil},
 		{"unique objects", `{"uniqueItems":true}`, list(1024, func(n int) string { return fmt.Sprintf(`{"a":[{"b":{"c":%d}}],"d":"e","f":{}}`, n) }), nil},
@@ -90,15 +99,16 @@ func costlyPrograms() []costlyProgram {
 		{"contains", `{"items":{"contains":{"const":9},"minContains":0}}`, list(all, always("["+strings.Repeat("1,", 1000)+"9]")), nil},
 		{"contains not at all", `{"not":{"contains":{"const":9}}}`, list(1025, always("1")), FaultManyItems},
 		{"constants", `{"items":{"enum":` + numbered(200, `[1,2,3,%d]`) + `}}`, list(all, always(`[1,2,3,199]`)), FaultSteps},
-		{"a long constant", `{"items":{"enum":` + numbered(4, `{"a":[`+strings.Repeat("1,", 1000)+`%d]}`) + `}}`, list(all, always(`{"a":[`+strings.Repeat("1,", 1000)+`3]}`)), nil},
+		{"a long constant", `{"items":{"enum":` + numbered(2, `{"a":[`+strings.Repeat("1,", 1000)+`%d]}`) + `}}`, list(all, always(`{"a":[`+strings.Repeat("1,", 1000)+`1]}`)), nil},
+		{"many long constants", `{"items":{"enum":` + numbered(9, `{"a":[`+strings.Repeat("1,", 1000)+`%d]}`) + `}}`, list(all, always(`{"a":[`+strings.Repeat("1,", 1000)+`8]}`)), FaultSteps},
 		{"objects in another order", `{"enum":[{` + strings.TrimSuffix(strings.Trim(numbered(1000, `"n%d":1`), "[]"), ",") + `}]}`, reversed(1000), FaultSteps},
 		{"patterns of names", `{"patternProperties":{"^[a-f0-9]+$":true,"[a-z]$":true,"^.{1,9}$":{"type":"number"}}}`, wide, nil},
 		{"many patterns of a text", `{"allOf":` + numbered(40, `{"pattern":"y%d|x$"}`) + `}`, `"` + long + `"`, FaultSteps},
 		{"many known names", `{"items":{"required":` + numbered(200, `"n%d"`) + `}}`, list(all, always(`{}`)), FaultRequired},
 		{"many known names within each other", `{"items":{"properties":{` + strings.Trim(numbered(1000, `"n%d":{"maximum":1}`), "[]") + `}}}`, list(all, always(`{"n7":1}`)), nil},
-		{"escapes again and again", `{"items":{"allOf":` + numbered(20, `{"properties":{"y%d":true}}`) + `}}`, list(all, always(`{"`+strings.Repeat(`\u0061`, 200)+`":1}`)), nil},
+		{"escapes again and again", `{"items":{"allOf":` + numbered(3, `{"properties":{"y%d":true}}`) + `}}`, list(all, always(`{"`+strings.Repeat(`\u0061`, 200)+`":1}`)), nil},
 		{"names again and again", `{"allOf":` + numbered(20, `{"properties":{"y%d":true}}`) + `}`, wide, nil},
-		{"texts of enums", `{"items":{"anyOf":` + numbered(9, `{"enum":["x","y%d","z","u","v","w"]}`) + `}}`, list(all, many(7, 4)), FaultAnyOf},
+		{"texts of enums", `{"items":{"anyOf":` + numbered(9, `{"enum":["x","yyyy%d","z","u","v","w"]}`) + `}}`, list(all, many(9, 4)), nil},
 	}
 }
 
@@ -134,6 +144,9 @@ func TestStepsAreBounded(t *testing.T) {
 		}
 		if spent > maxSteps+costBytes {
 			t.Errorf("%s: %d steps", c.name, spent)
+		}
+		if strings.Contains(c.name, "on one tape") && cap(v.plain) > 64 || cap(v.plain) > 2*costBytes || cap(v.seen) > 64 || cap(v.levels) > 64 {
+			t.Errorf("%s: keeps %d bytes of text, %d words, %d levels", c.name, cap(v.plain), cap(v.seen), cap(v.levels))
 		}
 	}
 }

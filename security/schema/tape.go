@@ -1,5 +1,7 @@
 package schema
 
+import "math/bits"
+
 // tape is a text taken apart: an entry for each value, in reading order; that
 // of an array or object before its items. A name has one too, before its value.
 type tape []entry
@@ -41,8 +43,13 @@ const (
 	kindObject
 
 	kindBool = kindFalse | kindTrue
-	kindAny  = kindNull | kindBool | kindNumber | kindString | kindArray | kindObject
+	kinds    = 7 // how many there are
+
+	kindAny = kindNull | kindBool | kindNumber | kindString | kindArray | kindObject
 )
+
+// number is the place of a kind in an array of kinds.
+func (k kind) number() int { return bits.TrailingZeros8(uint8(k)) % kinds }
 
 // kindOf is the kind of the value that begins with a byte; 0: none does.
 var kindOf = [256]kind{

@@ -18,9 +18,9 @@ type Validator struct {
 	taping     bool // walk leaves its values on the tape
 
 	// Of Schema.Validate alone.
-	constants *tapedText // of the schema in hand
-	refusal   Refusal
-	final     bool // the refusal stands, whatever the schema makes of it
+	refusal Refusal
+	final   bool // the refusal stands, whatever the schema makes of it
+	trying  int  // schemas in hand whose fault will be forgotten
 	effort
 	seen  []uint64 // which of their names the objects in hand have, a stack
 	items itemSet
@@ -59,8 +59,10 @@ func (v *Validator) begin(b []byte, lim Limits) {
 // end forgets the text, also one that was not read to its end.
 func (v *Validator) end() {
 	v.text = nil
-	v.levels = v.levels[:0]
-	v.names.drop()
+	if len(v.levels)+len(v.names.open) > 0 {
+		v.levels = v.levels[:0]
+		v.names.drop()
+	}
 }
 
 // walk reads the value at text[i] and returns the index behind it, or the index

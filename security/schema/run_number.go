@@ -1,0 +1,150 @@
+package schema
+
+import (
+	"cmp"
+	"slices"
+)
+
+// maxShortDigits is how many digits a word holds with room for a sign.
+const maxShortDigits = 18
+
+// number runs n, which admits numbers, on what should be one at b[at].
+func (v *Validator) number(at int, n *node) int {
+	b, i, mantissa := v.text, uint(at), uint64(0) // unsigned: one bounds check an index
+	if i < uint(len(b)) && b[i] == '-' {
+		i++
+	}
+	whole := i
+	for ; i < uint(len(b)); i++ {
+		digit := uint64(b[i]) - '0'
+		if digit > 9 {
+			break
+		}
+		mantissa = mantissa*10 + digit
+	}
+	if i == whole || i > whole+1 && b[whole] == '0' || i >= uint(len(b)) {
+		return v.oddNumber(at, n)
+	}
+	scale := uint(0)
+	if b[i] == '.' {
+		point := i
+		for i++; i < uint(len(b)); i++ {
+			digit := uint64(b[i]) - '0'
+			if digit > 9 {
+				break
+			}
+			mantissa = mantissa*10 + digit
+		}
+		if scale = i - point - 1; scale == 0 || i >= uint(len(b)) {
+			return v.oddNumber(at, n)
+		}
+	}
+	if b[i]|0x20 == 'e' || i-whole > maxShortDigits || scale >= scales {
+		return v.oddNumber(at, n)
+	}
+	if r := n.number; r != nil {
+		signed := int64(mantissa)
+		if uint(at) != whole {
+			signed = -signed
+		}
+		if signed < r.least[scale] || signed > r.most[scale] || r.more && !r.holdsShort(signed, scale) {
+			if v.trying > 0 {
+				return v.refuse(FaultNumber, at)
+			}
+			return v.oddNumber(at, n)
+		}
+	}
+	return int(i)
+}
+
+// short is a number of few digits: mantissa·10^-scale, without zeros at the end
+// of what is behind the point.
+type short struct {
+	mantissa int64
+	scale    uint
+}
+
+// compare orders numbers in any way.
+func (s short) compare(t short) int {
+	if s.scale != t.scale {
+		return cmp.Compare(s.scale, t.scale)
+	}
+	return cmp.Compare(s.mantissa, t.mantissa)
+}
+
+// holdsShort reports whether a number is as the rules ask, bounds apart.
+func (r *numberRules) holdsShort(mantissa int64, scale uint) bool {
+	if r.divisor.factor != 0 && !r.divisor.divides(uint64(max(mantissa, -mantissa)), int(scale)) {
+		return false
+	}
+	for ; scale > 0 && mantissa%10 == 0; scale-- {
+		mantissa /= 10
+	}
+	if r.integer && scale > 0 {
+		return false
+	}
+	if !r.enumerated {
+		return true
+	}
+	_, found := slices.BinarySearchFunc(r.shorts, short{mantissa, scale}, short.compare)
+	return found
+}
+
+// oddNumber is number for one of many digits or with an exponent, at the end of
+// the text, with a fault in it, or where there is none.
+func (v *Validator) oddNumber(start int, n *node) int {
+	b := v.text
+	if start >= len(b) || kindOf[b[start]] != kindNumber {
+		return v.indirect(start, n)
+	}
+	end, fault := scanNumber(b, start)
+	if fault != nil {
+		return v.refuse(fault, end)
+	}
+	if n.number != nil {
+		var d decimal
+		d.parse(b[start:end])
+		if fault = n.number.fault(&d, n.values); fault != nil {
+			return v.refuse(fault, start)
+		}
+	}
+	return end
+}
+
+// fault is what the rules find in a number; values is what it is if enum does
+// not hold the number.
+func (r *numberRules) fault(d *decimal, values *Fault) *Fault {
+	if r.integer && !d.whole() {
+		return FaultType
+	}
+	if r.enumerated && !r.holds(d) {
+		return values
+	}
+	for i := range r.bounds {
+		b := &r.bounds[i]
+		if beyond := d.compare(&b.value) * b.sign; beyond > 0 || beyond == 0 && b.exclusive {
+			return b.fault
+		}
+	}
+	if r.divisor.factor != 0 && !r.divisor.dividesDecimal(d) {
+		return FaultMultipleOf
+	}
+	return nil
+}
+
+// holds reports whether enum has a number.
+func (r *numberRules) holds(d *decimal) bool {
+	low, high := 0, len(r.enum)
+	for low < high {
+		middle := (low + high) / 2
+		switch order := d.compare(&r.enum[middle]); {
+		case order == 0:
+			return true
+		case order > 0:
+			low = middle + 1
+		default:
+			high = middle
+		}
+	}
+	return false
+}
