@@ -1,4 +1,4 @@
-# Everything a contributor runs. CI runs lint, test, race, floods and fuzz (.ci/run).
+# Everything a contributor runs. CI runs lint, audit, test, race, floods and fuzz (.ci/run).
 
 GO          ?= go
 FUZZTIME    ?= 10s
@@ -6,7 +6,7 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CLIENTS     := engine/realclient
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race floods regress suite-auth suite-messages suite-tls fuzz lint bench soak million tools clean
+.PHONY: help build run test race floods regress suite-auth suite-messages suite-tls fuzz lint audit bench soak million tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ lint: ## gofmt, vet (also for darwin), staticcheck, go.mod
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 	$(GO) mod verify
+
+audit: ## known vulnerabilities, licences, sums, sleeping dependencies; AUDIT=-strict fails for what cannot be reached too
+	$(GO) run ./deploy/audit $(AUDIT)
 
 bench: ## the benchmarks beside the code, then what an idle connection costs in memory
 	$(GO) test -run '^$$' -bench . -benchmem ./...
