@@ -152,7 +152,7 @@ func (s *shard) welcome(c *conn, w *welcome) {
 		s.close(c, clientproto.CloseInvalidToken)
 		return
 	}
-	channels := c.session.Authenticated(w.claims)
+	channels := c.session.Authenticated(w.claims, s.rules)
 	if !s.admitUser(c) {
 		s.close(c, clientproto.CloseConnectionLimit)
 		return

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/engine/backend"
+	"weir/security/grant"
 	"weir/security/origin"
 	"weir/security/token"
 )
@@ -31,8 +32,9 @@ type Config struct {
 	AllowNoOrigin   bool            // accept a handshake without Origin (native clients)
 	AllowTokenInURL bool            // accept ?token=; the token then stands in access logs of every hop
 
-	APIKey     string      // "" refuses every call of the server API
-	Namespaces []Namespace // the namespace "" always exists
+	APIKey     string        // "" refuses every call of the server API
+	Namespaces []Namespace   // the namespace "" always exists
+	Roles      *grant.Policy // what roles grant; nil: nothing
 
 	Hooks backend.Config // what the operator's backend is asked: URLs, header, timeout, concurrency
 

@@ -50,7 +50,7 @@ func newPolicy(cfg *Config, node string, page int, all classes) *policy {
 		rules: &session.Rules{
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession, Overlap: patternsOverlapping,
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
-			Node:        node, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces),
+			Node:        node, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces), Policy: cfg.Roles,
 			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
 			Asks: cfg.asks(),
 		},
@@ -109,7 +109,7 @@ func (cfg *Config) gate() limit.GateConfig {
 // errStopped answers Reload of a server that no longer runs.
 var errStopped = errors.New("engine: the server has stopped")
 
-// Reload takes keys, origins, who may connect, namespaces and limits of cfg
+// Reload takes keys, origins, who may connect, roles, namespaces and limits of cfg
 // while connections stay open. Subscriptions that are no longer permitted end. What
 // is sized or bound at start (listeners, TLS, pollers, node-wide numbers,
 // limits of users and of handshakes, hooks, features) stays as it was. A
@@ -139,6 +139,9 @@ func (s *shard) adopt(p *policy) {
 	s.parser.Limits.Depth, s.parser.Limits.Members = p.limits.JSONDepth, p.limits.JSONMembers
 	s.conns.each(func(c *conn) {
 		c.exempt = s.gate.Exempt(c.peer)
+		if c.session != nil {
+			c.session.Adopt(s.rules)
+		}
 		if c.connected() && len(c.session.Subs()) > 0 {
 			s.curtail(c)
 			s.settle(c)

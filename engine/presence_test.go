@@ -359,7 +359,7 @@ func crowd(n int) (*shard, *hub.Channel) {
 	for i := range n {
 		c := sh.conns.take()
 		c.session = new(session.Session)
-		c.session.Authenticated(&token.Claims{Subject: fmt.Sprint("user", i)})
+		c.session.Authenticated(&token.Claims{Subject: fmt.Sprint("user", i)}, sh.rules)
 		sub := c.session.Add(session.Sub{Channel: ch})
 		c.session.Sub(sub).Member = ch.Members(0, hub.Protocol).Add(hub.Member{Slot: c.Slot})
 	}

@@ -58,6 +58,7 @@ type serverOptions struct {
 	secretOptions
 	TokenKeyFile path `name:"token-key-file" group:"Keys" placeholder:"FILE" help:"Public keys of ES256, RS256, PS256 and EdDSA tokens, PEM or a JSON Web Key Set."`
 	JWKSURL      text `name:"jwks-url" group:"Keys" placeholder:"URL" later:"key sets fetched by URL" help:"Where to fetch the public keys."`
+	PolicyFile   path `name:"policy-file" restart:"" group:"Who may connect" placeholder:"FILE" help:"What the roles of tokens grant, YAML (docs/access.md). Reread when it changes and on SIGHUP."`
 
 	AllowedOrigins  list `name:"allowed-origins" group:"Who may connect" placeholder:"ORIGIN,…" help:"Origins of the pages that may connect, exact, as in https://app.example.com."`
 	AllowNoOrigin   bool `name:"allow-no-origin" group:"Who may connect" help:"Accept clients that send no Origin, as native ones do."`
@@ -141,6 +142,7 @@ type tokenCommand struct {
 	Subject        text `name:"sub" placeholder:"USER" help:"User the token is for; empty is anonymous."`
 	Channels       list `name:"channels" placeholder:"PATTERN,…" help:"Channels the token grants; * stands for any run of characters."`
 	Allow          list `name:"allow" default:"sub" placeholder:"VERB,…" help:"What it grants there: sub, pub, hst, prs (default ${default})."`
+	Roles          list `name:"roles" placeholder:"ROLE,…" help:"Roles of the user, which grant what the server's policy file says."`
 	ServerChannels list `name:"server-channels" placeholder:"CHANNEL,…" help:"Channels the server subscribes the connection to by itself."`
 	Channel        text `name:"channel" placeholder:"CHANNEL" help:"Make a subscription token for this channel instead, as one that begins with $ needs."`
 	Info           text `name:"info" placeholder:"JSON" help:"What others are told of the user: with --channel in that channel (chan_info), else in all (conn_info)."`

@@ -16,6 +16,8 @@ type reloader struct {
 	s       *setup
 	server  *engine.Server
 	options serverOptions // of the start: what needs a restart is as it was then
+
+	policies chan []byte // other texts of the policy file
 }
 
 func (r *reloader) reload(log *slog.Logger) {
@@ -40,6 +42,8 @@ func (r *reloader) take() (restart []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	restart = r.options.needRestart(&c.Serve.serverOptions)
+	c.Serve.PolicyFile = r.options.PolicyFile // the one that is watched
 	fresh, err := newSetup(r.p, c.Serve.serverOptions, c.namespaces)
 	if err != nil {
 		return nil, err
@@ -50,7 +54,11 @@ func (r *reloader) take() (restart []string, err error) {
 	if _, err := r.s.keys.Reload(); err != nil {
 		return nil, err
 	}
-	return r.options.needRestart(&c.Serve.serverOptions), r.server.Reload(context.Background(), fresh.config)
+	if err := r.server.Reload(context.Background(), fresh.config); err != nil {
+		return nil, err
+	}
+	r.s.config = fresh.config
+	return restart, nil
 }
 
 // needRestart names the options that differ and cannot be changed while the

@@ -52,13 +52,17 @@ func serve(p *process, c *command) error {
 	var background sync.WaitGroup
 	defer background.Wait()
 	background.Go(func() { certs.Watch(ctx, certPoll, func(n *certs.Notice) { n.Log(log) }, s.certs, s.keys) })
+	r := &reloader{p: p, s: s, server: server, options: c.Serve.serverOptions, policies: make(chan []byte)}
+	if r.options.PolicyFile != "" {
+		background.Go(func() { r.watch(ctx, s.policyText, log) })
+	}
 	if s.dev != nil {
 		background.Go(func() { s.dev.feed(ctx, server, log) })
 		background.Go(func() { s.dev.demonstrate(ctx, server, log) })
 	}
 	finished := make(chan error, 1)
 	go func() { finished <- server.Run(ctx) }()
-	err = superviseSignals(p, s, finished, drain, &reloader{p: p, s: s, server: server, options: c.Serve.serverOptions})
+	err = superviseSignals(p, s, finished, drain, r)
 	drain() // Run may have ended by itself; the feed and the watch end with it
 	return err
 }
@@ -69,6 +73,10 @@ func superviseSignals(p *process, s *setup, finished <-chan error, drain context
 	received, stop := p.notify(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	draining := false
+	var policies <-chan []byte
+	if r != nil {
+		policies = r.policies
+	}
 	for {
 		select {
 		case err := <-finished:
@@ -76,6 +84,8 @@ func superviseSignals(p *process, s *setup, finished <-chan error, drain context
 				log.Info("stopped")
 			}
 			return err
+		case b := <-policies:
+			r.takePolicy(b, log)
 		case sig := <-received:
 			switch {
 			case sig == syscall.SIGHUP:

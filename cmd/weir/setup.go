@@ -23,6 +23,8 @@ type setup struct {
 	certs  *certs.Store
 	keys   *certs.TicketKeys
 	dev    *devSetup // nil without --dev
+
+	policyText []byte // of --policy-file
 }
 
 // newSetup checks the options against each other and loads what they name.
@@ -61,7 +63,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if s.dev != nil {
 		s.config.Dev = s.dev.page()
 	}
-	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o), s.loadHooks(&o)); err != nil {
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o), s.loadPolicy(&o), s.loadHooks(&o)); err != nil {
 		return nil, &configError{err}
 	}
 	return s, nil

@@ -38,9 +38,14 @@ func printToken(p *process, c *tokenCommand) error {
 
 // claims are what the token says beside its dates.
 func (c *tokenCommand) claims() (token.SignClaims, error) {
-	claims := token.SignClaims{Subject: string(c.Subject), Channel: string(c.Channel), Channels: c.ServerChannels}
-	if c.Channel != "" && len(c.Channels)+len(c.ServerChannels) > 0 {
-		return claims, mistake("--channel: a subscription token is for one channel and grants nothing else; leave out --channels and --server-channels")
+	claims := token.SignClaims{Subject: string(c.Subject), Channel: string(c.Channel), Channels: c.ServerChannels, Roles: c.Roles}
+	if c.Channel != "" && len(c.Channels)+len(c.ServerChannels)+len(c.Roles) > 0 {
+		return claims, mistake("--channel: a subscription token is for one channel and grants nothing else; leave out --channels, --server-channels and --roles")
+	}
+	for _, role := range c.Roles {
+		if err := grant.CheckRole(role); err != nil {
+			return claims, mistake("--roles: %q: %w", role, err)
+		}
 	}
 	if c.Info != "" {
 		if !json.Valid([]byte(c.Info)) {

@@ -76,9 +76,9 @@ func TestSubscriptionToken(t *testing.T) {
 	if _, err := verifier.Connection(jwt, now); err == nil {
 		t.Error("it is taken for a connection's")
 	}
-	_, stdout, _ = weir("token", "--token-hmac-secret", testSecret, "--sub=alice", "--server-channels=feeds:a,feeds:b", `--info="Alice"`)
-	connection, err := verifier.Connection([]byte(strings.TrimSpace(stdout)), now)
-	if err != nil || !slices.Equal(connection.ServerChannels(), []string{"feeds:a", "feeds:b"}) || string(connection.Info) != `"Alice"` || connection.Grant.Allows(grant.Sub, "feeds:a") {
+	_, stdout, _ = weir("token", "--token-hmac-secret", testSecret, "--sub=alice", "--server-channels=feeds:a,feeds:b", "--roles=reader,editor", `--info="Alice"`)
+	connection, err := verifier.Connection([]byte(strings.TrimSpace(stdout)), time.Now())
+	if err != nil || !slices.Equal(connection.Roles, []string{"reader", "editor"}) || !slices.Equal(connection.ServerChannels(), []string{"feeds:a", "feeds:b"}) || string(connection.Info) != `"Alice"` || connection.Grant.Allows(grant.Sub, "feeds:a") {
 		t.Errorf("claims %+v, %v", connection, err)
 	}
 }

@@ -119,7 +119,7 @@ func TestPatternsOpenNothing(t *testing.T) {
 		}
 		user, wild := text("ab*")[:rng.IntN(2)], text("ab$#:**")
 		s := new(Session)
-		s.Authenticated(claims(t, user, wildcard(granted...)))
+		s.Authenticated(claims(t, user, wildcard(granted...)), rules())
 		if s.MaySubscribe(wild, r) != nil {
 			continue
 		}

@@ -31,7 +31,7 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 	case expires > 0 && expires <= now.Unix():
 		return dst, clientproto.CloseExpired
 	}
-	s.info, s.grant, s.expires = c.Info, c.Grant, expires
+	s.info, s.grant, s.expires = c.Info, r.Policy.Grant(c.Grant, c.Roles), expires
 	s.issued = max(s.issued, c.IssuedAt)
 	return clientproto.AppendRefresh(dst, id, &clientproto.RefreshResult{
 		Client: s.client, Version: r.Version,
@@ -53,6 +53,10 @@ func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
 		return s.MaySubscribe(sub.Channel.Name, r) == nil
 	}
 }
+
+// Adopt takes rules that have changed. The engine then asks Permitted of every
+// subscription.
+func (s *Session) Adopt(r *Rules) { s.grant = r.Policy.Regrant(s.grant) }
 
 // Permitted reports whether subscription i may go on under rules that have
 // changed since it was made.

@@ -34,6 +34,7 @@ type Rules struct {
 	Node           string // name of this process in the connect reply
 	Version        string
 	Namespaces     map[string]Namespace // by name; one named "" always exists
+	Policy         *grant.Policy        // what roles grant; nil: nothing
 	Asks           Asks
 
 	RecoveryLimit int // most publications that a recovery or a history command brings
@@ -238,12 +239,12 @@ func (s *Session) connect(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 // Authenticated notes whom the token named (nil: nobody, an anonymous
 // connection) and returns the channels to subscribe for it. The engine joins
 // them and then calls Welcome.
-func (s *Session) Authenticated(c *token.Claims) (channels []string) {
+func (s *Session) Authenticated(c *token.Claims, r *Rules) (channels []string) {
 	if c == nil {
 		s.unnamed = true
 		return nil
 	}
-	s.user, s.info, s.grant = c.Subject, c.Info, c.Grant
+	s.user, s.info, s.grant = c.Subject, c.Info, r.Policy.Grant(c.Grant, c.Roles)
 	s.expires, s.issued = expiry(c.ExpireAt, c.ExpiresAt), c.IssuedAt
 	return c.ServerChannels()
 }

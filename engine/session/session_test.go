@@ -44,7 +44,7 @@ func connectedAs(t *testing.T, c *token.Claims) *Session {
 	t.Helper()
 	s := new(Session)
 	s.Command(nil, parse(t, `{"id":1,"connect":{"token":"x"}}`), rules())
-	s.Authenticated(c)
+	s.Authenticated(c, rules())
 	s.Welcome(nil, 1, "client-id", nil, nil, rules(), now)
 	return s
 }
@@ -97,7 +97,7 @@ func TestConnect(t *testing.T) {
 	}
 	c := claims(t, "u")
 	c.Channels = []string{"feeds:a"}
-	if channels := s.Authenticated(c); len(channels) != 1 || channels[0] != "feeds:a" {
+	if channels := s.Authenticated(c, rules()); len(channels) != 1 || channels[0] != "feeds:a" {
 		t.Fatalf("server-side subscriptions are %q", channels)
 	}
 	out = s.Welcome(nil, 1, "cid", nil, nil, rules(), now)
@@ -223,7 +223,7 @@ func TestExpireAtWinsOverExp(t *testing.T) {
 func TestOpenedWithoutConnect(t *testing.T) {
 	r := rules()
 	s := new(Session)
-	s.Authenticated(claims(t, "u", feeds))
+	s.Authenticated(claims(t, "u", feeds), rules())
 	for channel, want := range map[string]*clientproto.Error{
 		"feeds:a": nil, "open:a": nil, "feeds:a#u": nil,
 		"feeds:a#v": clientproto.ErrPermissionDenied, "$feeds:a": clientproto.ErrPermissionDenied,
@@ -241,7 +241,7 @@ func TestOpenedWithoutConnect(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	anonymous := new(Session)
-	anonymous.Authenticated(nil)
+	anonymous.Authenticated(nil, rules())
 	if e := anonymous.MaySubscribe("open:a", r); e != nil {
 		t.Errorf("anonymous, where clients may subscribe: %v", e)
 	}

@@ -3,6 +3,8 @@
 // A grant is a pair of verbs and channel patterns. The patterns of one session are compiled once,
 // when its token has been verified, into an immutable [Set]; every command then asks Set.Allows,
 // which looks up exact names by binary search and walks the patterns, without allocating.
+// A token may also name roles; what a role grants is the operator's [Policy], which is compiled when it
+// is read, for all sessions, and may be replaced while they last.
 //
 // Nothing is allowed unless a grant says so: a nil Set, an empty Set, an unknown verb and a name
 // that is not a valid channel name are all denied.
@@ -66,12 +68,23 @@ type Capability struct {
 type rule struct {
 	pattern string
 	verbs   Verb
+	star    uint8 // where its first `*` stands, of one that has any
+}
+
+// matches is Match for a rule with a `*`; most names are told apart by how they begin.
+func (r *rule) matches(name string) bool {
+	star := int(r.star)
+	if len(name) < star || name[:star] != r.pattern[:star] {
+		return false
+	}
+	return star == len(r.pattern)-1 || Match(r.pattern[star:], name[star:])
 }
 
 // Set is the compiled grants of one session: immutable, safe for any number of goroutines.
 type Set struct {
-	exact    []rule // sorted by name, each name once
-	patterns []rule // each holds at least one `*`
+	rules []rule // first those of exact names, sorted, each name once; then those that hold a `*`
+	exact int    // how many of the first
+	roles *held  // what else its roles grant; nil: it has none
 }
 
 // Compile checks and compiles caps. The Set keeps the strings of caps, not the slices. The error
@@ -80,21 +93,24 @@ func Compile(caps []Capability) (*Set, error) {
 	if len(caps) > maxCapabilities {
 		return nil, fmt.Errorf("caps: %d entries, at most %d are allowed", len(caps), maxCapabilities)
 	}
-	set := &Set{}
+	var found draft
 	for i, c := range caps {
-		if err := set.add(c); err != nil {
+		if err := found.add(c); err != nil {
 			return nil, fmt.Errorf("caps[%d]: %w", i, err)
 		}
 	}
-	if len(set.patterns) > maxPatterns {
-		return nil, fmt.Errorf("caps: %d patterns, at most %d are allowed", len(set.patterns), maxPatterns)
+	if len(found.patterns) > maxPatterns {
+		return nil, fmt.Errorf("caps: %d patterns, at most %d are allowed", len(found.patterns), maxPatterns)
 	}
-	set.exact = merge(set.exact)
-	return set, nil
+	exact := merge(found.exact)
+	return &Set{rules: slices.Concat(exact, found.patterns), exact: len(exact)}, nil
 }
 
+// draft is a Set while its capabilities are read.
+type draft struct{ exact, patterns []rule }
+
 // add appends the rules of one capability.
-func (s *Set) add(c Capability) error {
+func (s *draft) add(c Capability) error {
 	if c.Match != "" && c.Match != "wildcard" && c.Match != "exact" {
 		return errors.New(`match is neither "wildcard" nor "exact"`)
 	}
@@ -111,13 +127,13 @@ func (s *Set) add(c Capability) error {
 			return fmt.Errorf("channels[%d]: %w", i, err)
 		}
 		if !IsPattern(p) {
-			s.exact = append(s.exact, rule{p, verbs})
+			s.exact = append(s.exact, rule{pattern: p, verbs: verbs})
 			continue
 		}
 		if c.Match == "exact" {
 			return fmt.Errorf(`channels[%d]: %w; use match "wildcard"`, i, ErrWildcard)
 		}
-		s.patterns = append(s.patterns, rule{p, verbs})
+		s.patterns = append(s.patterns, rule{p, verbs, uint8(len(Literal(p)))})
 	}
 	return nil
 }
@@ -133,7 +149,7 @@ func merge(rules []rule) []rule {
 		}
 		kept = append(kept, r)
 	}
-	return slices.Clip(kept)
+	return kept
 }
 
 // Allows reports whether every verb of v is granted on channel. The channel may itself be a pattern
@@ -143,22 +159,40 @@ func (s *Set) Allows(v Verb, channel string) bool {
 	if s == nil || v == 0 || CheckPattern(channel) != nil {
 		return false
 	}
-	v &^= s.named(channel)
-	for i := 0; v != 0 && i < len(s.patterns); i++ {
-		if r := &s.patterns[i]; r.verbs&v != 0 && Match(r.pattern, channel) {
-			v &^= r.verbs
+	v = s.denied(v, channel)
+	if s.roles != nil {
+		for _, role := range s.roles.sets {
+			if v == 0 {
+				break
+			}
+			v = role.denied(v, channel)
 		}
 	}
 	return v == 0
 }
 
+// denied returns the verbs of v that the Set's own rules do not grant on channel.
+func (s *Set) denied(v Verb, channel string) Verb {
+	v &^= s.named(channel)
+	for i := s.exact; v != 0 && i < len(s.rules); i++ {
+		if r := &s.rules[i]; r.verbs&v != 0 && r.matches(channel) {
+			v &^= r.verbs
+		}
+	}
+	return v
+}
+
 // named returns the verbs granted on exactly this name.
 func (s *Set) named(channel string) Verb {
-	i, ok := slices.BinarySearchFunc(s.exact, channel, func(r rule, name string) int {
+	exact := s.rules[:s.exact]
+	if len(exact) == 0 {
+		return 0
+	}
+	i, ok := slices.BinarySearchFunc(exact, channel, func(r rule, name string) int {
 		return cmp.Compare(r.pattern, name)
 	})
 	if !ok {
 		return 0
 	}
-	return s.exact[i].verbs
+	return exact[i].verbs
 }

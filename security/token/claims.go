@@ -20,6 +20,7 @@ type Claims struct {
 	Channels  []string             // server-side subscriptions
 	Subs      map[string]Subscribe // server-side subscriptions with options
 	Grant     *grant.Set           // compiled caps; nil denies
+	Roles     []string             // names in the operator's policy, each once
 }
 
 // Subscribe holds the options of one server-side subscription.
@@ -157,6 +158,8 @@ func (c *claims) own(name string, value []byte) (ok bool, _ *Fault) {
 		return c.readSubs(value)
 	case "caps":
 		return c.readCaps(value)
+	case "roles":
+		return c.readRoles(value)
 	default:
 		ok = true
 	}
@@ -192,6 +195,30 @@ func (c *claims) readSubs(value []byte) (bool, *Fault) {
 		return ok
 	})
 	return ok, fault
+}
+
+// readRoles takes a list of names, or one. What a role grants is not the token's to say; a name that
+// cannot be a role's is in no policy and passed over.
+func (c *claims) readRoles(value []byte) (ok bool, _ *Fault) {
+	list := []string{""}
+	if value[0] == '[' {
+		list, ok = texts(value)
+	} else {
+		list[0], ok = text(value)
+	}
+	if !ok {
+		return false, nil
+	}
+	for _, name := range list {
+		if grant.CheckRole(name) != nil || slices.Contains(c.Roles, name) {
+			continue
+		}
+		if len(c.Roles) == grant.MaxRoles {
+			return false, errRoles
+		}
+		c.Roles = append(c.Roles, name)
+	}
+	return true, nil
 }
 
 // readCaps takes [{"channels":[…],"match":"…","allow":[…]}]. A member that it does not know could

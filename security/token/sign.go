@@ -24,6 +24,7 @@ type SignClaims struct {
 	Channels  []string           `json:"channels,omitempty"`
 	Info      json.RawMessage    `json:"info,omitempty"`
 	Caps      []grant.Capability `json:"caps,omitempty"`
+	Roles     []string           `json:"roles,omitempty"`
 }
 
 // Sign makes an HS256 token. It refuses what a Verifier with the same secret would refuse for

@@ -68,6 +68,7 @@ var (
 	errPurpose   = &Fault{"purpose", "a subscription token where a connection token is needed, or the other way round"}
 	errChannel   = &Fault{"channel", "a channel name is not valid"}
 	errGrant     = &Fault{"caps", "claim caps does not compile"}
+	errRoles     = &Fault{"roles", "claim roles has more than 64 names"}
 )
 
 // Config says which tokens are good. The zero value has no key and is refused by New.

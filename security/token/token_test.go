@@ -118,6 +118,11 @@ func TestClaimsRefused(t *testing.T) {
 		{`{"sub":"a","exp":1800000060,"subs":{"":{}}` + rest, errChannel}, {`{"sub":"a","exp":1800000060,"channel":""` + rest, errChannel},
 		{`{"sub":"a","exp":1800000060,"caps":[{"channels":["a"],"allow":["everything"]}]` + rest, errGrant},
 		{`{"sub":"a","exp":1800000060,"caps":[{"channels":["a"],"match":"regex","allow":["sub"]}]` + rest, errGrant},
+		// roles
+		{`{"sub":"a","exp":1800000060,"roles":{"a":1}` + rest, errClaims}, {`{"sub":"a","exp":1800000060,"roles":null` + rest, errClaims},
+		{`{"sub":"a","exp":1800000060,"roles":["a",1]` + rest, errClaims}, {`{"sub":"a","exp":1800000060,"roles":["a",["b"]]` + rest, errClaims},
+		{`{"sub":"a","exp":1800000060,"roles":true` + rest, errClaims}, {`{"sub":"a","exp":1800000060,"roles":["a"],"role\u0073":["admin"]` + rest, errClaims},
+		{`{"sub":"a","exp":1800000060,"roles":[` + manyRoles(65) + `]` + rest, errRoles},
 		// dates, with 60 s of leeway
 		{`{"sub":"a","exp":1800000060,"nbf":1800000061` + rest, errNotYet}, {`{"sub":"a","exp":1800000060,"iat":1800000061` + rest, errNotYet},
 		// audience, issuer
@@ -133,6 +138,32 @@ func TestClaimsRefused(t *testing.T) {
 		{`{"sub":"a","exp":1800000060,"channel":"news"` + rest, errPurpose},
 	} {
 		refused(t, v, c.claims, hs256(head, c.claims), c.want)
+	}
+}
+
+// manyRoles are n names, quoted, with commas.
+func manyRoles(n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"r%d"`, i)
+	}
+	return strings.Join(names, ",")
+}
+
+// TestRoles: a list or one name, each once; what cannot be a role's name is in no policy.
+func TestRoles(t *testing.T) {
+	v := hmacVerifier(t)
+	for claim, want := range map[string][]string{
+		`"editor"`: {"editor"}, `["a","b","a"]`: {"a", "b"}, `[]`: nil, `["","r\u00f4le","a\nb","ok"]`: {"ok"}, `""`: nil,
+		`["` + strings.Repeat("x", 65) + `","` + strings.Repeat("x", 64) + `"]`: {strings.Repeat("x", 64)}, `["*"]`: {"*"},
+	} {
+		c, err := v.Connection([]byte(hs256(head, `{"sub":"a","exp":1800000060,"roles":`+claim+`}`)), now)
+		if err != nil || !slices.Equal(c.Roles, want) {
+			t.Errorf("%s: %v, %v, want %q", claim, c, err, want)
+		}
+	}
+	if c, err := v.Connection([]byte(hs256(head, `{"sub":"a","exp":1800000060,"roles":[`+manyRoles(64)+`,"r0"]}`)), now); err != nil || len(c.Roles) != 64 {
+		t.Errorf("64 roles: %v", err)
 	}
 }
 
