@@ -25,9 +25,9 @@ race: $(CLIENTS)/node_modules ## every test under the race detector, the event l
 	$(GO) test -race -timeout 60m ./...
 	.ci/race-stripped
 
-floods: ## the flood tests that exist so far: those in the packages
-	@echo "floods: the tests named Flood in the packages; holding each flood for 60 s beside honest subscribers is not available yet"
-	$(GO) test -v -timeout 30m -run Flood $$(git ls-files -co --exclude-standard '*_test.go' | \
+floods: ## each flood for 5 s against a real server with 500 honest subscribers beside it, then the flood tests in the packages
+	$(GO) test -v -timeout 30m ./bench/floods -full
+	$(GO) test -v -timeout 30m -run Flood $$(git ls-files -co --exclude-standard '*_test.go' | grep -v '^bench/floods/' | \
 		xargs grep -l '^func Test[A-Za-z0-9_]*Flood' | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 regress: $(CLIENTS)/node_modules ## the regression suites auth, messages and tls (also suite-auth, suite-messages, suite-tls): after any bump

@@ -55,18 +55,39 @@ func (n *Node) proc(name string) (string, error) {
 	return string(b), err
 }
 
-// Metric reads one figure without labels from /metrics.
+// Metric reads one figure from /metrics, by its name with labels.
 func (n *Node) Metric(ctx context.Context, name string) (float64, error) {
-	body, err := n.call(ctx, http.MethodGet, "/metrics", nil)
+	all, err := n.Metrics(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for line := range bytes.Lines(body) {
-		if value, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
-			return strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+	value, ok := all[name]
+	if !ok {
+		return 0, fmt.Errorf("/metrics has no %s", name)
+	}
+	return value, nil
+}
+
+// Metrics reads all figures of /metrics, by their names with labels.
+func (n *Node) Metrics(ctx context.Context) (map[string]float64, error) {
+	body, err := n.call(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]float64)
+	for line := range strings.Lines(string(body)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if figure, err := strconv.ParseFloat(value, 64); err == nil {
+			all[name] = figure
 		}
 	}
-	return 0, fmt.Errorf("/metrics has no %s", name)
+	return all, nil
+}
+
+// Files is how many descriptors the server has open.
+func (n *Node) Files() (int, error) {
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.process.Process.Pid))
+	return len(list), err
 }
 
 // Publish posts one publication, of JSON data, to the server API. It returns

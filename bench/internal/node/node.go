@@ -6,6 +6,7 @@ package node
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -38,6 +39,8 @@ const (
 // Options say what to run.
 type Options struct {
 	Binary string    // "" builds cmd/weir, which needs the working directory inside the repository
+	Listen string    // public listener; "" is a port of the system's choice on 127.0.0.1
+	Exempt string    // from limits per address and user; "" is all of 127/8
 	Flags  []string  // more flags of weir serve
 	Log    io.Writer // what the server logs above INFO
 }
@@ -90,10 +93,10 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		}
 	}
 	n.process = exec.CommandContext(ctx, o.Binary, append([]string{
-		"serve", "--listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0",
+		"serve", "--listen", cmp.Or(o.Listen, "127.0.0.1:0"), "--api-listen", "127.0.0.1:0",
 		"--tls-cert", n.file("cert.pem"), "--tls-key", n.file("key.pem"), "--allow-self-signed",
 		"--api-key-file", n.file("api-key"), "--token-hmac-secret-file", n.file("secret"), "--allow-no-origin",
-		"--limit-exempt", "127.0.0.0/8", "--tcp-congestion", "cubic", "--drain-period", "1s",
+		"--limit-exempt", cmp.Or(o.Exempt, "127.0.0.0/8"), "--tcp-congestion", "cubic", "--drain-period", "1s",
 	}, o.Flags...)...)
 	n.process.Cancel = func() error { return n.process.Process.Signal(os.Interrupt) }
 	n.process.WaitDelay = stopTimeout
@@ -168,12 +171,17 @@ func passOn(log *bufio.Reader, to io.Writer) {
 // Target is what a client needs to subscribe to channels, whose common prefix
 // its token is for.
 func (n *Node) Target(prefix string, channels []string) (client.Target, error) {
-	now := time.Now()
-	signed, err := token.Sign(n.secret, token.SignClaims{
-		Subject: "bench", ID: "bench", IssuedAt: now.Unix(), ExpiresAt: now.Add(tokenTTL).Unix(),
-		Caps: []grant.Capability{{Channels: []string{prefix + "*"}, Match: "wildcard", Allow: []string{"sub"}}},
-	})
+	signed, err := n.Token(prefix, "sub")
 	return client.Target{Addr: n.Addr, Authority: n.file("cert.pem"), Token: signed, Channels: channels}, err
+}
+
+// Token signs one for the channels that begin with prefix.
+func (n *Node) Token(prefix string, allow ...string) (string, error) {
+	now := time.Now()
+	return token.Sign(n.secret, token.SignClaims{
+		Subject: "bench", ID: "bench", IssuedAt: now.Unix(), ExpiresAt: now.Add(tokenTTL).Unix(),
+		Caps: []grant.Capability{{Channels: []string{prefix + "*"}, Match: "wildcard", Allow: allow}},
+	})
 }
 
 // Exited is closed when the server is gone.
