@@ -26,7 +26,7 @@ func written(t *testing.T, f Format, key []byte) (files []string, seal string) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "logs", "audit.log")
 	now := new(testClock)
-	l := opened(t, name, FileOptions{Format: f, Key: key, MaxSize: 6 << 10}, now)
+	l := opened(t, name, FileOptions{Format: f, Key: key, MaxSize: 3 << 10}, now)
 	for i := range 90 {
 		now.Store(int64(i))
 		l.Add(&Record{Time: now.time(), Event: ConnectionAccepted, Conn: l.Conn(uint64(i)), UserAgent: fmt.Sprintf("agent %d", i)})
