@@ -160,8 +160,8 @@ func (s *shard) welcome(c *conn, w *welcome) {
 	var subs []clientproto.ServerSub
 	left := s.rules.RecoveryBytes // for all of them: they share one reply
 	for _, channel := range channels {
-		if e := s.rules.Subscribable(channel); e != nil {
-			continue // a token may name channels of namespaces that are gone
+		if e := s.rules.Subscribable(channel); e != nil || !c.session.Admitted(channel, s.rules) {
+			continue // a token may name channels of namespaces that are gone, or not for this page
 		}
 		if c.session.Room(channel, s.rules) != nil {
 			s.close(c, clientproto.CloseChannelLimit)

@@ -78,11 +78,12 @@ type Namespace struct {
 	Presence                   bool // who is subscribed can be asked
 	JoinLeave                  bool // subscribers who ask for it are told who comes and goes
 	AllowPresenceForSubscriber bool
-	AllowDelta                 bool   // allowed_delta_types: fossil
-	DeltaPublish               bool   // deltas for every publication
-	SlowConsumer               string // disconnect (or ""), drop_oldest, drop_newest, conflate
-	ConflateKey                string // JSON pointer (RFC 6901) to the key of which only the newest is kept
-	MaxOutboxBytes             int    // queued for one connection from this namespace; 0: only Limits.MaxOutboxBytes
+	AllowDelta                 bool         // allowed_delta_types: fossil
+	DeltaPublish               bool         // deltas for every publication
+	SlowConsumer               string       // disconnect (or ""), drop_oldest, drop_newest, conflate
+	ConflateKey                string       // JSON pointer (RFC 6901) to the key of which only the newest is kept
+	AllowedOrigins             *origin.List // whose pages may have to do with its channels, of those that may connect; nil: all
+	MaxOutboxBytes             int          // queued for one connection from this namespace; 0: only Limits.MaxOutboxBytes
 }
 
 // Limits are the operator's bounds (PROTOCOL.md §6). 0 means no limit where
@@ -221,6 +222,9 @@ func (cfg *Config) checkNamespaces() error {
 		if ns.AllowDelta && l.MaxOutboxBytes < need {
 			return fmt.Errorf("--max-outbox-bytes %d does not hold one message of --message-size-limit %d as a text, which allowed_delta_types "+
 				"of the namespace %q needs: raise it to at least %d", l.MaxOutboxBytes, l.MessageSize, ns.Name, need)
+		}
+		if missing := ns.AllowedOrigins.Without(cfg.Origins); len(missing) > 0 {
+			return fmt.Errorf("namespace %q: allowed_origins has %s, whose pages may not connect: add it to --allowed-origins too", ns.Name, missing[0])
 		}
 		if _, _, err := ns.slow(l); err != nil {
 			return fmt.Errorf("namespace %q: %w", ns.Name, err)

@@ -10,6 +10,7 @@ import (
 	"weir/engine/tlsconn"
 	"weir/engine/ws"
 	"weir/security/limit"
+	"weir/security/origin"
 	"weir/security/token"
 )
 
@@ -62,6 +63,7 @@ type conn struct {
 	counted    bool // among its user's connections
 	secure     bool // TLS is up: what we say is sealed
 	behind     bool // a subscription of it may be held: see catchUp
+	origin     origin.ID
 
 	peer      netip.Addr
 	tls       tlsconn.Conn

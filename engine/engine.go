@@ -28,6 +28,7 @@ import (
 	"weir/engine/wheel"
 	"weir/engine/work"
 	"weir/security/limit"
+	"weir/security/origin"
 	"weir/security/token"
 )
 
@@ -44,7 +45,8 @@ type Server struct {
 	internal  []*internalListener
 	handlers  *api.Handlers
 	memory    *memory.Broker
-	classes   classes // owned by New and Reload
+	classes   classes       // owned by New and Reload
+	origins   origin.Ledger // also
 	stats     *stats.Set
 	apiStats  *stats.Shard // the set's last shard: what is not a loop's
 
@@ -84,7 +86,7 @@ func New(cfg Config) (*Server, error) {
 // build makes the parts in the order of their dependence.
 func (s *Server) build(cfg *Config) error {
 	s.shared = newShared(cfg)
-	s.policy.Store(newPolicy(cfg, s.nodeName(), len(s.shared.page), s.classes))
+	s.policy.Store(newPolicy(cfg, s.nodeName(), len(s.shared.page), s.classes, &s.origins))
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
 		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
 		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked, Now: cfg.Now,

@@ -14,6 +14,7 @@ import (
 func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 	c.kind = kindFeed
 	c.session = new(session.Session)
+	c.session.From(c.origin)
 	c.session.Authenticated(claims, s.rules) // server-side subscriptions come with connect only
 	for i := range plan.feed {
 		if e := c.session.MaySubscribe(plan.feed[i].name, s.rules); e != nil {

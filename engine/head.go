@@ -82,7 +82,7 @@ func (s *shard) request(c *conn, req *upgrade.Request) {
 		s.refuse(c, refusal)
 		return
 	}
-	if plan.kind != kindEcho && !s.originAllowed(req) {
+	if plan.kind != kindEcho && !s.originAllowed(c, req) {
 		s.refuse(c, upgrade.ForbiddenOrigin)
 		return
 	}
@@ -124,11 +124,12 @@ func (s *shard) demo(c *conn) {
 
 // originAllowed is row H4: exact match, and a missing Origin only where the
 // operator lets native clients in without one.
-func (s *shard) originAllowed(req *upgrade.Request) bool {
+func (s *shard) originAllowed(c *conn, req *upgrade.Request) (ok bool) {
 	if !req.HasOrigin {
 		return s.noOrigin
 	}
-	return s.origins.Allows(req.Origin)
+	c.origin, ok = s.origins.Find(req.Origin)
+	return ok
 }
 
 // credential is what came with a request, borrowed from the head. At most one
@@ -229,6 +230,7 @@ func (s *shard) open(c *conn, plan *upgradePlan) {
 	switch c.kind {
 	case kindProtocol:
 		c.session = new(session.Session)
+		c.session.From(c.origin)
 		c.phaseBy = s.now + int64(s.limits.StaleCloseDelay)
 	case kindEcho:
 		c.pingAt = s.now + int64(s.limits.IdleTimeout)

@@ -19,7 +19,7 @@ type policy struct {
 	limits  Limits
 	rates   rates
 	rules   *session.Rules
-	origins *origin.List
+	origins *origin.Index
 
 	anonymous, noOrigin, tokenInURL bool
 
@@ -37,11 +37,11 @@ type rates struct{ messages, bytes, subscribes, pings *limit.Rate }
 type perShard struct{ partial, outbox, keys int }
 
 // newPolicy takes it from cfg; page is how long the demo page is, all are the
-// classes known so far.
-func newPolicy(cfg *Config, node string, page int, all classes) *policy {
+// classes and known the origins so far.
+func newPolicy(cfg *Config, node string, page int, all classes, known *origin.Ledger) *policy {
 	l := cfg.Limits
 	p := &policy{
-		limits: l, origins: cfg.Origins,
+		limits: l, origins: known.Index(cfg.Origins),
 		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
 		rates: rates{
 			messages: rate(l.MessageRate), bytes: rate(l.ByteRate),
@@ -50,11 +50,14 @@ func newPolicy(cfg *Config, node string, page int, all classes) *policy {
 		rules: &session.Rules{
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession, Overlap: patternsOverlapping,
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
-			Node:        node, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces), Policy: cfg.Roles,
+			Node:        node, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces, known), Policy: cfg.Roles,
 			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
 			Asks: cfg.asks(),
 		},
 		perShard: perShard{partial: cfg.partialPerShard(), outbox: l.OutboxBudget / cfg.Pollers, keys: l.TLSKeyCache / cfg.Pollers},
+	}
+	for _, ns := range p.rules.Namespaces {
+		p.rules.ByOrigin = p.rules.ByOrigin || ns.Origins != nil
 	}
 	p.heldLimit = p.perShard.partial
 	if l.ByteRate > 0 {
@@ -81,7 +84,7 @@ func rate(perSecond float64) *limit.Rate {
 	return &limit.Rate{PerSecond: perSecond, Burst: max(int(2*perSecond), 1)}
 }
 
-func namespaces(list []Namespace) map[string]session.Namespace {
+func namespaces(list []Namespace, known *origin.Ledger) map[string]session.Namespace {
 	m := map[string]session.Namespace{"": {}}
 	for _, n := range list {
 		m[n.Name] = session.Namespace{
@@ -91,7 +94,7 @@ func namespaces(list []Namespace) map[string]session.Namespace {
 			ForceRecovery: n.ForceRecovery, Cache: n.RecoverLatest, ForcePositioning: n.ForcePositioning,
 			Presence: n.Presence, JoinLeave: n.JoinLeave, PresenceIfSubscribed: n.AllowPresenceForSubscriber,
 			Delta: n.AllowDelta, DeltaPublish: n.DeltaPublish,
-			SubscribeHook: n.SubscribeHook, PublishHook: n.PublishHook,
+			SubscribeHook: n.SubscribeHook, PublishHook: n.PublishHook, Origins: known.Index(n.AllowedOrigins),
 		}
 	}
 	return m
@@ -121,7 +124,7 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 		return err
 	}
 	old := s.policy.Load()
-	p := newPolicy(&cfg, old.rules.Node, len(s.shared.page), s.classes)
+	p := newPolicy(&cfg, old.rules.Node, len(s.shared.page), s.classes, &s.origins)
 	s.policy.Store(p)
 	s.shared.gate.Replace(cfg.gate())
 	s.shared.tokens.Adopt(cfg.Tokens)

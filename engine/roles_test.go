@@ -26,11 +26,7 @@ func roles(t testing.TB, list map[string][2][]string) *grant.Policy {
 // signRoles is a token that grants by its roles only.
 func signRoles(t testing.TB, user string, names ...string) string {
 	t.Helper()
-	text, err := token.Sign(testSecret, token.SignClaims{Subject: user, ExpiresAt: time.Now().Add(time.Hour).Unix(), Roles: names})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return signClaims(t, token.SignClaims{Subject: user, ExpiresAt: time.Now().Add(time.Hour).Unix(), Roles: names})
 }
 
 // TestRoles: each command asks the policy, and after a change of it every

@@ -75,6 +75,9 @@ func (s *shard) enroll(c *conn, channel string) *clientproto.Error {
 	if c.kind == kindFeed || c.session.Find(channel) >= 0 {
 		return nil
 	}
+	if !c.session.Admitted(channel, s.rules) {
+		return clientproto.ErrPermissionDenied
+	}
 	if s.rules.Channels > 0 && len(c.session.Subs()) >= s.rules.Channels {
 		return clientproto.ErrLimitExceeded
 	}

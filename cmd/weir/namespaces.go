@@ -37,7 +37,7 @@ type namespaceOptions struct {
 	SlowConsumer               text  `key:"slow_consumer" help:"What becomes of a publication for which a reader has no room: disconnect (the default; the connection is closed with 3008), drop_oldest, drop_newest, or conflate (docs/slow-consumers.md)."`
 	ConflateKey                text  `key:"conflate_key" help:"With conflate: JSON pointer to the key of which a slow reader gets only the newest, as in /symbol."`
 	MaxOutboxBytes             size  `key:"max_outbox_bytes" help:"What may wait for one connection from this namespace, inside --max-outbox-bytes (default that)."`
-	AllowedOrigins             list  `key:"allowed_origins" later:"origins per namespace" help:"Origins that may subscribe, of those that may connect."`
+	AllowedOrigins             list  `key:"allowed_origins" help:"Origins whose pages may subscribe, publish and read here, of those that may connect (default all of them). A client that sent no Origin is none of them."`
 }
 
 // readNamespaces reads the list under the key namespaces.
@@ -142,6 +142,9 @@ func (ns *namespaceOptions) set(key string, value *yaml.Node) error {
 		known[tag.Get("key")] = true
 		if tag.Get("key") != key {
 			continue
+		}
+		if v == "" && key == "allowed_origins" { // where "" elsewhere is the default, here that would be everybody
+			return errors.New("allowed_origins: is empty; name an origin, or leave it out to let in all that may connect")
 		}
 		if v == "" && key != "name" {
 			return nil

@@ -186,7 +186,8 @@ func TestNamespaceMistakes(t *testing.T) {
 		"namespaces:\n  - {name: 'a:b'}":                                  {"a:b", "printable ASCII"},
 		"namespaces:\n  - {name: a, allow_publish_for_clients: true}":     {"did you mean allow_publish_for_client?"},
 		"namespaces:\n  - {name: a, colour: red}":                         {"colour is not an option of a namespace"},
-		"namespaces:\n  - {name: a, allowed_origins: 'https://a'}":        {"allowed_origins", "not available yet"},
+		"namespaces:\n  - {name: a, allowed_origins: []}":                 {"allowed_origins", "is empty", "leave it out"},
+		"namespaces:\n  - {name: a, allowed_origins: }":                   {"allowed_origins", "is empty", "leave it out"},
 		"namespaces:\n  - {name: a, history_size: 100}":                   {"history_ttl", "needs both"},
 		"namespaces:\n  - {name: a, history_ttl: 5m}":                     {"history_size", "needs both"},
 		"namespaces:\n  - {name: a, force_recovery: true}":                {"force_recovery", "set history_size"},
@@ -223,8 +224,19 @@ func TestNamespaceBounds(t *testing.T) {
 	} {
 		wantRefusal(t, env, []string{"check", "--dev", "--config", writeFile(t, "weir.yaml", yaml)}, words...)
 	}
-	good := "namespaces:\n  - {name: a, max_outbox_bytes: 66560}\n  - {name: b, slow_consumer: drop_newest}\n  - {name: c, slow_consumer: conflate, conflate_key: /k}"
-	if status, stdout, stderr := weirEnv(env, "check", "--dev", "--config", writeFile(t, "weir.yaml", good)); status != 0 || !strings.Contains(stdout, "a, b, c") {
+	for yaml, words := range map[string][]string{
+		"namespaces:\n  - {name: a, allowed_origins: app.example.com}":                                  {"allowed_origins of the namespace \"a\"", "has no scheme"},
+		"namespaces:\n  - {name: a, allowed_origins: ['https://app.example.com', 'https://b.example']}": {`"a"`, "allowed_origins", "https://b.example", "--allowed-origins too"},
+		"namespaces:\n  - {name: a, allowed_origins: 'null'}":                                           {"allowed_origins", "null"},
+	} {
+		wantRefusal(t, nil, append(good(t, "check"), "--config", writeFile(t, "weir.yaml", yaml)), words...)
+	}
+	ok := "namespaces:\n  - {name: a, allowed_origins: 'HTTPS://app.example.com:443'}"
+	if status, stdout, stderr := weir(append(good(t, "check"), "--config", writeFile(t, "weir.yaml", ok))...); status != 0 {
+		t.Errorf("status %d, %s%s", status, stdout, stderr)
+	}
+	bounds := "namespaces:\n  - {name: a, max_outbox_bytes: 66560}\n  - {name: b, slow_consumer: drop_newest}\n  - {name: c, slow_consumer: conflate, conflate_key: /k}"
+	if status, stdout, stderr := weirEnv(env, "check", "--dev", "--config", writeFile(t, "weir.yaml", bounds)); status != 0 || !strings.Contains(stdout, "a, b, c") {
 		t.Errorf("status %d, %s%s", status, stdout, stderr)
 	}
 }

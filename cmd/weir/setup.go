@@ -63,7 +63,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if s.dev != nil {
 		s.config.Dev = s.dev.page()
 	}
-	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o), s.loadPolicy(&o), s.loadHooks(&o)); err != nil {
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadPolicy(&o), s.loadHooks(&o)); err != nil {
 		return nil, &configError{err}
 	}
 	return s, nil
@@ -161,13 +161,19 @@ func (s *setup) loadKeys(o *serverOptions) error {
 	return err
 }
 
-func (s *setup) loadOrigins(o *serverOptions) error {
-	if len(o.AllowedOrigins) == 0 {
-		return nil
+func (s *setup) loadOrigins(o *serverOptions, namespaces []namespaceOptions) error {
+	var errs []error
+	if len(o.AllowedOrigins) > 0 {
+		list, err := origin.Parse(o.AllowedOrigins)
+		s.config.Origins, errs = list, append(errs, err)
 	}
-	list, err := origin.Parse(o.AllowedOrigins)
-	s.config.Origins = list
-	return err
+	for i, n := range namespaces {
+		if len(n.AllowedOrigins) > 0 {
+			list, err := origin.ParseFor(fmt.Sprintf("allowed_origins of the namespace %q", n.Name), n.AllowedOrigins)
+			s.config.Namespaces[i].AllowedOrigins, errs = list, append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // limits are the options that bound something.

@@ -18,9 +18,9 @@ func (s *Session) subscribe(dst []byte, cmd *clientproto.Command, r *Rules) ([]b
 	by, e := ByGrant, (*clientproto.Error)(nil)
 	switch {
 	case len(req.Token) > 0:
-		by, e = ByToken, s.userLimit(channel)
+		by, e = ByToken, s.closed(channel, r)
 	case r.asks(channel):
-		by, e = ByHook, s.mayAsk(channel)
+		by, e = ByHook, s.mayAsk(channel, r)
 	default:
 		e = s.MaySubscribe(channel, r)
 	}
@@ -97,7 +97,7 @@ func wholeNamespace(pattern string) bool {
 // namespace opens it to clients. The order of the answers tells nothing about
 // channels outside the grant: they are denied whether they exist or not.
 func (s *Session) may(verb grant.Verb, channel string, r *Rules, opens func(Namespace) bool) *clientproto.Error {
-	if e := s.userLimit(channel); e != nil {
+	if e := s.closed(channel, r); e != nil {
 		return e
 	}
 	ns, known := r.namespace(channel)
@@ -112,12 +112,31 @@ func (s *Session) may(verb grant.Verb, channel string, r *Rules, opens func(Name
 	}
 }
 
-// userLimit is the rule of channels that end in #user, which nothing overrides.
-func (s *Session) userLimit(channel string) *clientproto.Error {
-	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed {
+// closed is what nothing overrides: the rule of channels that end in #user, and
+// that of namespaces for certain origins.
+func (s *Session) closed(channel string, r *Rules) *clientproto.Error {
+	if limited, allowed := grant.UserLimited(channel, s.user); limited && !allowed || !s.Admitted(channel, r) {
 		return clientproto.ErrPermissionDenied
 	}
 	return nil
+}
+
+// Admitted reports whether a page of the session's origin may have to do with
+// channel; of a pattern, with every namespace that it may lie in.
+func (s *Session) Admitted(channel string, r *Rules) bool {
+	if !r.ByOrigin {
+		return true
+	}
+	if !grant.Spans(channel) {
+		ns := r.Namespaces[grant.Namespace(channel)]
+		return ns.Origins == nil || ns.Origins.Has(s.origin)
+	}
+	for _, ns := range r.Namespaces {
+		if ns.Origins != nil && !ns.Origins.Has(s.origin) {
+			return false
+		}
+	}
+	return true
 }
 
 // namespace returns the options of the channel's namespace. Those of a pattern
@@ -225,7 +244,7 @@ func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 	step := Step{Kind: Publish, ID: cmd.ID, Channel: channel, Data: cmd.Publish.Data, Keep: r.Retention(channel)}
 	var e *clientproto.Error
 	if ns, _ := r.namespace(channel); ns.PublishHook {
-		step.Kind, step.Command, e = AskPublish, cmd, s.userLimit(channel)
+		step.Kind, step.Command, e = AskPublish, cmd, s.closed(channel, r)
 	} else {
 		e = s.mayPublish(channel, r)
 	}

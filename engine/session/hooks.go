@@ -48,11 +48,11 @@ func (r *Rules) asks(channel string) bool {
 // mayAsk says whether the backend may be asked about a subscription. Its answer
 // stands in the place of a grant: not of a subscription token, it opens nobody's
 // channel to another, and it is about one channel.
-func (s *Session) mayAsk(channel string) *clientproto.Error {
+func (s *Session) mayAsk(channel string, r *Rules) *clientproto.Error {
 	if grant.NeedsToken(channel) || grant.IsPattern(channel) {
 		return clientproto.ErrPermissionDenied
 	}
-	return s.userLimit(channel)
+	return s.closed(channel, r)
 }
 
 // Backed notes that the backend said whose the session is. It is asked again when
@@ -73,8 +73,8 @@ func (s *Session) Approved(dst []byte, step Step, a *Approval, r *Rules, now tim
 		return reject(dst, step.ID, clientproto.ErrExpired)
 	}
 	// While it was asked the rules may have changed, and the server may have subscribed it.
-	var e *clientproto.Error
-	if !r.asks(step.Channel) {
+	e := s.closed(step.Channel, r)
+	if e == nil && !r.asks(step.Channel) {
 		e = s.MaySubscribe(step.Channel, r)
 	}
 	if e == nil {

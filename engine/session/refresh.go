@@ -63,6 +63,8 @@ func (s *Session) Adopt(r *Rules) { s.grant = r.Policy.Regrant(s.grant) }
 func (s *Session) Permitted(i int, r *Rules) bool {
 	sub := &s.subs[i]
 	switch {
+	case !s.Admitted(sub.Channel.Name, r):
+		return false
 	case sub.By == ByToken || sub.By == ByOrder || sub.Server:
 		return r.Subscribable(sub.Channel.Name) == nil
 	case sub.By == ByHook && r.asks(sub.Channel.Name):

@@ -22,6 +22,7 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/hub"
 	"weir/security/grant"
+	"weir/security/origin"
 	"weir/security/token"
 )
 
@@ -35,6 +36,7 @@ type Rules struct {
 	Version        string
 	Namespaces     map[string]Namespace // by name; one named "" always exists
 	Policy         *grant.Policy        // what roles grant; nil: nothing
+	ByOrigin       bool                 // some namespace has Origins
 	Asks           Asks
 
 	RecoveryLimit int // most publications that a recovery or a history command brings
@@ -53,11 +55,13 @@ type Namespace struct {
 	ForcePositioning    bool
 	HistoryIfSubscribed bool // subscribers may read what is kept
 
-	Presence             bool // who is subscribed can be asked
-	JoinLeave            bool // who asks for it is told who comes and goes
-	PresenceIfSubscribed bool // subscribers may ask who else is
-	Delta                bool // subscriptions may negotiate Fossil deltas
-	DeltaPublish         bool // publications are sent as deltas without being asked to
+	Presence             bool          // who is subscribed can be asked
+	JoinLeave            bool          // who asks for it is told who comes and goes
+	PresenceIfSubscribed bool          // subscribers may ask who else is
+	Origins              *origin.Index // whose pages may have to do with its channels; nil: all that may connect
+
+	Delta        bool // subscriptions may negotiate Fossil deltas
+	DeltaPublish bool // publications are sent as deltas without being asked to
 
 	// The operator's backend permits, and nothing else does: no grant, none of the above.
 	SubscribeHook, PublishHook bool
@@ -125,6 +129,7 @@ type Session struct {
 	vouched bool // the handshake brought a credential that was checked
 	unnamed bool // no credential said who it is
 	backed  bool // the backend did
+	origin  origin.ID
 	user    string
 	client  string // set by Welcome
 	info    json.RawMessage
@@ -159,6 +164,9 @@ const (
 // Vouch notes that the handshake brought a checked credential, so connect
 // needs none.
 func (s *Session) Vouch() { s.vouched = true }
+
+// From notes which of the configured origins the handshake came from.
+func (s *Session) From(id origin.ID) { s.origin = id }
 
 // Connected reports whether connect has succeeded.
 func (s *Session) Connected() bool { return s.state == connected }

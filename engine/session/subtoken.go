@@ -29,10 +29,14 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 	case over(c.ExpireAt, now):
 		return reject(dst, step.ID, clientproto.ErrExpired)
 	}
-	if e := s.Room(step.Channel, r); e != nil { // the server may have subscribed it while the token was checked
+	e := s.closed(step.Channel, r) // the rules may have changed while the token was checked
+	if e == nil {
+		e = s.Room(step.Channel, r) // and the server may have subscribed it
+	}
+	if e != nil {
 		return reject(dst, step.ID, e)
 	}
-	step.Watch = step.Watch && s.MayWatch(step.Channel, r) // the rules may have changed meanwhile
+	step.Watch = step.Watch && s.MayWatch(step.Channel, r)
 	step.Kind, step.Expires, step.Info = Subscribe, expiry(c.ExpireAt, c.ExpiresAt), c.Info
 	return dst, step
 }

@@ -26,18 +26,21 @@ type List struct {
 	allowed map[string]struct{} // normal spelling
 }
 
-// Parse makes a List of an operator's words, for --allowed-origins and the option allowed_origins of a namespace. Its
-// errors name the word and the mend. An empty list is legal and allows nothing.
-func Parse(list []string) (*List, error) {
+// Parse makes a List of an operator's words, for --allowed-origins. Its errors name the word and the mend. An empty
+// list is legal and allows nothing.
+func Parse(list []string) (*List, error) { return ParseFor("--allowed-origins", list) }
+
+// ParseFor is Parse for another option, which its errors name.
+func ParseFor(option string, list []string) (*List, error) {
 	l := &List{allowed: make(map[string]struct{}, len(list))}
 	for _, word := range list {
 		if err := check(word); err != nil {
-			return nil, fmt.Errorf("--allowed-origins: %q %w", word, err)
+			return nil, fmt.Errorf("%s: %q %w", option, word, err)
 		}
 		var buf [maxOrigin]byte
 		n, ok := normalise(&buf, []byte(word))
 		if !ok {
-			return nil, fmt.Errorf("--allowed-origins: %q is not an origin; write scheme, host and port as in https://app.example.com:8443", word)
+			return nil, fmt.Errorf("%s: %q is not an origin; write scheme, host and port as in https://app.example.com:8443", option, word)
 		}
 		l.allowed[string(buf[:n])] = struct{}{}
 	}
