@@ -121,7 +121,7 @@ func (s *shard) publish(c *conn, step *session.Step, data []byte) {
 }
 
 // authenticate has the token checked, unless the handshake brought one: that
-// one counts then.
+// one counts then. Without either the client's certificate says who it is.
 func (s *shard) authenticate(c *conn, step *session.Step) {
 	switch {
 	case c.waiting != nil && c.waiting.claims != nil:
@@ -129,7 +129,7 @@ func (s *shard) authenticate(c *conn, step *session.Step) {
 	case len(step.Token) > 0:
 		s.queue(c, step.ID, newAuthJob(authConnect, step))
 	default:
-		s.welcome(c, &welcome{id: step.ID, held: step.Recover})
+		s.welcome(c, &welcome{id: step.ID, claims: c.certificate(), held: step.Recover})
 	}
 }
 
@@ -203,6 +203,9 @@ func (s *shard) admitUser(c *conn) bool {
 
 // begun starts the clocks of a session that is now authenticated.
 func (s *shard) begun(c *conn) {
+	if c.waiting != nil {
+		c.waiting.certificate = nil
+	}
 	s.stats.Move(stats.Sessions, 1)
 	c.phaseBy = 0
 	if s.limits.PingInterval > 0 {

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -25,6 +27,9 @@ type Config struct {
 
 	TLS          *tls.Config      // certificate source, versions, curves; shared by all handshakes
 	CertNotAfter func() time.Time // for the expiry metric; nil if unknown
+
+	ClientCAs func() *x509.CertPool // if TLS asks for client certificates: their authorities, at each handshake; nil: those of TLS
+	APITLS    *tls.Config           // of the internal listener APIListen; nil: plain, on loopback only
 
 	Tokens          *token.Verifier // nil: no token can be checked, so none is accepted
 	AllowAnonymous  bool            // a connection without a token is user ""
@@ -178,6 +183,9 @@ func (cfg *Config) check() error {
 		return errors.New("no address to listen on: set --listen, for example --listen :8443")
 	case sameAddr(cfg.Listen, cfg.APIListen) || sameAddr(cfg.Listen, cfg.HealthListen):
 		return fmt.Errorf("--listen %s is also an internal listener's address: TLS and plain HTTP cannot share it", cfg.Listen)
+	case !cfg.apiGuarded():
+		return fmt.Errorf("--api-listen %s is not loopback: who reaches it must show a certificate, so name its authority with --api-client-ca-file, "+
+			"or write 127.0.0.1 before the port", cfg.APIListen)
 	case l.MessageSize <= 0 || l.MaxOutboxBytes <= 0:
 		return errors.New("--message-size-limit and --max-outbox-bytes must be above 0")
 	case l.MessageSize+frameRoomBytes > l.MaxOutboxBytes:
@@ -196,6 +204,20 @@ func (cfg *Config) check() error {
 		return errors.New("--echo-size-limit and --idle-timeout must be above 0 with --enable-echo")
 	}
 	return errors.Join(cfg.checkNamespaces(), cfg.checkHooks())
+}
+
+// apiGuarded reports that nobody reaches the server API who is neither on this
+// machine nor has a certificate.
+func (cfg *Config) apiGuarded() bool {
+	if cfg.APIListen == "" || cfg.APITLS != nil && cfg.APITLS.ClientAuth == tls.RequireAndVerifyClientCert {
+		return true
+	}
+	host, _, err := net.SplitHostPort(cfg.APIListen)
+	if err != nil || host == "localhost" {
+		return true // an address that is none is refused by who listens
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 // checkHooks refuses namespaces that nobody would decide about.

@@ -106,16 +106,18 @@ type conn struct {
 // not whole or because the command before it is with the workers. It comes
 // before conn.partial.
 type waiting struct {
-	head    []byte        // of the request, while it is collected
-	lines   []byte        // rest of a message
-	plain   []byte        // rest of a record
-	claims  *token.Claims // of the handshake's credential, until connect
-	upgrade upgradePlan   // what the request asked for, while its credential is checked
+	head   []byte        // of the request, while it is collected
+	lines  []byte        // rest of a message
+	plain  []byte        // rest of a record
+	claims *token.Claims // of the handshake's credential, until connect
+
+	certificate *token.Claims // of the client's certificate, until the session is authenticated
+	upgrade     upgradePlan   // what the request asked for, while its credential is checked
 }
 
 // idle reports whether nothing is held.
 func (w *waiting) idle() bool {
-	return len(w.head) == 0 && len(w.lines) == 0 && len(w.plain) == 0 && w.claims == nil
+	return len(w.head) == 0 && len(w.lines) == 0 && len(w.plain) == 0 && w.claims == nil && w.certificate == nil
 }
 
 // handle names one life of a slot.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,7 @@ type Server struct {
 
 	full              atomic.Uint64 // connections refused by admit for --connections
 	panicLogged       atomic.Int64  // clock of the last one
+	apiRefused        atomic.Int64  // clock of the last log line about a handshake that the API refused; 0: none
 	serving, draining atomic.Bool
 	stopped           chan struct{} // closed when Run ends
 }
@@ -88,7 +90,7 @@ func (s *Server) build(cfg *Config) error {
 	s.shared = newShared(cfg)
 	s.policy.Store(newPolicy(cfg, s.nodeName(), len(s.shared.page), s.classes, &s.origins))
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
-		TLS: cfg.TLS, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
+		TLS: cfg.TLS, ClientCAs: cfg.ClientCAs, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
 		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked, Now: cfg.Now,
 	})
 	if err != nil {
@@ -242,9 +244,10 @@ func (s *Server) listenInternal(cfg *Config) error {
 	for _, l := range []struct {
 		flag, addr string
 		handler    http.Handler
+		tls        *tls.Config
 	}{
-		{"--api-listen", cfg.APIListen, s.handlers.API()},
-		{"--health-listen", cfg.HealthListen, s.handlers.Health()},
+		{"--api-listen", cfg.APIListen, s.handlers.API(), cfg.APITLS},
+		{"--health-listen", cfg.HealthListen, s.handlers.Health(), nil},
 	} {
 		if l.addr == "" {
 			s.internal = append(s.internal, nil)
@@ -254,10 +257,14 @@ func (s *Server) listenInternal(cfg *Config) error {
 		if err != nil {
 			return fmt.Errorf("%s %s: %w (choose a free address)", l.flag, l.addr, err)
 		}
-		s.internal = append(s.internal, &internalListener{ln: newBoundedListener(ln, internalConnections), server: &http.Server{
+		ln = newBoundedListener(ln, internalConnections)
+		if l.tls != nil {
+			ln = tls.NewListener(ln, l.tls)
+		}
+		s.internal = append(s.internal, &internalListener{ln: ln, server: &http.Server{
 			Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+			ErrorLog: slog.NewLogLogger(&internalErrors{Handler: s.log.Handler(), refused: &s.apiRefused, now: s.shared.clock}, slog.LevelWarn),
 		}})
 	}
 	return nil

@@ -86,8 +86,9 @@ type testServer struct {
 	roots *x509.CertPool
 	stop  func() error // drains; the first call returns what Run returned
 
-	mayPanic bool   // panics are the test's subject
-	config   Config // as it was started
+	shows    []tls.Certificate // what its clients show
+	mayPanic bool              // panics are the test's subject
+	config   Config            // as it was started
 }
 
 // start runs a server whose configuration change may adjust. Its clock stands:
@@ -157,7 +158,7 @@ func start(t testing.TB, change func(*Config)) *testServer {
 func (s *testServer) url(path string) string { return "wss://" + s.Addr().String() + path }
 
 func (s *testServer) tlsConfig() *tls.Config {
-	return &tls.Config{RootCAs: s.roots, ServerName: "localhost"}
+	return &tls.Config{RootCAs: s.roots, ServerName: "localhost", Certificates: s.shows}
 }
 
 func (s *testServer) httpClient() *http.Client {

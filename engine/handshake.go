@@ -53,6 +53,9 @@ func (s *shard) handshaken(c *conn) {
 	}
 	c.phase, c.secure = phaseHead, true
 	c.phaseBy = s.now + int64(s.limits.HeadTimeout)
+	if len(info.PeerCertificates) > 0 {
+		s.certified(c, info.PeerCertificates[0])
+	}
 	if left := h.Leftover(); len(left) > 0 {
 		s.records(c, left)
 	}

@@ -92,7 +92,7 @@ func (s *shard) request(c *conn, req *upgrade.Request) {
 		return
 	}
 	if plan.kind == kindFeed {
-		if credential.none() && !s.anonymous {
+		if credential.none() && !s.anonymous && c.certificate() == nil {
 			s.refuse(c, upgrade.Unauthorized)
 			return
 		}
@@ -104,8 +104,10 @@ func (s *shard) request(c *conn, req *upgrade.Request) {
 	switch {
 	case !credential.none() && plan.kind != kindEcho:
 		s.authenticateHead(c, plan, credential)
+	case plan.kind == kindFeed && !s.identify(c, c.certificate()):
+		s.refuse(c, upgrade.Unauthorized)
 	case plan.kind == kindFeed:
-		s.openFeed(c, &plan, nil)
+		s.openFeed(c, &plan, c.certificate())
 	default:
 		s.open(c, &plan)
 	}
@@ -232,6 +234,9 @@ func (s *shard) open(c *conn, plan *upgradePlan) {
 		c.session = new(session.Session)
 		c.session.From(c.origin)
 		c.phaseBy = s.now + int64(s.limits.StaleCloseDelay)
+		if c.certificate() != nil {
+			c.session.Vouch()
+		}
 	case kindEcho:
 		c.pingAt = s.now + int64(s.limits.IdleTimeout)
 	}

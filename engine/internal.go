@@ -1,8 +1,13 @@
 package engine
 
 import (
+	"context"
+	"log/slog"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // boundedListener holds at most so many accepted connections open. Those above
@@ -47,4 +52,25 @@ type boundedConn struct {
 func (c *boundedConn) Close() error {
 	c.once.Do(func() { c.free <- struct{}{} })
 	return c.Conn.Close()
+}
+
+// internalErrors is the error log of an internal listener. What net/http says of
+// a TLS handshake that failed quotes the peer: of that one line a second says
+// that it was so.
+type internalErrors struct {
+	slog.Handler
+	refused *atomic.Int64 // clock of the last such line
+	now     func() int64
+}
+
+// Handle implements slog.Handler.
+func (h *internalErrors) Handle(ctx context.Context, r slog.Record) error {
+	if !strings.HasPrefix(r.Message, "http: TLS handshake error") {
+		return h.Handler.Handle(ctx, r)
+	}
+	now, last := h.now(), h.refused.Load()
+	if last != 0 && now-last < int64(time.Second) || !h.refused.CompareAndSwap(last, now) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, slog.NewRecord(r.Time, r.Level, "TLS handshake at --api-listen failed: the client shows no certificate of --api-client-ca-file, or does not trust ours", r.PC))
 }

@@ -78,7 +78,7 @@ func distinct(list []string) []string {
 func handshakeReasons() (list []string) {
 	for _, f := range []*tlsconn.Failure{
 		tlsconn.ErrStale, tlsconn.ErrFull, tlsconn.ErrEvicted, tlsconn.ErrAborted, tlsconn.ErrClosed, tlsconn.ErrVersion,
-		tlsconn.ErrCipher, tlsconn.ErrALPN, tlsconn.ErrPeer, tlsconn.ErrProtocol, tlsconn.ErrServer,
+		tlsconn.ErrCipher, tlsconn.ErrALPN, tlsconn.ErrPeer, tlsconn.ErrProtocol, tlsconn.ErrServer, tlsconn.ErrClient,
 	} {
 		list = append(list, f.Label)
 	}

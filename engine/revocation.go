@@ -65,10 +65,14 @@ var (
 )
 
 // identify notes whose token the connection lives by, and reports whether it
-// is good: neither it nor its user is revoked.
+// is good: neither it nor its user is revoked, nor is it another's than the
+// client's certificate is.
 func (s *shard) identify(c *conn, claims *token.Claims) bool {
 	if claims == nil {
 		return true
+	}
+	if !s.agrees(c, claims) {
+		return false
 	}
 	c.revocations = s.revoked.Epoch()
 	c.identity = s.revoked.Identify(claims)

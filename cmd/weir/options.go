@@ -39,7 +39,7 @@ type serverOptions struct {
 	Dev bool `name:"dev" restart:"" group:"Development" help:"Serve on loopback only, with a certificate, keys and a sample feed made for it, and a demo page at /."`
 
 	Listen       address `name:"listen" restart:"" group:"Listeners" default:":8443" placeholder:"HOST:PORT" help:"Public listener, TLS only (default ${default}; with --dev 127.0.0.1 and [::1])."`
-	APIListen    address `name:"api-listen" restart:"" group:"Listeners" default:"127.0.0.1:9000" placeholder:"HOST:PORT" help:"Listener of the server API, health and metrics; loopback only (default ${default})."`
+	APIListen    address `name:"api-listen" restart:"" group:"Listeners" default:"127.0.0.1:9000" placeholder:"HOST:PORT" help:"Listener of the server API, health and metrics; loopback only, unless --api-client-ca-file is set (default ${default})."`
 	HealthListen address `name:"health-listen" restart:"" group:"Listeners" placeholder:"HOST:PORT" help:"Listener with only /health, /ready and /metrics, no key asked (default off)."`
 	ProxyListen  address `name:"proxy-listen" group:"Listeners" placeholder:"HOST:PORT" later:"trusted proxies" help:"Plain listener for a trusted proxy (default off)."`
 	Pollers      count   `name:"pollers" restart:"" group:"Listeners" default:"0" placeholder:"N" help:"Event loops; 0 is one per core (default ${default})."`
@@ -53,6 +53,11 @@ type serverOptions struct {
 	TLSKeyCache     size `name:"tls-key-cache" restart:"" group:"TLS" default:"64MiB" placeholder:"SIZE" help:"Memory for ready ciphers of busy connections; idle ones keep only keys (default ${default})."`
 	AllowSelfSigned bool `name:"allow-self-signed" restart:"" group:"TLS" help:"Accept a self-signed certificate in --tls-cert."`
 	TicketKeyFile   path `name:"ticket-key-file" restart:"" group:"TLS" placeholder:"FILE" help:"Session ticket keys that processes share, 32 bytes each as they are, newest first, not readable by others. Reread when it changes and on SIGHUP (default: made at start and rotated twice a day)."`
+	ClientCAFile    path `name:"client-ca-file" restart:"" group:"TLS" placeholder:"FILE" help:"Authorities, PEM, of client certificates: the URI, e-mail address or DNS name in one is then the user. Reread when it changes and on SIGHUP (default: none is asked for)."`
+	ClientAuth      text `name:"client-auth" restart:"" group:"TLS" default:"required" enum:"optional,required" placeholder:"HOW" help:"Whether clients must show a certificate of --client-ca-file, optional or required (default ${default})."`
+	APITLSCert      path `name:"api-tls-cert" restart:"" group:"TLS" placeholder:"FILE" help:"Certificate chain of --api-listen, PEM (default: that of --tls-cert, if --api-client-ca-file is set; else --api-listen is plain)."`
+	APITLSKey       path `name:"api-tls-key" restart:"" group:"TLS" placeholder:"FILE" help:"Private key of --api-tls-cert."`
+	APIClientCAFile path `name:"api-client-ca-file" restart:"" group:"TLS" placeholder:"FILE" help:"Authorities, PEM, of the certificates that callers of --api-listen must show, beside the API key. An address that is not loopback needs it."`
 
 	apiKeyOptions
 	secretOptions
@@ -173,5 +178,9 @@ type subCommand struct {
 type trustOptions struct {
 	CAFile path `name:"ca-file" placeholder:"FILE" help:"Certificates, PEM, trusted beside the system's."`
 	Pins   list `name:"pin" placeholder:"sha256/…" help:"Public key that must be in the verified chain; several may be given."`
+
+	ClientCert path `name:"client-cert" placeholder:"FILE" help:"Certificate to show, PEM, for a server that asks for one."`
+	ClientKey  path `name:"client-key" placeholder:"FILE" help:"Private key of --client-cert, not readable by others."`
+
 	Origin text `name:"origin" placeholder:"ORIGIN" help:"Origin to send (default https and the host of the URL)."`
 }

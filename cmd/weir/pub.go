@@ -74,6 +74,9 @@ func (c *pubCommand) request() (*http.Request, error) {
 	if u.Scheme == "http" && len(c.Pins) > 0 {
 		return nil, mistake("--pin: there is no certificate to check at %s; write https:// in --api, or leave the pin out", u.Host)
 	}
+	if u.Scheme == "http" && c.ClientCert != "" {
+		return nil, mistake("--client-cert: nobody asks for it at %s; write https:// in --api, or leave it out", u.Host)
+	}
 	key, err := c.key()
 	if err != nil {
 		return nil, err

@@ -51,9 +51,6 @@ func (r *reloader) take() (restart []string, err error) {
 	if err := r.s.certs.Reload(); err != nil {
 		return nil, err
 	}
-	if _, err := r.s.keys.Reload(); err != nil {
-		return nil, err
-	}
 	if err := r.server.Reload(context.Background(), fresh.config); err != nil {
 		return nil, err
 	}

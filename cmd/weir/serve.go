@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"weir/engine"
-	"weir/security/certs"
 )
 
-// certPoll is how often the files of certificates and ticket keys are looked at for a change.
+// certPoll is how often the files of certificates, keys and authorities are looked at for a change.
 const certPoll = 5 * time.Second
 
 // gcPercent is GOGC unless the environment sets it: an idle connection's pings
@@ -51,7 +50,7 @@ func serve(p *process, c *command) error {
 	defer drain()
 	var background sync.WaitGroup
 	defer background.Wait()
-	background.Go(func() { certs.Watch(ctx, certPoll, func(n *certs.Notice) { n.Log(log) }, s.certs, s.keys) })
+	background.Go(func() { s.certs.watch(ctx, log) })
 	r := &reloader{p: p, s: s, server: server, options: c.Serve.serverOptions, policies: make(chan []byte)}
 	if r.options.PolicyFile != "" {
 		background.Go(func() { r.watch(ctx, s.policyText, log) })

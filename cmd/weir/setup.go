@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"weir/engine"
-	"weir/security/certs"
 	"weir/security/origin"
 	"weir/security/token"
 )
@@ -20,8 +19,7 @@ import (
 // reports.
 type setup struct {
 	config engine.Config
-	certs  *certs.Store
-	keys   *certs.TicketKeys
+	certs  *certificates
 	dev    *devSetup // nil without --dev
 
 	policyText []byte // of --policy-file
@@ -77,8 +75,8 @@ func (o *serverOptions) missing() (errs []error) {
 	if o.APIKey == "" && o.APIKeyFile == "" {
 		errs = append(errs, errors.New("--api-key: no key for the server API; give --api-key-file, --api-key or WEIR_API_KEY"))
 	}
-	if o.TokenHMACSecret == "" && o.TokenHMACSecretFile == "" && o.TokenKeyFile == "" && !o.AllowAnonymous && o.ConnectHook == "" {
-		errs = append(errs, errors.New("--token-hmac-secret: no key to verify tokens with; give --token-hmac-secret-file or --token-key-file (or --connect-hook, or --allow-anonymous)"))
+	if o.TokenHMACSecret == "" && o.TokenHMACSecretFile == "" && o.TokenKeyFile == "" && !o.AllowAnonymous && o.ConnectHook == "" && o.ClientCAFile == "" {
+		errs = append(errs, errors.New("--token-hmac-secret: no key to verify tokens with; give --token-hmac-secret-file or --token-key-file (or --client-ca-file, --connect-hook or --allow-anonymous)"))
 	}
 	if len(o.AllowedOrigins) == 0 && !o.AllowNoOrigin {
 		errs = append(errs, errors.New("--allowed-origins: no page may connect; name the origins of yours, as in https://app.example.com (or --allow-no-origin for native clients only)"))
@@ -91,9 +89,7 @@ func (o *serverOptions) clashes() (errs []error) {
 	if o.Listen == "" {
 		errs = append(errs, errors.New("--listen: no address; write one, as in :8443"))
 	}
-	if o.APIListen != "" && !o.APIListen.loopback() {
-		errs = append(errs, fmt.Errorf("--api-listen: %s is not loopback, and client certificates for it are not available yet; write 127.0.0.1 or [::1] before the port", o.APIListen))
-	}
+	errs = append(errs, o.certificateClashes()...)
 	if o.IPConnectRate > 0 && o.IPConnectBurst == 0 {
 		errs = append(errs, errors.New("--ip-connect-burst: 0 lets nobody in; write 1 or more, or --ip-connect-rate 0 for no limit"))
 	}
@@ -114,21 +110,9 @@ func (o *serverOptions) clashes() (errs []error) {
 	return errs
 }
 
-func (s *setup) loadCertificate(o *serverOptions) error {
-	store, err := certs.Load(string(o.TLSCert), string(o.TLSKey), certs.Options{AllowSelfSigned: o.AllowSelfSigned})
-	if err != nil {
-		return err
-	}
-	keys, err := certs.LoadTicketKeys(string(o.TicketKeyFile), nil)
-	if err != nil {
-		return err
-	}
-	cfg, err := certs.ServerConfig(certs.TLSOptions{Store: store, MinVersion: string(o.TLSMin), Curves: o.TLSCurves, Tickets: keys})
-	if err != nil {
-		return err
-	}
-	s.certs, s.keys, s.config.TLS, s.config.CertNotAfter = store, keys, cfg, store.NotAfter
-	return nil
+func (s *setup) loadCertificate(o *serverOptions) (err error) {
+	s.certs, err = loadCertificates(o, &s.config)
+	return err
 }
 
 func (s *setup) loadKeys(o *serverOptions) error {

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"weir/security/certs"
 )
 
 const maxCAFileBytes = 4 << 20
@@ -35,6 +37,13 @@ func (o *trustOptions) tlsConfig() (*tls.Config, error) {
 			return nil, mistake("--ca-file: %s holds no certificate in PEM", o.CAFile)
 		}
 		cfg.RootCAs = roots
+	}
+	if o.ClientCert != "" || o.ClientKey != "" {
+		own, err := certs.LoadClientPair(string(o.ClientCert), string(o.ClientKey))
+		if err != nil {
+			return nil, &configError{err}
+		}
+		cfg.Certificates = []tls.Certificate{*own}
 	}
 	pins, err := parsePins(o.Pins)
 	if err != nil {
@@ -123,6 +132,19 @@ func explainTLS(err error) (final bool, explained error) {
 		return true, fmt.Errorf("%w; if it is your own, name its file with --ca-file", err)
 	case errors.As(err, &host), errors.As(err, &invalid), errors.Is(err, errPin):
 		return true, err
+	case refusedCertificate(err):
+		return true, fmt.Errorf("%w: the server asks for a certificate of an authority of its own; name yours with --client-cert and --client-key", err)
 	}
 	return false, err
+}
+
+// refusedCertificate tells whether the server sent an alert about our certificate
+// (RFC 8446 §6.2), for which crypto/tls has no type.
+func refusedCertificate(err error) bool {
+	for _, alert := range []string{"certificate required", "unknown certificate authority", "bad certificate", "expired certificate"} {
+		if strings.Contains(err.Error(), "remote error: tls: "+alert) {
+			return true
+		}
+	}
+	return false
 }

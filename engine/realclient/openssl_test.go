@@ -2,6 +2,8 @@ package realclient
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"os/exec"
@@ -211,6 +213,45 @@ func TestOpenSSLSharedTickets(t *testing.T) {
 				p.exit()
 			}
 		})
+	}
+}
+
+// TestOpenSSLClientCertificate is row T5: no certificate or another authority's gets an alert that says so; a good one is
+// the user, also when the session is resumed without showing it again.
+func TestOpenSSLClientCertificate(t *testing.T) {
+	t.Parallel()
+	ours, theirs := newPKI(t), newPKI(t)
+	s := serve(t, func(c *engine.Config) {
+		c.TLS.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, func() *x509.CertPool { return ours.pool }
+		c.Namespaces = append(c.Namespaces, engine.Namespace{Name: "open", AllowSubscribeForClient: true})
+	})
+	for _, c := range []struct {
+		protocol, alert string
+		args            []string
+	}{
+		{"-tls1_3", "alert certificate required", nil},
+		{"-tls1_2", "alert handshake failure", nil},
+		{"-tls1_3", "alert unknown ca", theirs.client("alice.test")},
+		{"-tls1_2", "alert unknown ca", theirs.client("alice.test")},
+	} {
+		p := s.openssl(t, append(c.args, c.protocol)...) // over TLS 1.3 it is connected before it is refused
+		if out := p.exit(); !strings.Contains(out, c.alert) {
+			t.Errorf("%s, want %s: %s", c.protocol, c.alert, out)
+		}
+	}
+	for _, protocol := range []string{"-tls1_3", "-tls1_2"} {
+		session := filepath.Join(t.TempDir(), "session.pem")
+		for i, args := range [][]string{append(ours.client("alice.test"), "-sess_out", session), {"-sess_in", session}} {
+			p := s.openssl(t, append(args, protocol)...)
+			p.await([]string{"New, ", "Reused, "}[i])
+			p.upgrade(wsPath)
+			p.write(text(`{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"open:a#alice.test"}}` + "\n" + `{"id":3,"subscribe":{"channel":"open:a#bob"}}`))
+			p.await(`{"id":1,"connect":{`, `{"id":2,"subscribe":{}}`, `{"id":3,"error":{"code":103`)
+			if err := p.stdin.Close(); err != nil {
+				t.Fatal(err)
+			}
+			p.exit()
+		}
 	}
 }
 

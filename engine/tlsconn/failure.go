@@ -1,6 +1,7 @@
 package tlsconn
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 )
@@ -27,15 +28,19 @@ var (
 	ErrPeer     = &Failure{"peer_alert", "peer refused with an alert", 8}
 	ErrProtocol = &Failure{"protocol", "peer broke the TLS protocol", 9}
 	ErrServer   = &Failure{"server", "internal error in the handshake", 10}
+	ErrClient   = &Failure{"client_certificate", "peer's certificate is missing or refused", 11}
 )
 
-const failureCount = 11
+const failureCount = 12
 
 // failures lists all of them in the order of their index.
 func failures() [failureCount]*Failure {
 	return [...]*Failure{ErrStale, ErrFull, ErrEvicted, ErrAborted, ErrClosed, ErrVersion, ErrCipher, ErrALPN, ErrPeer,
-		ErrProtocol, ErrServer}
+		ErrProtocol, ErrServer, ErrClient}
 }
+
+// noCertificate is the text of crypto/tls, which has no type for it, about a peer that shows none.
+const noCertificate = "tls: client didn't provide a certificate"
 
 // classify turns an error of crypto/tls into a static reason. crypto/tls quotes the peer in its texts, so none of
 // them is kept. plainAlert is the alert that went out before there were keys, 0 if none.
@@ -45,6 +50,9 @@ func classify(err error, plainAlert uint8) *Failure {
 	}
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "remote error" {
 		return ErrPeer
+	}
+	if refused := (*tls.CertificateVerificationError)(nil); errors.As(err, &refused) || err.Error() == noCertificate {
+		return ErrClient
 	}
 	switch plainAlert {
 	case alertProtocolVersion:

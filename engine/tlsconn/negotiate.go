@@ -48,8 +48,11 @@ func handshakeTemplate(base *tls.Config) (*tls.Config, error) {
 }
 
 // negotiate runs crypto/tls on h's bytes.
-func negotiate(h *Handshake, template, base *tls.Config) (*established, *Failure) {
-	config := template.Clone()
+func negotiate(h *Handshake, template *tls.Config, cfg *PoolConfig) (*established, *Failure) {
+	config, base := template.Clone(), cfg.TLS
+	if cfg.ClientCAs != nil {
+		config.ClientCAs = cfg.ClientCAs()
+	}
 	var log keyLog
 	defer log.wipe()
 	config.KeyLogWriter = &log

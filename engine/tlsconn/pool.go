@@ -3,6 +3,7 @@ package tlsconn
 import (
 	"container/list"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -22,6 +23,8 @@ type PoolConfig struct {
 	// TLS says which certificates, versions, curves. Its session ticket keys are used as they are at each moment, so
 	// SetSessionTicketKeys on it works while the pool runs. NextProtos is ignored (http/1.1). MinVersion 0 is 1.2.
 	TLS *tls.Config
+	// ClientCAs, if TLS asks for certificates, are the authorities of the moment; nil: those of TLS. Called by each handshake.
+	ClientCAs func() *x509.CertPool
 	// Computing bounds handshakes that use a core at once; 0: GOMAXPROCS.
 	Computing int
 	// Waiting bounds all handshakes in the pool: not begun, computing, waiting for the peer. About 20 KB each; one
@@ -293,7 +296,7 @@ func (p *Pool) run(h *Handshake) (est *established, failure *Failure) {
 	if cause := h.stopped(); cause != nil {
 		return nil, cause
 	}
-	return negotiate(h, p.template, p.cfg.TLS)
+	return negotiate(h, p.template, &p.cfg)
 }
 
 // Close ends all handshakes with ErrClosed and waits until every goroutine is gone and every HandshakeDone was called.

@@ -10,10 +10,10 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -32,6 +32,8 @@ type Options struct {
 	// itself, or one whose issuer neither stands in the file nor is a root of this machine.
 	// Clients can then only trust it by name (--ca-file).
 	AllowSelfSigned bool
+
+	CertFlag, KeyFlag string // the options that name the files; "": --tls-cert and --tls-key
 
 	Now   func() time.Time // nil is time.Now
 	Roots *x509.CertPool   // authorities whose certificates need not stand in the file; nil are the machine's
@@ -58,11 +60,12 @@ type pair struct {
 
 // Load reads and checks the first pair.
 func Load(certFile, keyFile string, o Options) (*Store, error) {
+	o.CertFlag, o.KeyFlag = cmp.Or(o.CertFlag, "--tls-cert"), cmp.Or(o.KeyFlag, "--tls-key")
 	if certFile == "" {
-		return nil, errors.New("--tls-cert is not set: name a PEM file with the server's certificate and its chain")
+		return nil, fmt.Errorf("%s is not set: name a PEM file with the server's certificate and its chain", o.CertFlag)
 	}
 	if keyFile == "" {
-		return nil, errors.New("--tls-key is not set: name the PEM file with the certificate's private key")
+		return nil, fmt.Errorf("%s is not set: name the PEM file with the certificate's private key", o.KeyFlag)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -131,13 +134,13 @@ func digest(certPEM, keyPEM []byte) [sha256.Size]byte {
 func (s *Store) read() (certPEM, keyPEM []byte, err error) {
 	certPEM, _, err = readFile(s.certFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--tls-cert: %w: name a file that this user can read", err)
+		return nil, nil, fmt.Errorf("%s: %w: name a file that this user can read", s.options.CertFlag, err)
 	}
 	keyPEM, info, err := readFile(s.keyFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--tls-key: %w: name a file that this user can read", err)
+		return nil, nil, fmt.Errorf("%s: %w: name a file that this user can read", s.options.KeyFlag, err)
 	}
-	return certPEM, keyPEM, private("--tls-key", s.keyFile, info)
+	return certPEM, keyPEM, private(s.options.KeyFlag, s.keyFile, info)
 }
 
 // private refuses a file with keys that every user of the machine may read.

@@ -14,6 +14,11 @@ type TLSOptions struct {
 	MinVersion string      // --tls-min: "1.2", "1.3", or "" for 1.2
 	Curves     []string    // --tls-curves: names of curves; none is Go's choice, post-quantum first
 	Tickets    *TicketKeys // nil: crypto/tls makes keys and rotates them, for seven days each
+
+	// ClientCAs are whose certificates clients may show, and must with ClientRequired; nil: none is asked
+	// for. Who replaces them has each handshake use ClientCAs.Pool.
+	ClientCAs      *ClientCAs
+	ClientRequired bool
 }
 
 // suites12 are the TLS 1.2 suites with forward secrecy and an AEAD. TLS 1.3 has no others.
@@ -74,8 +79,35 @@ func ServerConfig(o TLSOptions) (*tls.Config, error) {
 	if !for12 && c.MinVersion == tls.VersionTLS12 {
 		return nil, errors.New("--tls-curves has only curves of TLS 1.3: add X25519, or say --tls-min 1.3")
 	}
+	if o.ClientCAs != nil {
+		c.ClientAuth, c.ClientCAs, c.VerifyConnection = tls.VerifyClientCertIfGiven, o.ClientCAs.Pool(), verifyClient
+		if o.ClientRequired {
+			c.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+	}
 	if o.Tickets != nil {
 		o.Tickets.serve(c)
+	}
+	return c, nil
+}
+
+// InternalConfig makes the configuration of the server API's listener from that of the public one:
+// without tickets, so that each connection shows its certificate, and with the authorities
+// of the moment. cas nil: no certificate is asked for.
+func InternalConfig(store *Store, minVersion string, cas *ClientCAs) (*tls.Config, error) {
+	c, err := ServerConfig(TLSOptions{Store: store, MinVersion: minVersion, ClientCAs: cas, ClientRequired: true})
+	if err != nil {
+		return nil, err
+	}
+	c.SessionTicketsDisabled = true
+	if cas != nil {
+		c.VerifyConnection = verifyStrength // its authority was named for nothing but this
+		base := c.Clone()
+		c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			own := base.Clone()
+			own.ClientCAs = cas.Pool()
+			return own, nil
+		}
 	}
 	return c, nil
 }

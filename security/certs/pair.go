@@ -20,31 +20,44 @@ import (
 // minRSABits is what clients demand (CA/Browser Forum Baseline Requirements §6.1.5).
 const minRSABits = 2048
 
-// parse turns the contents of both files into a pair that clients will accept.
-func (s *Store) parse(certPEM, keyPEM []byte) (*pair, error) {
+// parsePair reads both files and holds them against each other.
+func (s *Store) parsePair(certPEM, keyPEM []byte) ([]*x509.Certificate, crypto.Signer, error) {
 	chain, err := parseChain(certPEM)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-cert: %s: %w", s.certFile, err)
+		return nil, nil, fmt.Errorf("%s: %s: %w", s.options.CertFlag, s.certFile, err)
 	}
 	key, err := parseKey(keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-key: %s: %w", s.keyFile, err)
+		return nil, nil, fmt.Errorf("%s: %s: %w", s.options.KeyFlag, s.keyFile, err)
 	}
 	public, comparable := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !comparable || !public.Equal(chain[0].PublicKey) {
-		return nil, fmt.Errorf("--tls-key: %s does not belong to the first certificate in --tls-cert %s: give the key that it was issued for",
-			s.keyFile, s.certFile)
+		return nil, nil, fmt.Errorf("%s: %s does not belong to the first certificate in %s %s: give the key that it was issued for",
+			s.options.KeyFlag, s.keyFile, s.options.CertFlag, s.certFile)
+	}
+	return chain, key, nil
+}
+
+// certificate is a chain with its key, for crypto/tls.
+func certificate(chain []*x509.Certificate, key crypto.Signer) *tls.Certificate {
+	c := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
+	for _, link := range chain {
+		c.Certificate = append(c.Certificate, link.Raw)
+	}
+	return c
+}
+
+// parse turns the contents of both files into a pair that clients will accept.
+func (s *Store) parse(certPEM, keyPEM []byte) (*pair, error) {
+	chain, key, err := s.parsePair(certPEM, keyPEM)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.options.check(chain); err != nil {
-		return nil, fmt.Errorf("--tls-cert: %s: %w", s.certFile, err)
+		return nil, fmt.Errorf("%s: %s: %w", s.options.CertFlag, s.certFile, err)
 	}
-	p := &pair{
-		cert:     &tls.Certificate{PrivateKey: key, Leaf: chain[0]},
-		notAfter: chain[0].NotAfter,
-		digest:   digest(certPEM, keyPEM),
-	}
+	p := &pair{cert: certificate(chain, key), notAfter: chain[0].NotAfter, digest: digest(certPEM, keyPEM)}
 	for _, c := range chain {
-		p.cert.Certificate = append(p.cert.Certificate, c.Raw)
 		if c.NotAfter.Before(p.notAfter) {
 			p.notAfter = c.NotAfter
 		}
@@ -78,7 +91,7 @@ func parseChain(b []byte) ([]*x509.Certificate, error) {
 	case len(chain) > 0:
 		return chain, nil
 	case keys > 0:
-		return nil, errors.New("it holds a private key and no certificate: --tls-cert and --tls-key may be swapped")
+		return nil, errors.New("it holds a private key and no certificate: the options of certificate and key may be swapped")
 	}
 	return nil, errors.New("it holds no PEM certificate: give a file with `-----BEGIN CERTIFICATE-----`")
 }
@@ -103,7 +116,7 @@ func parseKey(b []byte) (crypto.Signer, error) {
 		return parseKeyBlock(block)
 	}
 	if certificates > 0 {
-		return nil, errors.New("it holds a certificate and no private key: name the file with the key, or swap --tls-cert and --tls-key")
+		return nil, errors.New("it holds a certificate and no private key: name the file with the key, or swap the options of certificate and key")
 	}
 	return nil, errors.New("it holds no PEM private key: give a file with `-----BEGIN PRIVATE KEY-----`")
 }
@@ -164,18 +177,8 @@ func checkOne(i int, c *x509.Certificate, now time.Time) error {
 	if i > 0 {
 		name = fmt.Sprintf("certificate %d of the chain", i+1)
 	}
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if bits := key.N.BitLen(); bits < minRSABits {
-			return fmt.Errorf("%s has an RSA key of %d bits: make one of %d or more, or ECDSA P-256", name, bits, minRSABits)
-		}
-	case *ecdsa.PublicKey:
-		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
-			return fmt.Errorf("%s has a key on curve %s: use P-256, P-384 or P-521", name, key.Curve.Params().Name)
-		}
-	case ed25519.PublicKey:
-	default:
-		return fmt.Errorf("%s has a key of an unsupported kind (%v): use ECDSA P-256, Ed25519 or RSA", name, c.PublicKeyAlgorithm)
+	if why := weakKey(c); why != "" {
+		return fmt.Errorf("%s has %s", name, why)
 	}
 	if broken(c.SignatureAlgorithm) {
 		return fmt.Errorf("%s is signed with %v: have it issued with SHA-256 or better", name, c.SignatureAlgorithm)
@@ -187,6 +190,24 @@ func checkOne(i int, c *x509.Certificate, now time.Time) error {
 		return fmt.Errorf("%s is not valid before %s: check this machine's clock, or wait", name, c.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// weakKey is what is wrong with a certificate's key, and the mend; "" if nothing is.
+func weakKey(c *x509.Certificate) string {
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < minRSABits {
+			return fmt.Sprintf("an RSA key of %d bits: make one of %d or more, or ECDSA P-256", bits, minRSABits)
+		}
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
+			return fmt.Sprintf("a key on curve %s: use P-256, P-384 or P-521", key.Curve.Params().Name)
+		}
+	case ed25519.PublicKey:
+	default:
+		return fmt.Sprintf("a key of an unsupported kind (%v): use ECDSA P-256, Ed25519 or RSA", c.PublicKeyAlgorithm)
+	}
+	return ""
 }
 
 func broken(a x509.SignatureAlgorithm) bool {

@@ -19,6 +19,8 @@ const (
 	CertificateReplaced = "certificate_replaced"
 	CertificateRefused  = "certificate_refused" // the old one stays
 	CertificateExpires  = "certificate_expires" // soon: 30, 14, 7 or 1 days ahead
+	ClientCAsReplaced   = "client_cas_replaced"
+	ClientCAsRefused    = "client_cas_refused" // the old ones stay
 	TicketKeysReplaced  = "ticket_keys_replaced"
 	TicketKeysRefused   = "ticket_keys_refused" // the old ones stay
 	TicketKeysOld       = "ticket_keys_old"     // nobody has rotated the file
@@ -74,17 +76,17 @@ func (c *complaint) news(err error) bool {
 // look implements Source.
 func (s *Store) look() (list []Notice) {
 	changed, err := s.Check()
-	until := slog.Time("not_after", s.NotAfter())
+	option, until := slog.String("option", s.options.CertFlag), slog.Time("not_after", s.NotAfter())
 	if s.told.news(err) {
 		list = append(list, Notice{CertificateRefused, slog.LevelError, "certificate not replaced, the old one stays",
-			[]slog.Attr{slog.String("error", err.Error()), until}})
+			[]slog.Attr{slog.String("error", err.Error()), option, until}})
 	}
 	if changed {
-		list = append(list, Notice{CertificateReplaced, slog.LevelInfo, "certificate replaced", []slog.Attr{until}})
+		list = append(list, Notice{CertificateReplaced, slog.LevelInfo, "certificate replaced", []slog.Attr{option, until}})
 	}
 	if days, due := s.alarm.due(s.NotAfter(), s.options.Now()); due {
 		list = append(list, Notice{CertificateExpires, slog.LevelWarn, "certificate expires soon: renew it",
-			[]slog.Attr{slog.Int("days", days), until}})
+			[]slog.Attr{slog.Int("days", days), option, until}})
 	}
 	return list
 }

@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+
+	"weir/security/certs"
+	"weir/security/token"
+)
+
+// certified notes whom the client's certificate names. The connection ends with
+// the certificate, whatever token the session lives by.
+func (s *shard) certified(c *conn, cert *x509.Certificate) {
+	user, err := certs.Identity(cert)
+	if err != nil {
+		return // certs.ServerConfig lets none in that names nobody; another configuration may not care
+	}
+	digest := sha256.Sum256(cert.Raw)
+	c.waitings().certificate = &token.Claims{
+		Subject: user, ID: "sha256:" + hex.EncodeToString(digest[:]), IssuedAt: cert.NotBefore.Unix(), ExpireAt: new(int64),
+	}
+	left := min(cert.NotAfter.Sub(s.wall()), forever)
+	if end := max(s.now+int64(left), 1); c.endAt == 0 || end < c.endAt {
+		c.endAt = end
+	}
+}
+
+// certificate is what the client's certificate says, until the session is
+// authenticated; nil: it has shown none.
+func (c *conn) certificate() *token.Claims {
+	if c.waiting == nil {
+		return nil
+	}
+	return c.waiting.certificate
+}
+
+// agrees reports that claims are of the user whom the client's certificate, if
+// there is one, names, and that it is not revoked.
+func (s *shard) agrees(c *conn, claims *token.Claims) bool {
+	cert := c.certificate()
+	return cert == nil || cert.Subject == claims.Subject && !s.revoked.Revoked(cert.Subject, s.revoked.Identify(cert), s.wall())
+}
