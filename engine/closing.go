@@ -66,7 +66,7 @@ func (s *shard) finish(c *conn) {
 	c.recordBy, c.messageBy, c.writeBy, c.pingAt, c.expireBy, c.endAt = 0, 0, 0, 0, 0, 0
 	c.phaseBy = s.now + int64(closeTimeout)
 	c.phase = phaseClosing
-	if !c.secure { // no keys to say good-bye with
+	if c.link == linkRaw { // no keys to say good-bye with
 		c.phase = phaseFinished
 		c.Finish()
 	}

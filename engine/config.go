@@ -14,6 +14,7 @@ import (
 	"weir/engine/backend"
 	"weir/security/grant"
 	"weir/security/origin"
+	"weir/security/proxy"
 	"weir/security/token"
 )
 
@@ -24,6 +25,10 @@ type Config struct {
 	Listen       string // public listener, TLS only; several addresses by commas
 	APIListen    string // internal listener: server API, health, metrics
 	HealthListen string // health and metrics only; "" is off
+
+	ProxyListen   string       // plain, for trusted proxies; several addresses by commas, "" is off
+	Trust         *proxy.Trust // who these are; nil believes nobody
+	ProxyProtocol bool         // they send headers of the PROXY protocol v2; else X-Forwarded-For and -Proto
 
 	TLS          *tls.Config      // certificate source, versions, curves; shared by all handshakes
 	CertNotAfter func() time.Time // for the expiry metric; nil if unknown
@@ -186,6 +191,10 @@ func (cfg *Config) check() error {
 	case !cfg.apiGuarded():
 		return fmt.Errorf("--api-listen %s is not loopback: who reaches it must show a certificate, so name its authority with --api-client-ca-file, "+
 			"or write 127.0.0.1 before the port", cfg.APIListen)
+	case cfg.sharesProxyListen():
+		return fmt.Errorf("--proxy-listen %s is also another listener's address: choose another port", cfg.ProxyListen)
+	case cfg.ProxyListen != "" && cfg.Trust == nil:
+		return errors.New("--proxy-listen trusts nobody: name the proxies by --trusted-proxies")
 	case l.MessageSize <= 0 || l.MaxOutboxBytes <= 0:
 		return errors.New("--message-size-limit and --max-outbox-bytes must be above 0")
 	case l.MessageSize+frameRoomBytes > l.MaxOutboxBytes:
@@ -263,6 +272,18 @@ func (cfg *Config) partialPerShard() int {
 		part = max(part, 4*cfg.Limits.EchoSize)
 	}
 	return part
+}
+
+// sharesProxyListen reports whether --proxy-listen is also another listener's.
+func (cfg *Config) sharesProxyListen() bool {
+	for addr := range strings.SplitSeq(cfg.ProxyListen, ",") {
+		for _, other := range strings.Split(cfg.Listen+","+cfg.APIListen+","+cfg.HealthListen, ",") {
+			if addr != "" && sameAddr(addr, other) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // sameAddr compares two addresses to listen on. Port 0 is another port each time.

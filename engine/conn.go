@@ -54,6 +54,7 @@ type conn struct {
 
 	generation uint32
 	phase      phase
+	link       link
 	kind       kind
 	busy       bool // a command or credential is with the workers: input waits
 	dirty      bool // stands in shard.dirty
@@ -61,7 +62,6 @@ type conn struct {
 	compress   bool // permessage-deflate was negotiated
 	exempt     bool // from limits per address and user
 	counted    bool // among its user's connections
-	secure     bool // TLS is up: what we say is sealed
 	behind     bool // a subscription of it may be held: see catchUp
 	origin     origin.ID
 

@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +41,8 @@ type Server struct {
 	log    *slog.Logger
 	uid    string
 
-	listeners []*poll.Listener
+	listeners []*poll.Listener // the public ones first
+	proxies   int              // where those of --proxy-listen begin; 0: it is off
 	internal  []*internalListener
 	handlers  *api.Handlers
 	memory    *memory.Broker
@@ -53,7 +53,8 @@ type Server struct {
 
 	reusePort bool // one listener per shard and address
 
-	full              atomic.Uint64 // connections refused by admit for --connections
+	full              atomic.Uint64 // connections refused by roomForOne for --connections
+	untrusted         atomic.Uint64 // connections to --proxy-listen from elsewhere than a trusted proxy
 	panicLogged       atomic.Int64  // clock of the last one
 	apiRefused        atomic.Int64  // clock of the last log line about a handshake that the API refused; 0: none
 	serving, draining atomic.Bool
@@ -138,7 +139,7 @@ func newShared(cfg *Config) *shared {
 	sh := &shared{
 		wall: cfg.Now, start: cfg.Now(),
 		tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept),
-		compression: cfg.Compression, echo: cfg.EnableEcho,
+		compression: cfg.Compression, echo: cfg.EnableEcho, proxyProtocol: cfg.ProxyProtocol,
 		gate:  limit.NewGate(cfg.gate()),
 		users: limit.NewUsers(l.UserConnections),
 	}
@@ -180,52 +181,6 @@ func (s *Server) panicked(v any, stack []byte) {
 		return
 	}
 	s.log.Error("panic contained", "panic", fmt.Sprint(v), "stack", string(stack))
-}
-
-// listen binds the public listener's addresses. With --reuse-port each is
-// bound once per shard, so that the kernel spreads the accepting as well.
-func (s *Server) listen(cfg *Config) error {
-	times := 1
-	if cfg.ReusePort {
-		times = cfg.Pollers
-	}
-	for _, addr := range strings.Split(cfg.Listen, ",") {
-		addr = s.samePort(strings.TrimSpace(addr))
-		for range times {
-			l, err := poll.Listen(context.Background(), poll.ListenConfig{
-				Addr: addr, ReusePort: cfg.ReusePort, Congestion: cfg.Congestion,
-				NotSentLowat: notSentLowatBytes, UserTimeout: kernelTimeout(cfg.Limits.WriteTimeout), MaxConns: cfg.Limits.Connections,
-				Admit:   s.admit,
-				Release: s.shared.gate.Release, Log: s.log,
-			})
-			if err != nil {
-				return err
-			}
-			s.listeners = append(s.listeners, l)
-			addr = l.Addr().String() // with port 0 the others share the first one's
-		}
-	}
-	return nil
-}
-
-// admit decides about a peer before anything is spent on it. A listener counts
-// the connections of its own loops only, the limit is the node's.
-func (s *Server) admit(peer netip.Addr) bool {
-	if n := s.policy.Load().limits.Connections; s.reusePort && n > 0 && s.connections() >= n {
-		s.full.Add(1)
-		return false
-	}
-	return s.shared.gate.Admit(peer, s.shared.wall())
-}
-
-// samePort gives an address with port 0 the port that the first one got, so
-// that one URL serves IPv4 and IPv6.
-func (s *Server) samePort(addr string) string {
-	host, found := strings.CutSuffix(addr, ":0")
-	if !found || len(s.listeners) == 0 {
-		return addr
-	}
-	return fmt.Sprintf("%s:%d", host, s.Addr().Port())
 }
 
 // internalListener is one of the plain HTTP listeners.

@@ -12,18 +12,21 @@ import (
 // as possible, and one write a batch. While the kernel holds bytes of an
 // earlier batch nothing is sealed: what waits stays references.
 func (s *shard) flush(c *conn) {
-	for c.secure && c.phase < phaseFinished && c.Unsent() == 0 {
+	for c.link != linkRaw && c.phase < phaseFinished && c.Unsent() == 0 {
 		buf := s.batch(c)
 		if c.phase == phaseClosing && !c.pending() {
-			buf = c.tls.AppendCloseNotify(s.tls, buf)
+			if !c.proxied() {
+				buf = c.tls.AppendCloseNotify(s.tls, buf)
+			}
 			c.phase = phaseFinished
 		}
-		if len(buf) == 0 {
+		if len(buf) > 0 {
+			s.sealed = buf
+			s.stats.Inc(stats.Flushes)
+			s.write(c, buf)
+		} else if c.phase != phaseFinished {
 			return
 		}
-		s.sealed = buf
-		s.stats.Inc(stats.Flushes)
-		s.write(c, buf)
 		if c.phase == phaseFinished {
 			c.Finish()
 		}
@@ -33,9 +36,13 @@ func (s *shard) flush(c *conn) {
 // pending reports whether anything waits to be sealed.
 func (c *conn) pending() bool { return len(c.control) > 0 || c.out.Len() > 0 }
 
-// batch seals up to batchBytes of what waits.
+// batch seals up to batchBytes of what waits. Where a proxy has the TLS it stays
+// plain.
 func (s *shard) batch(c *conn) []byte {
 	buf := s.sealed[:0]
+	if c.proxied() {
+		return s.fill(c, buf, batchBytes)
+	}
 	for left := batchBytes; left > 0 && c.pending(); {
 		start := len(buf)
 		buf = append(buf, make([]byte, record.HeaderLen)...)

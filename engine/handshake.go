@@ -51,7 +51,7 @@ func (s *shard) handshaken(c *conn) {
 	if info.Resumed {
 		s.stats.Inc(stats.HandshakesResumed)
 	}
-	c.phase, c.secure = phaseHead, true
+	c.phase, c.link = phaseHead, linkTLS
 	c.phaseBy = s.now + int64(s.limits.HeadTimeout)
 	if len(info.PeerCertificates) > 0 {
 		s.certified(c, info.PeerCertificates[0])

@@ -36,7 +36,7 @@ func (s *shard) head(c *conn, b []byte) {
 		c.waiting.head = append(c.waiting.head, b...)
 		in = c.waiting.head
 	}
-	req, n, refusal := upgrade.Parse(in, upgrade.Limits{HeadBytes: headBytes, Headers: headFields})
+	req, n, refusal := upgrade.Parse(in, upgrade.Limits{HeadBytes: headBytes, Headers: headFields, Proxied: c.proxied()})
 	switch {
 	case refusal != nil:
 		s.refuse(c, refusal)
@@ -51,7 +51,14 @@ func (s *shard) head(c *conn, b []byte) {
 	if rest := in[n:]; len(rest) > 0 {
 		c.waitings().plain = append([]byte(nil), rest...)
 	}
-	s.request(c, &req)
+	if c.proxied() {
+		refusal = s.vouch(c, &req)
+	}
+	if refusal != nil {
+		s.refuse(c, refusal)
+	} else {
+		s.request(c, &req)
+	}
 	if c.waiting != nil {
 		c.waiting.head = nil
 	}

@@ -85,6 +85,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 			return s.full.Load() + listeners(func(c poll.ListenCounters) uint64 { return c.Full })()
 		}),
 		refused("descriptors", listeners(func(c poll.ListenCounters) uint64 { return c.Exhausted })),
+		refused("untrusted", s.untrusted.Load),
 		{Name: "weir_handshakes_in_flight", Help: "TLS handshakes computing, queued or waiting for the client.",
 			Read: func() float64 { return float64(sh.pool.Counters().InFlight) }},
 		{Name: "weir_channels", Help: "Channels with a subscriber on this node.",

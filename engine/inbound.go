@@ -17,6 +17,10 @@ func (s *shard) records(c *conn, b []byte) {
 		s.hold(c, b)
 		return
 	}
+	if c.proxied() {
+		s.plain(c, b)
+		return
+	}
 	in, held := b, len(c.partial) > 0
 	if held {
 		s.hold(c, b)
@@ -30,7 +34,7 @@ func (s *shard) records(c *conn, b []byte) {
 		switch {
 		case r.Violation != nil:
 			s.stats.Label(stats.ProtocolErrors, labelRecord)
-			c.secure = false // after the alert in r.Out nothing may follow
+			c.link = linkRaw // after the alert in r.Out nothing may follow
 			s.finish(c)
 			return
 		case r.CloseNotify:

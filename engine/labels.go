@@ -8,6 +8,7 @@ import (
 	"weir/engine/tlsconn"
 	"weir/engine/upgrade"
 	"weir/engine/ws"
+	"weir/security/proxy"
 )
 
 // Metric labels of the engine's own; those of its parts come with their errors.
@@ -39,6 +40,9 @@ func labels() stats.Labels {
 		kinds = append(kinds, v.Label)
 	}
 	kinds = append(kinds, clientproto.Labels()...)
+	for _, f := range []*proxy.Fault{proxy.ErrHeader, proxy.ErrTooLong, proxy.ErrFamily} {
+		kinds = append(kinds, f.Label)
+	}
 	for _, f := range upgrade.Refusals() {
 		kinds = append(kinds, f.Label)
 	}

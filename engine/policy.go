@@ -11,6 +11,7 @@ import (
 	"weir/engine/ws"
 	"weir/security/limit"
 	"weir/security/origin"
+	"weir/security/proxy"
 )
 
 // policy is what the operator may change while connections are open. It is
@@ -20,6 +21,7 @@ type policy struct {
 	rates   rates
 	rules   *session.Rules
 	origins *origin.Index
+	trust   *proxy.Trust
 
 	anonymous, noOrigin, tokenInURL bool
 
@@ -41,7 +43,7 @@ type perShard struct{ partial, outbox, keys int }
 func newPolicy(cfg *Config, node string, page int, all classes, known *origin.Ledger) *policy {
 	l := cfg.Limits
 	p := &policy{
-		limits: l, origins: known.Index(cfg.Origins),
+		limits: l, origins: known.Index(cfg.Origins), trust: cfg.Trust,
 		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
 		rates: rates{
 			messages: rate(l.MessageRate), bytes: rate(l.ByteRate),
@@ -58,6 +60,9 @@ func newPolicy(cfg *Config, node string, page int, all classes, known *origin.Le
 	}
 	for _, ns := range p.rules.Namespaces {
 		p.rules.ByOrigin = p.rules.ByOrigin || ns.Origins != nil
+	}
+	if p.trust == nil {
+		p.trust = new(proxy.Trust) // it believes nobody
 	}
 	p.heldLimit = p.perShard.partial
 	if l.ByteRate > 0 {
@@ -112,7 +117,7 @@ func (cfg *Config) gate() limit.GateConfig {
 // errStopped answers Reload of a server that no longer runs.
 var errStopped = errors.New("engine: the server has stopped")
 
-// Reload takes keys, origins, who may connect, roles, namespaces and limits of cfg
+// Reload takes keys, origins, trusted proxies, who may connect, roles, namespaces and limits of cfg
 // while connections stay open. Subscriptions that are no longer permitted end. What
 // is sized or bound at start (listeners, TLS, pollers, node-wide numbers,
 // limits of users and of handshakes, hooks, features) stays as it was. A

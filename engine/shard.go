@@ -38,6 +38,7 @@ type shared struct {
 	desk    *desk
 
 	compression, echo bool
+	proxyProtocol     bool   // connections of --proxy-listen begin with a header of it
 	page              []byte // whole response for "/"; nil outside --dev
 }
 
@@ -106,12 +107,16 @@ func (s *shard) post(p post) {
 }
 
 // Open implements poll.Handler.
-func (s *shard) Open(peer, _ netip.AddrPort) *poll.Conn {
+func (s *shard) Open(peer, _ netip.AddrPort, door uint8) *poll.Conn {
 	s.now = s.clock()
 	c := s.conns.take()
 	c.peer = peer.Addr().Unmap()
-	c.exempt = s.gate.Exempt(c.peer)
 	c.phaseBy = s.now + int64(s.limits.HandshakeTimeout)
+	if door == doorProxy {
+		s.openedByProxy(c)
+	} else {
+		c.exempt = s.gate.Exempt(c.peer)
+	}
 	if s.limits.SessionMax > 0 {
 		c.endAt = s.now + int64(s.limits.SessionMax)
 	}
@@ -128,7 +133,11 @@ func (s *shard) Data(pc *poll.Conn, b []byte) {
 	s.stats.Add(stats.BytesIn, uint64(len(b)))
 	switch c.phase {
 	case phaseHello:
-		s.hello(c, b)
+		if c.proxied() {
+			s.preamble(c, b)
+		} else {
+			s.hello(c, b)
+		}
 	case phaseHandshake:
 		if !c.handshake.Feed(b) {
 			s.abort(c, labelHandshakeFlood)
@@ -151,7 +160,9 @@ func (s *shard) Writable(pc *poll.Conn) {
 func (s *shard) Closed(pc *poll.Conn) {
 	c := s.conns.at(pc.Slot)
 	s.wheel.Cancel(c.Slot)
-	s.gate.Release(c.peer)
+	if c.link != linkProxy {
+		s.gate.Release(c.peer)
+	}
 	s.stats.Move(stats.Connections, -1)
 	if c.handshake != nil {
 		c.handshake.Abort()

@@ -35,6 +35,9 @@ func check(p *process, c *command) error {
 			fmt.Fprintf(p.stdout, "%-11s %s%s\n", l.name, l.addr, l.more)
 		}
 	}
+	if s.config.ProxyListen != "" {
+		fmt.Fprintf(p.stdout, "proxies     %s\n", c.Check.proxyOptions.describe())
+	}
 	if s.config.Hooks.Any() {
 		fmt.Fprintf(p.stdout, "hooks       %s\n", hookNames(&s.config.Hooks))
 	}
@@ -47,7 +50,7 @@ func check(p *process, c *command) error {
 // nothing is called good that serve then refuses. Its listeners are on free
 // loopback ports, for the right ones may be in use by the server that runs.
 func rehearse(cfg engine.Config) error {
-	cfg.Listen, cfg.APIListen, cfg.HealthListen = "127.0.0.1:0", "", ""
+	cfg.Listen, cfg.APIListen, cfg.HealthListen, cfg.ProxyListen = "127.0.0.1:0", "", "", ""
 	server, err := engine.New(cfg)
 	if err != nil {
 		return &configError{err}

@@ -53,6 +53,9 @@ func prepareDev(p *process, o *serverOptions) (*devSetup, error) {
 	if o.APIListen != "" && !o.APIListen.loopback() || o.APIClientCAFile != "" || o.APITLSCert != "" {
 		return nil, mistake("--api-listen: --dev has a plain one on loopback only; leave --api-client-ca-file and --api-tls-cert out and write 127.0.0.1 before the port")
 	}
+	if o.ProxyListen != "" && !o.ProxyListen.loopback() {
+		return nil, mistake("--proxy-listen: --dev serves on loopback only; write 127.0.0.1 before the port")
+	}
 	if o.APIListen == "" {
 		return nil, mistake("--api-listen: --dev needs the server API; leave it out")
 	}

@@ -41,7 +41,6 @@ type serverOptions struct {
 	Listen       address `name:"listen" restart:"" group:"Listeners" default:":8443" placeholder:"HOST:PORT" help:"Public listener, TLS only (default ${default}; with --dev 127.0.0.1 and [::1])."`
 	APIListen    address `name:"api-listen" restart:"" group:"Listeners" default:"127.0.0.1:9000" placeholder:"HOST:PORT" help:"Listener of the server API, health and metrics; loopback only, unless --api-client-ca-file is set (default ${default})."`
 	HealthListen address `name:"health-listen" restart:"" group:"Listeners" placeholder:"HOST:PORT" help:"Listener with only /health, /ready and /metrics, no key asked (default off)."`
-	ProxyListen  address `name:"proxy-listen" group:"Listeners" placeholder:"HOST:PORT" later:"trusted proxies" help:"Plain listener for a trusted proxy (default off)."`
 	Pollers      count   `name:"pollers" restart:"" group:"Listeners" default:"0" placeholder:"N" help:"Event loops; 0 is one per core (default ${default})."`
 	ReusePort    bool    `name:"reuse-port" restart:"" group:"Listeners" help:"Set SO_REUSEPORT, so that several processes share the address."`
 	Congestion   text    `name:"tcp-congestion" restart:"" group:"Listeners" placeholder:"NAME" help:"TCP congestion control, as in cubic or bbr (default the system's)."`
@@ -69,6 +68,8 @@ type serverOptions struct {
 	AllowNoOrigin   bool `name:"allow-no-origin" group:"Who may connect" help:"Accept clients that send no Origin, as native ones do."`
 	AllowAnonymous  bool `name:"allow-anonymous" group:"Who may connect" help:"Accept connections without a token, as user \"\" with what the namespaces allow to clients."`
 	AllowTokenInURL bool `name:"allow-token-in-url" group:"Who may connect" help:"Accept a token in the URL; it then stands in the logs of every proxy on the way."`
+
+	proxyOptions
 
 	hookOptions
 

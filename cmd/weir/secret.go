@@ -49,27 +49,32 @@ func readBounded(file string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// key returns the API key, which has to survive as the value of an HTTP header:
-// with a blank at an end or a line break the server and its callers would never
-// agree on it, though all of them have the same file.
+// key returns the API key, which has to survive as the value of an HTTP header.
 func (o *apiKeyOptions) key() ([]byte, error) {
 	key, err := secret("api-key", o.APIKey, o.APIKeyFile)
 	if err != nil || len(key) == 0 {
 		return nil, err
 	}
-	option := "--api-key"
-	if o.APIKeyFile != "" {
-		option = fmt.Sprintf("--api-key-file: %s", o.APIKeyFile)
-	}
-	if len(bytes.Trim(key, " \t")) != len(key) {
-		return nil, mistake("%s: the key begins or ends with a blank, which no HTTP header keeps; take it out", option)
-	}
-	if bytes.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return nil, mistake("%s: the key holds a line break or another control character, which no HTTP header carries; write one line of text", option)
-	}
-	return key, nil
+	return key, headerValue("api-key", o.APIKeyFile, key)
 }
 
 func (o *secretOptions) secret() ([]byte, error) {
 	return secret("token-hmac-secret", o.TokenHMACSecret, o.TokenHMACSecretFile)
+}
+
+// headerValue refuses a secret that does not survive as the value of an HTTP
+// header: with a blank at an end or a line break the two sides would never agree
+// on it, though both have the same file.
+func headerValue(option string, file path, value []byte) error {
+	option = "--" + option
+	if file != "" {
+		option = fmt.Sprintf("%s-file: %s", option, file)
+	}
+	switch trimmed := bytes.Trim(value, " \t"); {
+	case len(trimmed) != len(value):
+		return mistake("%s: it begins or ends with a blank, which no HTTP header keeps; take it out", option)
+	case bytes.ContainsFunc(trimmed, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return mistake("%s: it holds a line break or another control character, which no HTTP header carries; write one line of text", option)
+	}
+	return nil
 }

@@ -61,7 +61,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if s.dev != nil {
 		s.config.Dev = s.dev.page()
 	}
-	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadPolicy(&o), s.loadHooks(&o)); err != nil {
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadPolicy(&o), s.loadHooks(&o), s.loadProxies(&o)); err != nil {
 		return nil, &configError{err}
 	}
 	return s, nil
@@ -93,21 +93,7 @@ func (o *serverOptions) clashes() (errs []error) {
 	if o.IPConnectRate > 0 && o.IPConnectBurst == 0 {
 		errs = append(errs, errors.New("--ip-connect-burst: 0 lets nobody in; write 1 or more, or --ip-connect-rate 0 for no limit"))
 	}
-	internal := []struct {
-		flag string
-		addr address
-	}{{"--api-listen", o.APIListen}, {"--health-listen", o.HealthListen}}
-	for public := range strings.SplitSeq(string(o.Listen), ",") {
-		for _, in := range internal {
-			if in.addr.overlaps(address(public)) {
-				errs = append(errs, fmt.Errorf("%s: %s is the address of --listen, which is TLS only; choose another port", in.flag, in.addr))
-			}
-		}
-	}
-	if internal[0].addr.overlaps(internal[1].addr) {
-		errs = append(errs, fmt.Errorf("--health-listen: %s is the address of --api-listen; choose another port", o.HealthListen))
-	}
-	return errs
+	return append(append(errs, o.proxyOptions.mistakes()...), o.sharedAddresses()...)
 }
 
 func (s *setup) loadCertificate(o *serverOptions) (err error) {

@@ -280,7 +280,18 @@ func (a address) overlaps(b address) bool {
 	if errors.Join(errA, errB) != nil || portA != portB || portA == "0" {
 		return false
 	}
-	return hostA == hostB || unspecified(hostA) || unspecified(hostB)
+	return numeric(hostA) == numeric(hostB) || unspecified(hostA) || unspecified(hostB)
+}
+
+// numeric is a host as it is compared: localhost is 127.0.0.1, as for listening.
+func numeric(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().String()
+	}
+	if host == "localhost" {
+		return "127.0.0.1"
+	}
+	return host
 }
 
 func unspecified(host string) bool {

@@ -68,7 +68,7 @@ func (l *Listener) take(tc *net.TCPConn, loops []*Loop) error {
 		l.turnAway(tc, &l.refused)
 		return nil
 	}
-	if err := loop.Add(tc); err != nil {
+	if err := loop.add(tc, l.cfg.Door); err != nil {
 		if outOfDescriptors(err) {
 			l.exhausted.Add(1)
 		} else {

@@ -31,7 +31,7 @@ type churn struct {
 	aborted int
 }
 
-func (h *churn) Open(_, _ netip.AddrPort) *Conn {
+func (h *churn) Open(_, _ netip.AddrPort, _ uint8) *Conn {
 	var c *Conn
 	if n := len(h.free); n > 0 {
 		c, h.free = h.free[n-1], h.free[:n-1]

@@ -240,11 +240,11 @@ func eatDescriptors(room int) (int, error) {
 
 type exhaustServer struct{}
 
-func (*exhaustServer) Open(_, _ netip.AddrPort) *Conn { return new(Conn) }
-func (*exhaustServer) Data(c *Conn, b []byte)         { _ = c.Write(b) }
-func (*exhaustServer) Writable(*Conn)                 {}
-func (*exhaustServer) Closed(*Conn)                   {}
-func (*exhaustServer) Wake(time.Time)                 {}
+func (*exhaustServer) Open(_, _ netip.AddrPort, _ uint8) *Conn { return new(Conn) }
+func (*exhaustServer) Data(c *Conn, b []byte)                  { _ = c.Write(b) }
+func (*exhaustServer) Writable(*Conn)                          {}
+func (*exhaustServer) Closed(*Conn)                            {}
+func (*exhaustServer) Wake(time.Time)                          {}
 
 // countLines is a slog.Handler.
 type countLines struct{ n *atomic.Int64 }

@@ -21,7 +21,7 @@ type server struct {
 	t    testing.TB
 	loop *Loop
 
-	open     func(peer, local netip.AddrPort) bool
+	open     func(peer, local netip.AddrPort, door uint8) bool
 	data     func(c *Conn, b []byte)
 	writable func(c *Conn)
 	closed   func(c *Conn)
@@ -94,8 +94,8 @@ func (s *server) await(cond func() bool) {
 	}
 }
 
-func (s *server) Open(peer, local netip.AddrPort) *Conn {
-	if s.open != nil && !s.open(peer, local) {
+func (s *server) Open(peer, local netip.AddrPort, door uint8) *Conn {
+	if s.open != nil && !s.open(peer, local, door) {
 		return nil
 	}
 	c := new(Conn)

@@ -279,7 +279,7 @@ type slabServer struct {
 	n      int
 }
 
-func (h *slabServer) Open(_, _ netip.AddrPort) *Conn {
+func (h *slabServer) Open(_, _ netip.AddrPort, _ uint8) *Conn {
 	c := &h.slab[h.n]
 	h.n++
 	h.opened <- h.n

@@ -20,6 +20,7 @@ import (
 type ListenConfig struct {
 	Addr         string // host:port; without a host, every IPv4 and IPv6 address
 	Flag         string // the option that Addr came from, for error messages; "": --listen
+	Door         uint8  // told to Handler.Open with each connection, so that it knows the listener
 	ReusePort    bool   // SO_REUSEPORT: several listeners on one address
 	Congestion   string // TCP congestion control by name; "": the system's
 	NotSentLowat int    // bytes, TCP_NOTSENT_LOWAT; 0: the system's

@@ -177,6 +177,19 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// TestDoor: a handler is told whose listener each connection came through.
+func TestDoor(t *testing.T) {
+	doors := make(chan uint8, 2)
+	s := &server{open: func(_, _ netip.AddrPort, door uint8) bool { doors <- door; return true }}
+	l := s.start(t, LoopConfig{})
+	for _, door := range []uint8{0, 7} {
+		dial(t, serve(t, ListenConfig{Door: door}, l).Addr())
+		if got := receive(t, doors); got != door {
+			t.Errorf("door %d, want %d", got, door)
+		}
+	}
+}
+
 func TestCloseKeepsConnections(t *testing.T) {
 	s := &server{data: func(c *Conn, b []byte) { _ = c.Write(b) }}
 	l := s.start(t, LoopConfig{})

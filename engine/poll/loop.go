@@ -36,10 +36,10 @@ const (
 // and none before NewLoop has returned. A panic in one closes the connection it
 // was about and is reported to LoopConfig.Panic.
 type Handler interface {
-	// Open returns the storage for a new connection, or nil to refuse it. The connection is
+	// Open returns the storage for a new connection, or nil to refuse it; door is its listener's. The connection is
 	// not registered yet: what is written during Open fails. Wake is called in the
 	// same turn, so who must speak first does it there.
-	Open(peer, local netip.AddrPort) *Conn
+	Open(peer, local netip.AddrPort, door uint8) *Conn
 	// Data lends input until it returns: b is the loop's one read buffer.
 	Data(c *Conn, b []byte)
 	// Writable tells that the kernel took everything that was queued, after Unsent was above 0.
@@ -105,6 +105,7 @@ type Loop struct {
 type newcomer struct {
 	nb          *nbio.Conn
 	peer, local netip.AddrPort
+	door        uint8
 }
 
 // NewLoop starts a loop; Stop ends it.
@@ -181,11 +182,14 @@ func (l *Loop) start(cfg LoopConfig) error {
 // Add hands tc over to the loop; tc must not be used afterwards. Any goroutine may
 // call it. On error tc is closed: EMFILE and ENFILE (the descriptor is duplicated
 // here), or ErrStopped.
-func (l *Loop) Add(tc *net.TCPConn) error {
+func (l *Loop) Add(tc *net.TCPConn) error { return l.add(tc, 0) }
+
+func (l *Loop) add(tc *net.TCPConn, door uint8) error {
 	n, err := l.newcomer(tc)
 	if err != nil {
 		return err
 	}
+	n.door = door
 	l.mu.Lock()
 	if l.stopping {
 		l.mu.Unlock()

@@ -26,7 +26,7 @@ func TestEchoAndAddresses(t *testing.T) {
 			type ends struct{ peer, local netip.AddrPort }
 			opened := make(chan ends, 1)
 			s := &server{
-				open:     func(peer, local netip.AddrPort) bool { opened <- ends{peer, local}; return true },
+				open:     func(peer, local netip.AddrPort, _ uint8) bool { opened <- ends{peer, local}; return true },
 				data:     func(c *Conn, b []byte) { _ = c.Write(b) },
 				writable: func(*Conn) { t.Error("Writable, although nothing was queued") },
 			}
@@ -56,7 +56,7 @@ func roundTrip(t testing.TB, nc net.Conn, s string) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	s := &server{open: func(netip.AddrPort, netip.AddrPort) bool { return false }}
+	s := &server{open: func(netip.AddrPort, netip.AddrPort, uint8) bool { return false }}
 	l := s.start(t, LoopConfig{})
 	nc := dial(t, serve(t, ListenConfig{}, l).Addr())
 	if n, err := nc.Read(make([]byte, 1)); n != 0 || err == nil {
@@ -89,8 +89,8 @@ type openWriter struct {
 	got chan error
 }
 
-func (h *openWriter) Open(peer, local netip.AddrPort) *Conn {
-	c := h.server.Open(peer, local)
+func (h *openWriter) Open(peer, local netip.AddrPort, door uint8) *Conn {
+	c := h.server.Open(peer, local, door)
 	h.got <- c.Write([]byte("early"))
 	return c
 }
@@ -100,7 +100,7 @@ func TestDialledSpeaksFirst(t *testing.T) {
 	ours, theirs := pair(t)
 	s := &server{}
 	fresh := false
-	s.open = func(netip.AddrPort, netip.AddrPort) bool { fresh = true; return true }
+	s.open = func(netip.AddrPort, netip.AddrPort, uint8) bool { fresh = true; return true }
 	s.wake = func(time.Time) {
 		for c := range s.conns {
 			if fresh {
@@ -349,7 +349,7 @@ func TestPanics(t *testing.T) {
 			}
 			reports := make(chan string, 4)
 			s := &server{
-				open: func(netip.AddrPort, netip.AddrPort) bool { fire("Open"); return true },
+				open: func(netip.AddrPort, netip.AddrPort, uint8) bool { fire("Open"); return true },
 				data: func(c *Conn, b []byte) {
 					fire("Data")
 					if b[0] == 'w' { // more than the kernel takes
@@ -408,13 +408,13 @@ type reusing struct {
 	armed *atomic.Bool
 }
 
-func (h *reusing) Open(peer, local netip.AddrPort) *Conn {
+func (h *reusing) Open(peer, local netip.AddrPort, door uint8) *Conn {
 	if h.armed.CompareAndSwap(true, false) {
 		for c := range h.conns {
 			return c
 		}
 	}
-	return h.server.Open(peer, local)
+	return h.server.Open(peer, local, door)
 }
 
 func TestStop(t *testing.T) {

@@ -120,7 +120,7 @@ func (l *Loop) register(now time.Time, n newcomer) {
 
 func (l *Loop) callOpen(n newcomer) (c *Conn) {
 	defer l.contain(nil)
-	c = l.handler.Open(n.peer, n.local)
+	c = l.handler.Open(n.peer, n.local, n.door)
 	if c != nil && c.nb != nil {
 		c = nil
 		panic("poll: Open returned storage that is in use")

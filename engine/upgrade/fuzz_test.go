@@ -19,6 +19,7 @@ func FuzzParse(f *testing.F) {
 			f.Add([]byte(c.in))
 		}
 	}
+	f.Add([]byte(proxyHead))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, n, refusal := Parse(b, usual)
 		if n == 0 || refusal != nil {
@@ -31,6 +32,10 @@ func FuzzParse(f *testing.F) {
 		if m != n || !bytes.Equal(again.Path, r.Path) || !bytes.Equal(again.Key, r.Key) {
 			t.Fatalf("%q alone is read otherwise", b[:n])
 		}
+		proxied, m, refusal := Parse(b, fromProxy)
+		if refusal != ErrDuplicate && m != n {
+			t.Fatalf("%q from a proxy: %d, %v", b[:n], m, refusal)
+		}
 		h, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b[:n])))
 		if err != nil {
 			// net/http parses the target as a URL and knows its own rules for Host; neither is looked into here.
@@ -40,6 +45,9 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("net/http refuses %q: %v", b[:n], err)
 		}
 		compareRequests(t, &r, h)
+		if m > 0 {
+			compareForwarded(t, &proxied, h)
+		}
 	})
 }
 
@@ -73,6 +81,21 @@ func compareRequests(t *testing.T, r *Request, h *http.Request) {
 	upgrade := naiveListHas(h.Header.Values("Upgrade"), "websocket")
 	if connection := naiveListHas(h.Header.Values("Connection"), "upgrade"); upgrade != r.Upgrade || connection != r.Connection {
 		t.Fatalf("Upgrade %v %v, Connection %v %v", r.Upgrade, upgrade, r.Connection, connection)
+	}
+}
+
+func compareForwarded(t *testing.T, r *Request, h *http.Request) {
+	t.Helper()
+	ids := append([]string{""}, h.Header.Values("X-Request-Id")...)
+	for _, c := range []struct{ name, got, want string }{
+		{"For", string(r.ForwardedFor), strings.Join(h.Header.Values("X-Forwarded-For"), ", ")},
+		{"Proto", string(r.ForwardedProto), strings.Join(h.Header.Values("X-Forwarded-Proto"), ", ")},
+		{"ID", string(r.RequestID), ids[len(ids)-1]},
+		{"Secret", string(r.ProxySecret), h.Header.Get("X-Weir-Proxy-Secret")},
+	} {
+		if c.got != c.want {
+			t.Fatalf("%s %q, net/http %q", c.name, c.got, c.want)
+		}
 	}
 }
 

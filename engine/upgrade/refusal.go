@@ -36,12 +36,15 @@ var (
 	ErrChannel        = &Refusal{Status: 400, Label: "channel", Reason: "channel: a name or pattern is 1 to 255 bytes of printable ASCII, %-encoded"}
 	ErrChannels       = &Refusal{Status: 400, Label: "channels", Reason: "channel: too many for one connection"}
 	ErrSince          = &Refusal{Status: 400, Label: "since", Reason: "since: must be channel:offset@epoch, once for a channel that is asked for, none for a pattern"}
+	ErrForwarded      = &Refusal{Status: 400, Label: "forwarded", Reason: "X-Forwarded-For must name a client behind the trusted proxies, and one X-Forwarded-Proto its scheme"}
 	ErrAuthorization  = &Refusal{Status: 401, Label: "authorization", Reason: "Authorization must be Bearer and a token"}
 	BadRequest        = &Refusal{Status: 400, Label: "bad_request", Reason: "bad request"}
 	Unauthorized      = &Refusal{Status: 401, Label: "unauthorized", Reason: "a valid credential is needed"}
 	ForbiddenOrigin   = &Refusal{Status: 403, Label: "origin", Reason: "this Origin is not allowed"}
 	Forbidden         = &Refusal{Status: 403, Label: "forbidden", Reason: "not permitted"}
 	UnknownChannel    = &Refusal{Status: 403, Label: "unknown_channel", Reason: "unknown channel: there is no such namespace"}
+	PlainClient       = &Refusal{Status: 403, Label: "plain_client", Reason: "the proxy does not say that the client came over TLS"}
+	UnprovenProxy     = &Refusal{Status: 403, Label: "proxy_secret", Reason: "the proxy did not show its secret"}
 	NotFound          = &Refusal{Status: 404, Label: "not_found", Reason: "nothing is served at this path"}
 	MethodNotAllowed  = &Refusal{Status: 405, Label: "method", Reason: "only GET is served here"}
 	UpgradeRequired   = &Refusal{Status: 426, Label: "version", Reason: "only WebSocket version 13 is served here"}
@@ -56,7 +59,8 @@ func Refusals() []*Refusal {
 		ErrHeadTooLong, ErrTooManyHeaders, ErrRequestLine, ErrHTTPVersion, ErrTarget, ErrBareLF, ErrFolding, ErrHeaderName,
 		ErrHeaderValue, ErrDuplicate, ErrBody, ErrHost, ErrNotUpgrade, ErrKey, ErrMissingVersion, ErrProtocolList,
 		ErrBearerProtocol, ErrBearerAlone, ErrExtensionList, ErrQuery, ErrQueryDuplicate, ErrNoChannel, ErrChannel,
-		ErrChannels, ErrSince, ErrAuthorization, BadRequest, Unauthorized, ForbiddenOrigin, Forbidden, UnknownChannel, NotFound,
+		ErrChannels, ErrSince, ErrForwarded, ErrAuthorization, BadRequest, Unauthorized, ForbiddenOrigin, Forbidden, UnknownChannel,
+		PlainClient, UnprovenProxy, NotFound,
 		MethodNotAllowed, UpgradeRequired, TooManyRequests, ConnectionLimit, Overloaded,
 	}
 }

@@ -9,10 +9,13 @@ import (
 type Limits struct {
 	HeadBytes int // whole head with its final empty line; bounds what a peer makes us hold before it is known
 	Headers   int // header fields; bounds the work on a head of short lines
+	// Proxied keeps what a proxy says of its client. Only for heads that a trusted proxy wrote: otherwise these fields are
+	// anybody's word, and are not there.
+	Proxied bool
 }
 
-// Request is the head of one GET request. The slices borrow the bytes given to Parse, except Protocols and Extensions of
-// a head that spreads them over several fields, which are joined by ", " (RFC 6455 §9.1, §11.3.4). Absent fields
+// Request is the head of one GET request. The slices borrow the bytes given to Parse, except list fields of a head that
+// spreads them over several, which are joined by ", " (RFC 9110 §5.3; RFC 6455 §9.1, §11.3.4). Absent fields
 // are nil, except that HasOrigin alone tells whether there was an Origin.
 type Request struct {
 	Path          []byte // from the leading '/', before any '?'; not decoded
@@ -28,12 +31,18 @@ type Request struct {
 	HasOrigin     bool
 	Upgrade       bool // Upgrade names websocket
 	Connection    bool // Connection names Upgrade
+
+	// Nil without Limits.Proxied.
+	ForwardedFor   []byte // X-Forwarded-For, a list
+	ForwardedProto []byte // X-Forwarded-Proto; also a list if it comes several times
+	RequestID      []byte // X-Request-ID, the last if there are several
+	ProxySecret    []byte // X-Weir-Proxy-Secret
 }
 
 // Parse reads one request head from the start of b. n is its length, and what follows belongs to the connection after
 // the 101; n 0 and no refusal means need more. Refusals come as early as they can be known: for the request line and
 // for line ends at once, for header fields with the head's last line. Nothing is allocated unless
-// Sec-WebSocket-Protocol or -Extensions come in several fields.
+// Sec-WebSocket-Protocol or another list comes in several fields.
 func Parse(b []byte, lim Limits) (r Request, n int, f *Refusal) {
 	head := b[:min(len(b), lim.HeadBytes)]
 	fields, end, f := r.lines(head, lim.Headers)
@@ -48,7 +57,7 @@ func Parse(b []byte, lim Limits) (r Request, n int, f *Refusal) {
 	}
 	for rest := head[fields : end-2]; len(rest) > 0; {
 		i := bytes.IndexByte(rest, '\n')
-		if f := r.field(rest[: i-1 : i-1]); f != nil {
+		if f := r.field(rest[:i-1:i-1], lim.Proxied); f != nil {
 			return Request{}, 0, f
 		}
 		rest = rest[i+1:]
@@ -122,7 +131,7 @@ func (r *Request) requestLine(line []byte) *Refusal {
 }
 
 // field reads one header field: RFC 9112 §5.
-func (r *Request) field(line []byte) *Refusal {
+func (r *Request) field(line []byte, proxied bool) *Refusal {
 	// §5.2: obs-fold is refused.
 	if line[0] == ' ' || line[0] == '\t' {
 		return ErrFolding
@@ -137,6 +146,11 @@ func (r *Request) field(line []byte) *Refusal {
 		// RFC 9110 §5.5: NUL, CR and other controls. A CR inside a line is one that no LF follows.
 		if c < ' ' && c != '\t' || c == 0x7f {
 			return ErrHeaderValue
+		}
+	}
+	if proxied {
+		if f := r.forwarded(line[:i], value); f != nil {
+			return f
 		}
 	}
 	return r.set(line[:i], value)

@@ -197,7 +197,7 @@ func TestParseHeaderCutShort(t *testing.T) {
 	}
 }
 
-func FuzzParseHeader(f *testing.F) {
+func FuzzHeader(f *testing.F) {
 	for _, c := range headers(f) {
 		f.Add(c.in)
 	}

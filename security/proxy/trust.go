@@ -18,9 +18,9 @@ func (f *Fault) Error() string { return "proxy: " + f.Reason }
 // What a proxied connection is refused for.
 var (
 	ErrUntrusted = &Fault{"untrusted", "the peer is no trusted proxy"}
-	ErrHeader    = &Fault{"header", "malformed PROXY protocol header"}
-	ErrTooLong   = &Fault{"header_too_long", "PROXY protocol header too long"}
-	ErrFamily    = &Fault{"family", "the PROXY protocol header is not about TCP"}
+	ErrHeader    = &Fault{"proxy_header", "malformed PROXY protocol header"}
+	ErrTooLong   = &Fault{"proxy_header_too_long", "PROXY protocol header too long"}
+	ErrFamily    = &Fault{"proxy_family", "the PROXY protocol header is not about TCP"}
 	ErrPlain     = &Fault{"plain", "the client did not come over TLS"}
 	ErrForwarded = &Fault{"forwarded", "malformed X-Forwarded-For or X-Forwarded-Proto"}
 	ErrSecret    = &Fault{"secret", "the proxy did not show its secret"}
