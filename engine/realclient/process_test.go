@@ -49,8 +49,13 @@ func (o *output) read() ([]byte, <-chan struct{}) {
 // run starts a program. stdout takes its standard output; nil is p.out.
 func run(t testing.TB, stdout io.Writer, name string, args ...string) *process {
 	t.Helper()
+	return start(t, stdout, exec.Command(name, args...))
+}
+
+// start is run for a command that is made ready.
+func start(t testing.TB, stdout io.Writer, cmd *exec.Cmd) *process {
+	t.Helper()
 	p := &process{t: t, out: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
-	cmd := exec.Command(name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = stdout, p.out
 	if stdout == nil {
@@ -70,7 +75,7 @@ func run(t testing.TB, stdout io.Writer, name string, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			t.Errorf("killing %s: %v", name, err)
+			t.Errorf("killing %s: %v", cmd.Path, err)
 		}
 		<-p.ended
 	})
