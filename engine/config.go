@@ -193,6 +193,9 @@ func (cfg *Config) check() error {
 			"or write 127.0.0.1 before the port", cfg.APIListen)
 	case cfg.sharesProxyListen():
 		return fmt.Errorf("--proxy-listen %s is also another listener's address: choose another port", cfg.ProxyListen)
+	case cfg.ProxyListen != "" && cfg.TLS.ClientAuth == tls.RequireAndVerifyClientCert:
+		return errors.New("--client-auth required cannot be held at --proxy-listen, where the proxy has the TLS: " +
+			"write --client-auth optional, or leave --proxy-listen out")
 	case cfg.ProxyListen != "" && cfg.Trust == nil:
 		return errors.New("--proxy-listen trusts nobody: name the proxies by --trusted-proxies")
 	case l.MessageSize <= 0 || l.MaxOutboxBytes <= 0:

@@ -50,7 +50,10 @@ func check(p *process, c *command) error {
 // nothing is called good that serve then refuses. Its listeners are on free
 // loopback ports, for the right ones may be in use by the server that runs.
 func rehearse(cfg engine.Config) error {
-	cfg.Listen, cfg.APIListen, cfg.HealthListen, cfg.ProxyListen = "127.0.0.1:0", "", "", ""
+	cfg.Listen, cfg.APIListen, cfg.HealthListen = "127.0.0.1:0", "", ""
+	if cfg.ProxyListen != "" {
+		cfg.ProxyListen = "127.0.0.1:0"
+	}
 	server, err := engine.New(cfg)
 	if err != nil {
 		return &configError{err}

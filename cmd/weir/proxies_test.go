@@ -25,6 +25,12 @@ func TestProxyOptionMistakes(t *testing.T) {
 	} {
 		wantRefusal(t, nil, append(good(t, "check"), c.args...), c.words...)
 	}
+	authority := newClientPKI(t)
+	both := append(good(t, "check"), "--proxy-listen=127.0.0.1:0", "--client-ca-file", authority.file)
+	wantRefusal(t, nil, both, "--client-auth", "--proxy-listen")
+	if status, _, stderr := weir(append(both, "--client-auth=optional")...); status != 0 {
+		t.Errorf("optional certificates: %s", stderr)
+	}
 	wantRefusal(t, nil, []string{"serve", "--dev", "--proxy-listen=:8080", "--trusted-proxies=10.0.0.0/8"}, "--proxy-listen", "loopback")
 }
 
