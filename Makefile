@@ -6,13 +6,16 @@ STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CLIENTS     := engine/realclient
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race floods regress suite-auth suite-messages suite-tls fuzz lint audit bench soak million tools clean
+.PHONY: help build release run test race floods regress suite-auth suite-messages suite-tls fuzz lint audit bench soak million tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 build: ## bin/weir
-	$(GO) build -trimpath -o bin/weir ./cmd/weir
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir ./cmd/weir
+
+release: ## bin/weir built twice from the last commit, in two places from nothing, and compared; its SBOM and sums beside it
+	.ci/release
 
 run: build ## build and start a development server with a demo page
 	bin/weir serve --dev

@@ -1,0 +1,6 @@
+//go:build race
+
+package deploy
+
+// raceEnabled: whether the race detector is in this binary.
+const raceEnabled = true
