@@ -302,14 +302,17 @@ func (s *Server) tick(stop <-chan struct{}) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var h housekeeper
+	p := newPace(runtime.GOMAXPROCS(0))
 	for {
 		select {
 		case <-stop:
 			return
 		case <-ticker.C:
+			late, now := false, s.shared.clock()
 			for _, sh := range s.shards {
-				sh.loop.Wake()
+				late = sh.rouse(now) || late
 			}
+			s.shared.pool.SetComputing(p.next(late))
 			h.tick(s, s.shared.wall())
 		}
 	}

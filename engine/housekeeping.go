@@ -88,6 +88,8 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		refused("untrusted", s.untrusted.Load),
 		{Name: "weir_handshakes_in_flight", Help: "TLS handshakes computing, queued or waiting for the client.",
 			Read: func() float64 { return float64(sh.pool.Counters().InFlight) }},
+		{Name: "weir_handshake_slots", Help: "TLS handshakes that may compute at once: fewer while the loops are late.",
+			Read: func() float64 { return float64(sh.pool.Counters().Slots) }},
 		{Name: "weir_channels", Help: "Channels with a subscriber on this node.",
 			Read: func() float64 { return float64(sh.hub.Channels()) }},
 		{Name: "weir_patterns", Help: "Wildcard subscriptions of this node that differ.",

@@ -145,6 +145,14 @@ const (
 	// the descriptors of the public listener.
 	internalConnections = 512
 
+	// loopLate is how much later than it was woken a loop may have its turn. A storm of
+	// handshakes takes the cores from the loops, and the scheduler gives them back
+	// some 10 ms at a time: past that who is connected notices who is not yet.
+	loopLate = 25 * time.Millisecond
+	// paceCalm is in how many ticks every loop must have been on time for handshakes to have
+	// one core more again: half a second.
+	paceCalm = 10
+
 	// tick is the resolution of every deadline.
 	tick = 50 * time.Millisecond
 

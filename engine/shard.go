@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/engine/broker"
@@ -81,6 +82,9 @@ type shard struct {
 	now     int64 // clock of this turn
 
 	panicked func(v any, stack []byte) // immutable
+
+	woken atomic.Int64 // clock of the tick that the loop has not had its turn for; 0: it has
+	lag   atomic.Int64 // the longest that it came late for one since the ticker last looked
 
 	mu    sync.Mutex
 	posts []post // guarded by mu; bounded by what its producers have in flight
@@ -176,6 +180,7 @@ func (s *shard) Closed(pc *poll.Conn) {
 // the timers, then one flush for each connection that has something to send.
 func (s *shard) Wake(time.Time) {
 	s.now = s.clock()
+	s.roused()
 	s.mu.Lock()
 	posts := s.posts
 	s.posts = s.spare[:0]

@@ -51,9 +51,10 @@ type Sink interface {
 	HandshakeDone(h *Handshake)
 }
 
-// PoolCounters is a snapshot. The first four are gauges.
+// PoolCounters is a snapshot. The first five are gauges.
 type PoolCounters struct {
 	Computing, Queued, Waiting int // Waiting: begun and without a computing slot; Queued: whole hellos not begun
+	Slots                      int // that may compute at once
 	InFlight                   int // all that count against PoolConfig.Waiting
 	Started, Completed         uint64
 	Resumed                    uint64            // of Completed
@@ -71,7 +72,8 @@ type Pool struct {
 
 	mu     sync.Mutex // guards what follows, and the fields of Handshake that say so
 	closed bool
-	slots  int       // computing slots taken
+	limit  int       // computing slots there are, see SetComputing
+	slots  int       // taken of them; more than limit after it was lowered
 	begun  int       // goroutines: computing, ready or waiting for the peer
 	fresh  list.List // whole hellos not begun, newest first
 	ready  list.List // begun, their next record is there, no slot yet; oldest first, before any fresh one
@@ -105,7 +107,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Exempt == nil {
 		cfg.Exempt = func(netip.Addr) bool { return false }
 	}
-	return &Pool{cfg: cfg, template: template, ledger: newLedger(cfg.WaitingPerPrefix)}, nil
+	return &Pool{cfg: cfg, template: template, limit: cfg.Computing, ledger: newLedger(cfg.WaitingPerPrefix)}, nil
 }
 
 // Start begins a handshake, or queues it. hello is all bytes of the connection so far, with a whole ClientHello at
@@ -161,7 +163,7 @@ func (p *Pool) makeRoom(h *Handshake) (victim *Handshake) {
 
 // enqueue begins h if a slot is free, else it becomes the newest of those that wait. Caller holds mu.
 func (p *Pool) enqueue(h *Handshake) {
-	if p.slots == p.cfg.Computing {
+	if p.slots >= p.limit {
 		h.queued = p.fresh.PushFront(h)
 		return
 	}
@@ -216,16 +218,11 @@ func (p *Pool) passSlot() *Handshake {
 	now := p.cfg.Now()
 	p.mu.Lock()
 	stale := p.takeStale(now)
-	var next *Handshake
-	if e := p.ready.Front(); e != nil {
-		h := p.ready.Remove(e).(*Handshake)
-		h.queued, h.ready = nil, false
-		h.turn <- true
-	} else if e := p.fresh.Front(); e != nil {
-		next = p.fresh.Remove(e).(*Handshake)
-		next.queued = nil
-		p.begun++
-	} else {
+	next, taken := (*Handshake)(nil), false
+	if p.slots <= p.limit { // the others, of which there is one at least, come here too
+		next, taken = p.nextInLine()
+	}
+	if !taken {
 		p.slots--
 	}
 	p.mu.Unlock()
@@ -233,6 +230,43 @@ func (p *Pool) passSlot() *Handshake {
 		h.complete(nil, ErrStale)
 	}
 	return next
+}
+
+// nextInLine gives a slot to one that is ready, else answers the newest hello, counted as begun, to be run with
+// it. Not taken: nobody wants it. Caller holds mu.
+func (p *Pool) nextInLine() (next *Handshake, taken bool) {
+	if e := p.ready.Front(); e != nil {
+		h := p.ready.Remove(e).(*Handshake)
+		h.queued, h.ready = nil, false
+		h.turn <- true
+		return nil, true
+	}
+	if e := p.fresh.Front(); e != nil {
+		next = p.fresh.Remove(e).(*Handshake)
+		next.queued = nil
+		p.begun++
+		return next, true
+	}
+	return nil, false
+}
+
+// SetComputing changes PoolConfig.Computing, at least 1, from now on. Handshakes that compute are not
+// interrupted: with fewer slots the next ones wait longer.
+func (p *Pool) SetComputing(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = max(n, 1)
+	for p.slots < p.limit && !p.closed {
+		next, taken := p.nextInLine()
+		if !taken {
+			return
+		}
+		p.slots++
+		if next != nil {
+			p.wg.Add(1)
+			go p.work(next)
+		}
+	}
 }
 
 // park gives up the slot of a handshake that waits for its peer.
@@ -247,7 +281,7 @@ func (p *Pool) park() {
 func (p *Pool) resume(h *Handshake) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.slots < p.cfg.Computing {
+	if p.slots < p.limit {
 		p.slots++
 		h.turn <- true
 		return
@@ -327,6 +361,7 @@ func (p *Pool) Counters() PoolCounters {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	c.Slots = p.limit
 	c.Computing, c.Queued, c.InFlight = p.slots, p.fresh.Len(), p.ledger.total
 	c.Waiting = max(0, p.begun-p.slots) // one that has just ended passes its slot on a little later
 	return c

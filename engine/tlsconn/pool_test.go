@@ -622,3 +622,64 @@ func TestFailureText(t *testing.T) {
 		t.Error("an unknown error is the peer's")
 	}
 }
+
+// TestComputingIsPaced: with fewer slots those that compute go on and nobody is begun; with more again, the newest are.
+func TestComputingIsPaced(t *testing.T) {
+	g := newGate()
+	pool := newPool(t, g.on, func(p *PoolConfig) { p.Computing = 4 })
+	q := newQuiet()
+	for i := range 9 {
+		pool.Start(named(t, fmt.Sprintf("h%d.test", i)), addr(i), uint64(i), q)
+		if i < 4 {
+			<-g.entered
+		}
+	}
+	pool.SetComputing(1)
+	for left := 3; left >= 1; left-- {
+		g.leave <- struct{}{}
+		until(t, "a slot less", func() bool { return pool.Counters().Computing == left })
+	}
+	if c := pool.Counters(); c.Queued != 5 || c.Slots != 1 {
+		t.Errorf("%+v", c)
+	}
+	g.leave <- struct{}{}
+	if name := <-g.entered; name != "h8.test" {
+		t.Errorf("the one slot went to %s", name)
+	}
+	select {
+	case name := <-g.entered:
+		t.Errorf("%s has a second slot", name)
+	default:
+	}
+	pool.SetComputing(3)
+	got := []string{<-g.entered, <-g.entered}
+	slices.Sort(got)
+	if c := pool.Counters(); !slices.Equal(got, []string{"h6.test", "h7.test"}) || c.Computing != 3 || c.Queued != 2 {
+		t.Errorf("begun %v, %+v", got, c)
+	}
+	pool.SetComputing(0)
+	if c := pool.Counters(); c.Slots != 1 {
+		t.Errorf("no slot at all: %+v", c)
+	}
+	close(g.leave)
+	until(t, "all are begun", func() bool { c := pool.Counters(); return c.Waiting == 9 && c.Computing == 0 })
+}
+
+// TestPacedUpWakesTheReady: a slot that is new goes to who is nearly through before a new hello.
+func TestPacedUpWakesTheReady(t *testing.T) {
+	g := newGate()
+	pool := newPool(t, g.on)
+	q := newQuiet()
+	h := pool.Start(named(t, "a.test"), addr(0), 0, q)
+	<-g.entered
+	g.leave <- struct{}{}
+	until(t, "waits", func() bool { c := pool.Counters(); return c.Waiting == 1 && c.Computing == 0 })
+	pool.Start(named(t, "b.test"), addr(1), 1, q)
+	<-g.entered
+	h.Feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)) // fails as soon as it has a slot
+	pool.SetComputing(2)
+	if tag, err := q.next(t); tag != 0 || err != ErrProtocol {
+		t.Errorf("%d ended with %v", tag, err)
+	}
+	close(g.leave)
+}
