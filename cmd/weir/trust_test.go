@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -61,6 +62,25 @@ func TestPinsAreCheckedAfterTheChain(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		case c.failure != "" && (err == nil || !strings.Contains(err.Error(), c.failure)):
 			t.Errorf("%s: got %v, want %q", c.name, err, c.failure)
+		}
+	}
+}
+
+// TestNothingSkipsVerification is row T4: no option of any command sounds like it.
+func TestNothingSkipsVerification(t *testing.T) {
+	parser, err := newParser(&process{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}}, &cli{}, &settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := optionNames(parser.Model.Node)
+	if !names["pin"] || !names["ca-file"] {
+		t.Fatalf("these are not the options: %v", names)
+	}
+	for name := range names {
+		for _, word := range []string{"insecure", "skip", "verify", "unsafe", "trust", "ignore"} {
+			if strings.Contains(name, word) && name != "trusted-proxies" {
+				t.Errorf("--%s", name)
+			}
 		}
 	}
 }

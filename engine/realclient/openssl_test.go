@@ -128,6 +128,11 @@ func TestOpenSSLRefusals(t *testing.T) {
 		{"TLS 1.1", "alert protocol version", []string{"-tls1_1", "-cipher", "ALL:@SECLEVEL=0"}},
 		{"TLS 1.0", "alert protocol version", []string{"-tls1", "-cipher", "ALL:@SECLEVEL=0"}},
 		{"CBC", "handshake failure", []string{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA:@SECLEVEL=0"}},
+		{"DHE", "handshake failure", []string{"-tls1_2", "-cipher", "DHE:@SECLEVEL=0"}},
+		{"CBC with SHA-384", "handshake failure", []string{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA384:@SECLEVEL=0"}},
+		{"CCM", "handshake failure", []string{"-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-CCM:@SECLEVEL=0"}},
+		{"CCM over TLS 1.3", "handshake failure", []string{"-tls1_3", "-ciphersuites", "TLS_AES_128_CCM_SHA256"}},
+		{"nobody's key", "handshake failure", []string{"-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"}},
 		{"no forward secrecy", "handshake failure", []string{"-tls1_2", "-cipher", "AES128-GCM-SHA256:@SECLEVEL=0"}},
 		{"h2 alone", "no application protocol", []string{"-alpn", "h2"}},
 	} {
@@ -136,6 +141,45 @@ func TestOpenSSLRefusals(t *testing.T) {
 				t.Errorf("it said %s", out)
 			}
 		})
+	}
+}
+
+// TestOpenSSLRenegotiation: asked to renegotiate over TLS 1.2 we end the connection.
+func TestOpenSSLRenegotiation(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	p := s.openssl(t, "-tls1_2")
+	p.await("Verify return code: 0 (ok)")
+	p.write([]byte("R\n"))
+	p.await("RENEGOTIATING")
+	if out := p.exit(); strings.Contains(out, "HTTP/1.1") || strings.Count(out, "Verify return code") > 1 {
+		t.Errorf("it went on: %s", out)
+	}
+}
+
+// TestOpenSSLOffers: compression is not taken up, and tickets allow no early data.
+func TestOpenSSLOffers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	dir := t.TempDir()
+	session, early := filepath.Join(dir, "session.pem"), filepath.Join(dir, "early")
+	if err := os.WriteFile(early, fmt.Appendf(nil, upgradeHead, echoPath), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-tls1_2", "-comp"}, {"-tls1_3", "-comp", "-sess_out", session}, {"-tls1_3", "-sess_in", session, "-early_data", early}} {
+		p := s.openssl(t, args...)
+		p.upgrade(echoPath) // it is answered once: what was to go early was not sent
+		p.echoed("hello")
+		if err := p.stdin.Close(); err != nil {
+			t.Fatal(err)
+		}
+		out := p.exit()
+		if strings.Contains(out, "Compression: zlib") || strings.Contains(out, "Early data was accepted") || strings.Count(out, "HTTP/1.1 101") != 1 {
+			t.Errorf("%v: %s", args, out)
+		}
+		if strings.Contains(strings.Join(args, " "), "-early_data") && (!strings.Contains(out, "Reused") || !strings.Contains(out, "Max Early Data: 0") && !strings.Contains(out, "Early data was not sent")) {
+			t.Errorf("%v: %s", args, out)
+		}
 	}
 }
 
