@@ -202,3 +202,61 @@ func TestSecurityPageBites(t *testing.T) {
 		}
 	}
 }
+
+// TestThreatModel: every listener and every public path is among the entries of docs/threat-model.md.
+func TestThreatModel(t *testing.T) {
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	var options strings.Builder
+	for _, f := range goFiles(t) {
+		if f.dir() == "cmd/weir" && !f.test() {
+			options.Write(f.source)
+		}
+	}
+	page, entries := read("docs/threat-model.md"), 0
+	for _, m := range regexp.MustCompile(`name:"((?:[a-z]+-)?listen)"`).FindAllStringSubmatch(options.String(), -1) {
+		if entries++; !strings.Contains(page, "| `--"+m[1]+"` |") {
+			t.Errorf("docs/threat-model.md: no entry for --%s", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`path[A-Z]\w+\s*= "(/.+)"`).FindAllStringSubmatch(read("engine/head.go"), -1) {
+		if entries++; !strings.Contains(page, "`"+m[1]+"`") {
+			t.Errorf("docs/threat-model.md: the path %s stands nowhere", m[1])
+		}
+	}
+	if entries < 7 {
+		t.Errorf("only %d entries; are cmd/weir and head.go read wrongly?", entries)
+	}
+}
+
+// TestLinksInDocs: what a page links to within the repository is there.
+func TestLinksInDocs(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#: ]+)[^)]*\)`)
+	links := 0
+	for _, dir := range []string{"", "docs", "docs/decisions", "clients/js"} {
+		pages, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), "*.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range pages {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range link.FindAllStringSubmatch(string(b), -1) {
+				links++
+				if _, err := os.Stat(filepath.Join(filepath.Dir(name), filepath.FromSlash(m[1]))); err != nil {
+					t.Errorf("%s links to %s, which is not there", name, m[1])
+				}
+			}
+		}
+	}
+	if links < 30 {
+		t.Errorf("only %d links were found", links)
+	}
+}
