@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+
 	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/upgrade"
@@ -211,6 +213,10 @@ func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
 
 // headAuthenticated goes on where authenticateHead left off.
 func (s *shard) headAuthenticated(c *conn, claims *token.Claims, err error) {
+	if errors.Is(err, token.ErrUnknownKey) {
+		s.refuse(c, upgrade.KeyPending)
+		return
+	}
 	if err != nil || session.Over(claims, s.wall()) || !s.identify(c, claims) {
 		s.refuse(c, upgrade.Unauthorized)
 		return

@@ -9,6 +9,7 @@ import (
 
 	"weir/engine/poll"
 	"weir/engine/stats"
+	"weir/security/token"
 )
 
 // housekeeper does what the node has to do now and then. Owned by the ticker's
@@ -63,6 +64,23 @@ func (s *Server) gatherer(cfg *Config) prometheus.Gatherer {
 	return r
 }
 
+// keySources are the figures of the keys that are fetched.
+func keySources(keys *token.KeySet, now func() time.Time) []stats.Source {
+	return []stats.Source{
+		{Name: "weir_token_keys", Help: "Keys of --jwks-url in force.", Read: func() float64 { return float64(keys.Figures().Keys) }},
+		{Name: "weir_token_keys_age_seconds", Help: "Seconds since the keys in force were fetched; -1 before there are any.", Read: func() float64 {
+			if asked := keys.Figures().Asked; !asked.IsZero() {
+				return now().Sub(asked).Seconds()
+			}
+			return -1
+		}},
+		{Name: "weir_token_key_fetches_total", Help: "Fetches of the token keys, by result.", Kind: stats.SourceCounter, Label: [2]string{"result", "ok"},
+			Read: func() float64 { return float64(keys.Figures().Replaced) }},
+		{Name: "weir_token_key_fetches_total", Help: "Fetches of the token keys, by result.", Kind: stats.SourceCounter, Label: [2]string{"result", "failed"},
+			Read: func() float64 { return float64(keys.Figures().Failed) }},
+	}
+}
+
 // sources are the figures that parts other than the loops hold.
 func (s *Server) sources(cfg *Config) []stats.Source {
 	sh := s.shared
@@ -106,6 +124,9 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 			Read: func() float64 { return float64(sh.users.Connected()) }})
 	}
 	list = append(list, sh.hooks.sources()...)
+	if keys := sh.tokens.KeySet(); keys != nil {
+		list = append(list, keySources(keys, sh.wall)...)
+	}
 	if cfg.CertNotAfter != nil {
 		notAfter := cfg.CertNotAfter
 		list = append(list, stats.Source{Name: "weir_cert_expiry_seconds", Help: "Seconds until the certificate expires.",

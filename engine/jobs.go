@@ -99,6 +99,9 @@ func (j *authJob) finish(s *shard, c *conn) {
 	switch {
 	case j.use == authHead:
 		s.headAuthenticated(c, j.claims, j.err)
+	case errors.Is(j.err, token.ErrUnknownKey):
+		s.stats.Code(stats.CommandErrors, errKeyPending.Code)
+		s.send(c, c.session.Rejected(s.replies[:0], j.step.ID, errKeyPending))
 	case j.use == authSubscription:
 		s.subChecked(c, j)
 	case errors.Is(j.err, token.ErrExpired) && j.use == authConnect:
@@ -117,6 +120,9 @@ func (j *authJob) finish(s *shard, c *conn) {
 		s.refreshed(c, j)
 	}
 }
+
+// errKeyPending is told to who may come again soon: the key of the token is asked for.
+var errKeyPending = &clientproto.Error{Code: clientproto.ErrInternal.Code, Message: "the key of the token is not here yet", Temporary: true}
 
 func (s *shard) refreshed(c *conn, j *authJob) {
 	reply, end := c.session.Refreshed(s.replies[:0], j.step.ID, j.claims, s.rules, s.wall())

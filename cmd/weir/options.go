@@ -61,7 +61,8 @@ type serverOptions struct {
 	apiKeyOptions
 	secretOptions
 	TokenKeyFile path `name:"token-key-file" group:"Keys" placeholder:"FILE" help:"Public keys of ES256, RS256, PS256 and EdDSA tokens, PEM or a JSON Web Key Set."`
-	JWKSURL      text `name:"jwks-url" group:"Keys" placeholder:"URL" later:"key sets fetched by URL" help:"Where to fetch the public keys."`
+	JWKSURL      text `name:"jwks-url" restart:"" group:"Keys" placeholder:"URL" help:"Where to fetch public keys, https, a JSON Web Key Set; every ten minutes, and when a token has a key that is not known."`
+	JWKSCAFile   path `name:"jwks-ca-file" restart:"" group:"Keys" placeholder:"FILE" help:"Certificates, PEM, that the server of --jwks-url is checked against instead of the system's."`
 	PolicyFile   path `name:"policy-file" restart:"" group:"Who may connect" placeholder:"FILE" help:"What the roles of tokens grant, YAML (docs/access.md). Reread when it changes and on SIGHUP."`
 
 	AllowedOrigins  list `name:"allowed-origins" group:"Who may connect" placeholder:"ORIGIN,…" help:"Origins of the pages that may connect, exact, as in https://app.example.com."`

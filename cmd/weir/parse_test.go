@@ -109,7 +109,7 @@ func TestEmptyFileAndForeignVariablesAreNoMistake(t *testing.T) {
 
 func TestOptionsOfALaterReleaseAreRefusedWhenSet(t *testing.T) {
 	for flag, value := range map[string]string{
-		"jwks-url": "https://a", "memory-limit": "1GiB",
+		"memory-limit": "1GiB",
 		"broker": "nats", "audit-file": "f",
 	} {
 		args := []string{"serve", "--" + flag + "=" + value}

@@ -44,6 +44,7 @@ func (r *reloader) take() (restart []string, err error) {
 	}
 	restart = r.options.needRestart(&c.Serve.serverOptions)
 	c.Serve.PolicyFile = r.options.PolicyFile // the one that is watched
+	c.Serve.JWKSURL, c.Serve.JWKSCAFile = r.options.JWKSURL, r.options.JWKSCAFile
 	fresh, err := newSetup(r.p, c.Serve.serverOptions, c.namespaces)
 	if err != nil {
 		return nil, err

@@ -55,6 +55,9 @@ func serve(p *process, c *command) error {
 	if r.options.PolicyFile != "" {
 		background.Go(func() { r.watch(ctx, s.policyText, log) })
 	}
+	if s.keySource != nil {
+		background.Go(func() { s.keySource.Run(ctx) })
+	}
 	if s.dev != nil {
 		background.Go(func() { s.dev.feed(ctx, server, log) })
 		background.Go(func() { s.dev.demonstrate(ctx, server, log) })

@@ -85,6 +85,10 @@ func TestClashingOptions(t *testing.T) {
 		{[]string{"--tls-curves=P-255"}, []string{"--tls-curves", "P-255"}},
 		{[]string{"--token-hmac-secret=short"}, []string{"--token-hmac-secret", "32"}},
 		{[]string{"--token-key-file=/nowhere"}, []string{"--token-key-file", "no such file"}},
+		{[]string{"--jwks-url=http://issuer.example.com/keys?k=hunter2"}, []string{"--jwks-url", "https://"}},
+		{[]string{"--jwks-url=https://u:p@issuer.example.com/"}, []string{"--jwks-url", "user name"}},
+		{[]string{"--jwks-ca-file=/nowhere"}, []string{"--jwks-ca-file", "--jwks-url"}},
+		{[]string{"--jwks-url=https://issuer.example.com", "--jwks-ca-file=/nowhere"}, []string{"--jwks-ca-file", "no such file"}},
 		{[]string{"--allowed-origins=example.com"}, []string{"--allowed-origins", "example.com"}},
 		{[]string{"--api-key-file=/nowhere"}, []string{"--api-key", "--api-key-file", "both"}},
 	} {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/engine"
+	"weir/security/jwks"
 	"weir/security/origin"
 	"weir/security/token"
 )
@@ -22,7 +23,8 @@ type setup struct {
 	certs  *certificates
 	dev    *devSetup // nil without --dev
 
-	policyText []byte // of --policy-file
+	policyText []byte       // of --policy-file
+	keySource  *jwks.Source // nil without --jwks-url
 }
 
 // newSetup checks the options against each other and loads what they name.
@@ -75,8 +77,8 @@ func (o *serverOptions) missing() (errs []error) {
 	if o.APIKey == "" && o.APIKeyFile == "" {
 		errs = append(errs, errors.New("--api-key: no key for the server API; give --api-key-file, --api-key or WEIR_API_KEY"))
 	}
-	if o.TokenHMACSecret == "" && o.TokenHMACSecretFile == "" && o.TokenKeyFile == "" && !o.AllowAnonymous && o.ConnectHook == "" && o.ClientCAFile == "" {
-		errs = append(errs, errors.New("--token-hmac-secret: no key to verify tokens with; give --token-hmac-secret-file or --token-key-file (or --client-ca-file, --connect-hook or --allow-anonymous)"))
+	if o.TokenHMACSecret == "" && o.TokenHMACSecretFile == "" && o.TokenKeyFile == "" && o.JWKSURL == "" && !o.AllowAnonymous && o.ConnectHook == "" && o.ClientCAFile == "" {
+		errs = append(errs, errors.New("--token-hmac-secret: no key to verify tokens with; give --token-hmac-secret-file, --token-key-file or --jwks-url (or --client-ca-file, --connect-hook or --allow-anonymous)"))
 	}
 	if len(o.AllowedOrigins) == 0 && !o.AllowNoOrigin {
 		errs = append(errs, errors.New("--allowed-origins: no page may connect; name the origins of yours, as in https://app.example.com (or --allow-no-origin for native clients only)"))
@@ -124,7 +126,10 @@ func (s *setup) loadKeys(o *serverOptions) error {
 			return err
 		}
 	}
-	if len(cfg.HMACSecrets) == 0 && len(cfg.Keys) == 0 {
+	if cfg.KeySet, err = s.loadKeySource(o); err != nil {
+		return err
+	}
+	if len(cfg.HMACSecrets) == 0 && len(cfg.Keys) == 0 && cfg.KeySet == nil {
 		return nil
 	}
 	s.config.Tokens, err = token.New(cfg)

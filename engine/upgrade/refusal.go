@@ -50,6 +50,7 @@ var (
 	UpgradeRequired   = &Refusal{Status: 426, Label: "version", Reason: "only WebSocket version 13 is served here"}
 	TooManyRequests   = &Refusal{Status: 429, Label: "rate", Reason: "too many requests", RetryAfter: 5}
 	ConnectionLimit   = &Refusal{Status: 429, Label: "connection_limit", Reason: "this user has as many connections open as one may have", RetryAfter: 10}
+	KeyPending        = &Refusal{Status: 503, Label: "key_pending", Reason: "the key of the token is not here yet, try again", RetryAfter: 1}
 	Overloaded        = &Refusal{Status: 503, Label: "overload", Reason: "overloaded, try again later", RetryAfter: 10}
 )
 
@@ -61,6 +62,6 @@ func Refusals() []*Refusal {
 		ErrBearerProtocol, ErrBearerAlone, ErrExtensionList, ErrQuery, ErrQueryDuplicate, ErrNoChannel, ErrChannel,
 		ErrChannels, ErrSince, ErrForwarded, ErrAuthorization, BadRequest, Unauthorized, ForbiddenOrigin, Forbidden, UnknownChannel,
 		PlainClient, UnprovenProxy, NotFound,
-		MethodNotAllowed, UpgradeRequired, TooManyRequests, ConnectionLimit, Overloaded,
+		MethodNotAllowed, UpgradeRequired, TooManyRequests, ConnectionLimit, KeyPending, Overloaded,
 	}
 }

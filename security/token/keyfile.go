@@ -31,6 +31,15 @@ func ParseKeys(content []byte) ([]Key, error) {
 	return keys, nil
 }
 
+// ParseKeySet reads a JSON Web Key Set that was fetched, as ParseKeys does, which takes more.
+func ParseKeySet(content []byte) ([]Key, error) {
+	content = bytes.TrimSpace(content)
+	if len(content) == 0 || content[0] != '{' {
+		return nil, errors.New("the answer is no JSON Web Key Set")
+	}
+	return parseKeys(content)
+}
+
 func parseKeys(content []byte) ([]Key, error) {
 	if len(content) > maxKeyFileBytes {
 		return nil, fmt.Errorf("the file has %d bytes, at most %d are allowed", len(content), maxKeyFileBytes)

@@ -144,8 +144,8 @@ func newRing(cfg Config) (ring, error) {
 		n += len(keys)
 	}
 	switch {
-	case n == 0:
-		return r, fmt.Errorf("no key to check tokens with: set %s or %s", secretFlag, keyFlag)
+	case n == 0 && cfg.KeySet == nil:
+		return r, fmt.Errorf("no key to check tokens with: set %s, %s or --jwks-url", secretFlag, keyFlag)
 	case n > maxKeys:
 		return r, fmt.Errorf("%s: %d keys, at most %d are allowed: remove old ones", keyFlag, n, maxKeys)
 	}
@@ -170,13 +170,22 @@ func (r *ring) add(k Key) error {
 	return nil
 }
 
-// candidates appends the keys that the header may mean, all for its algorithm. "none" has none.
-func (r *ring) candidates(h header, dst []*Key) []*Key {
-	if k := r.byID[h.keyID]; k != nil && h.keyID != "" {
+// candidates appends the keys that the header may mean, all for its algorithm. "none" has none. A key of
+// the configuration goes before one of later (nil: none) with the same kid.
+func (r *rules) candidates(h header, later *ring, dst []*Key) []*Key {
+	k := r.keys.byID[h.keyID]
+	if k == nil && later != nil {
+		k = later.byID[h.keyID]
+	}
+	if k != nil && h.keyID != "" {
 		if k.Algorithm != h.algorithm {
 			return dst
 		}
 		return append(dst, k)
 	}
-	return append(dst, r.anonymous[h.algorithm]...)
+	dst = append(dst, r.keys.anonymous[h.algorithm]...)
+	if later != nil {
+		dst = append(dst, later.anonymous[h.algorithm]...)
+	}
+	return dst
 }

@@ -76,6 +76,7 @@ type Config struct {
 	HMACSecrets [][]byte           // --token-hmac-secret, current and previous: HS256, 32 bytes or more each
 	PublicKeys  []crypto.PublicKey // RSA is RS256, ECDSA P-256 is ES256, Ed25519 is EdDSA
 	Keys        []Key              // from ParseKeys: each names its algorithm and perhaps its kid
+	KeySet      *KeySet            // keys that come later; nil: none do. It stays with the Verifier that New makes
 	Audience    string             // must be in aud; "" accepts any
 	Issuer      string             // must be iss; "" accepts any
 	Leeway      time.Duration      // allowed difference of clocks, 0 to MaxLeeway
@@ -84,6 +85,7 @@ type Config struct {
 // Verifier checks tokens against its present keys. Any goroutine; a nil Verifier refuses all.
 type Verifier struct {
 	rules atomic.Pointer[rules]
+	later *KeySet // immutable
 }
 
 // rules is one immutable configuration.
@@ -95,7 +97,7 @@ type rules struct {
 
 // New checks the configuration; the error names the flag and the mend.
 func New(cfg Config) (*Verifier, error) {
-	v := &Verifier{}
+	v := &Verifier{later: cfg.KeySet}
 	if err := v.Replace(cfg); err != nil {
 		return nil, err
 	}
@@ -121,7 +123,10 @@ func (v *Verifier) Replace(cfg Config) error {
 	return nil
 }
 
-// Adopt takes the configuration that other has now; nil refuses all tokens.
+// KeySet returns the keys that come later; nil: none do.
+func (v *Verifier) KeySet() *KeySet { return v.later }
+
+// Adopt takes the configuration that other has now, but for its KeySet; nil refuses all tokens.
 func (v *Verifier) Adopt(other *Verifier) {
 	if other == nil {
 		v.rules.Store(nil)
@@ -130,7 +135,7 @@ func (v *Verifier) Adopt(other *Verifier) {
 	v.rules.Store(other.rules.Load())
 }
 
-// Connection verifies a connection token. The error is ErrExpired or a *Fault. The claims alias
+// Connection verifies a connection token. The error is ErrExpired, ErrUnknownKey or a *Fault. The claims alias
 // nothing of token.
 func (v *Verifier) Connection(token []byte, now time.Time) (*Claims, error) {
 	c, err := v.verify(token, now)
@@ -169,8 +174,15 @@ func (v *Verifier) verify(token []byte, now time.Time) (*claims, error) {
 	if r == nil {
 		return nil, errNoKeys
 	}
-	payload, fault := r.payload(token)
+	h, fault := readHeader(token)
 	if fault != nil {
+		return nil, fault
+	}
+	payload, fault := r.payload(token, h, v.later.ring())
+	if fault != nil {
+		if (fault == errAlgorithm || fault == errSignature) && r.keys.byID[h.keyID] == nil && v.later.mayCome(h, token) {
+			return nil, ErrUnknownKey
+		}
 		return nil, fault
 	}
 	var c claims
@@ -180,14 +192,10 @@ func (v *Verifier) verify(token []byte, now time.Time) (*claims, error) {
 	return &c, r.accept(&c, now.Unix())
 }
 
-// payload returns the signed bytes of a token whose signature is good.
-func (r *rules) payload(token []byte) ([]byte, *Fault) {
-	h, fault := readHeader(token)
-	if fault != nil {
-		return nil, fault
-	}
-	var tried [maxAnonymous]*Key
-	keys := r.keys.candidates(h, tried[:0])
+// payload returns the signed bytes of a token whose signature is good, by one of our keys or of the later ones.
+func (r *rules) payload(token []byte, h header, later *ring) ([]byte, *Fault) {
+	var tried [2 * maxAnonymous]*Key
+	keys := r.candidates(h, later, tried[:0])
 	if len(keys) == 0 {
 		return nil, errAlgorithm
 	}
