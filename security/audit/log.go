@@ -28,6 +28,7 @@ type Config struct {
 	Flood        Flood         // when records are counted together
 	Every        time.Duration // how often what was counted is written; 0: a second
 	Tap          func(*Record) // sees each record before it is counted together, on the writer's goroutine; the record is only lent
+	Written      func(*Record) // sees each record as it is written, those counted together as one; else like Tap
 	Log          *slog.Logger  // hears of destinations that fail, once a second at most; nil: silent
 	Now          func() time.Time
 }
@@ -281,6 +282,9 @@ func (l *Log) settle() {
 }
 
 func (l *Log) emit(r *Record) {
+	if l.cfg.Written != nil {
+		l.cfg.Written(r)
+	}
 	for _, s := range l.streams {
 		s.append(r)
 	}
