@@ -7,6 +7,7 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/stats"
 	"weir/engine/ws"
+	"weir/security/audit"
 )
 
 // Close codes of RFC 6455 §7.4.1 that the engine itself gives; violations of
@@ -30,15 +31,23 @@ func (s *shard) closeWith(c *conn, code uint16, reason string) {
 		return
 	}
 	s.stats.Close(code)
+	s.ended(c, code, closeReason(code))
 	s.dropOutbox(c)
 	s.borrow(c)
 	c.control = ws.AppendClose(c.control, code, reason)
 	s.finish(c)
 }
 
+// tooMany closes a connection that is over one of its limits.
+func (s *shard) tooMany(c *conn, limit string) {
+	s.notice(c, audit.LimitHit, limit)
+	s.close(c, clientproto.CloseTooManyRequests)
+}
+
 // answerClose completes the peer's closing handshake (RFC 6455 §5.5.1).
 func (s *shard) answerClose(c *conn, code uint16) {
 	s.stats.Close(code)
+	s.ended(c, code, endByPeer)
 	s.dropOutbox(c)
 	s.borrow(c)
 	if code == ws.NoStatus {
@@ -51,6 +60,7 @@ func (s *shard) answerClose(c *conn, code uint16) {
 
 // hangUp answers the peer's close_notify: nothing more will come from it.
 func (s *shard) hangUp(c *conn) {
+	s.ended(c, 0, endHungUp)
 	s.dropOutbox(c)
 	s.finish(c)
 }
@@ -61,6 +71,7 @@ func (s *shard) finish(c *conn) {
 	if c.phase >= phaseClosing {
 		return
 	}
+	s.ended(c, 0, endOurs)
 	s.detach(c)
 	s.dropInput(c)
 	c.recordBy, c.messageBy, c.writeBy, c.pingAt, c.expireBy, c.endAt = 0, 0, 0, 0, 0, 0
@@ -76,8 +87,9 @@ func (s *shard) finish(c *conn) {
 // nothing any more. label is counted as a protocol error unless empty.
 func (s *shard) abort(c *conn, label string) {
 	if label != "" {
-		s.stats.Label(stats.ProtocolErrors, label)
+		s.violated(c, label)
 	}
+	s.ended(c, 0, cmp.Or(label, endOurs))
 	s.detach(c)
 	c.phase = phaseFinished
 	c.Abort()

@@ -13,6 +13,7 @@ import (
 	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/ws"
+	"weir/security/audit"
 	"weir/security/token"
 )
 
@@ -33,7 +34,7 @@ func (s *shard) lines(c *conn, message []byte) {
 func (s *shard) line(c *conn, line []byte) {
 	// Each line is charged, not each frame: a frame holds thousands of them.
 	if !take(&c.messages, s.rates.messages, 1, s.now) {
-		s.close(c, clientproto.CloseTooManyRequests)
+		s.tooMany(c, limitMessages)
 		return
 	}
 	if !s.stillGood(c) {
@@ -41,7 +42,7 @@ func (s *shard) line(c *conn, line []byte) {
 	}
 	cmd := &s.command
 	if v := s.parser.Parse(line, cmd); v != nil {
-		s.stats.Label(stats.ProtocolErrors, v.Label)
+		s.violated(c, v.Label)
 		if v.Close != nil {
 			s.close(c, v.Close)
 			return
@@ -56,10 +57,14 @@ func (s *shard) line(c *conn, line []byte) {
 		return
 	}
 	if cmd.Method == clientproto.Subscribe && !take(&c.subscribes, s.rates.subscribes, 1, s.now) {
+		s.notice(c, audit.LimitHit, limitSubscribes)
 		s.fail(c, cmd.ID, clientproto.ErrTooManyRequests)
 		return
 	}
 	reply, step := c.session.Command(s.replies[:0], cmd, s.rules)
+	if step.Error != nil && s.audit != nil {
+		s.refusedCommand(c, cmd.Method, channelOf(cmd), step.Error)
+	}
 	s.outcome(c, reply, &step)
 }
 
@@ -127,8 +132,13 @@ func (s *shard) authenticate(c *conn, step *session.Step) {
 	case c.waiting != nil && c.waiting.claims != nil:
 		s.welcome(c, &welcome{id: step.ID, claims: c.waiting.claims, held: step.Recover})
 	case len(step.Token) > 0:
+		c.by = audit.ByConnect
 		s.queue(c, step.ID, newAuthJob(authConnect, step))
 	default:
+		c.by = audit.Anonymous
+		if c.certificate() != nil {
+			c.by = audit.ByClientCert
+		}
 		s.welcome(c, &welcome{id: step.ID, claims: c.certificate(), held: step.Recover})
 	}
 }
@@ -149,11 +159,13 @@ func (s *shard) welcome(c *conn, w *welcome) {
 		c.waiting.claims = nil
 	}
 	if !s.identify(c, w.claims) {
+		s.unauthenticated(c, c.by, reasonRevoked)
 		s.close(c, clientproto.CloseInvalidToken)
 		return
 	}
 	channels := c.session.Authenticated(w.claims, s.rules)
 	if !s.admitUser(c) {
+		s.notice(c, audit.LimitHit, limitUser)
 		s.close(c, clientproto.CloseConnectionLimit)
 		return
 	}
@@ -190,6 +202,7 @@ func (s *shard) welcome(c *conn, w *welcome) {
 		w.client = newClientID()
 	}
 	reply := c.session.Welcome(s.replies[:0], w.id, w.client, subs, w.data, s.rules, s.wall())
+	s.notice(c, audit.Authenticated, "")
 	s.allJoined(c)
 	s.send(c, reply)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/engine/backend"
+	"weir/security/audit"
 	"weir/security/grant"
 	"weir/security/origin"
 	"weir/security/proxy"
@@ -54,6 +55,7 @@ type Config struct {
 
 	Limits      Limits
 	Log         *slog.Logger
+	Audit       *audit.Log // nil: none. The caller closes it, after Run
 	Version     string
 	Pollers     int // shards; 0 is one per core
 	ReusePort   bool

@@ -9,6 +9,7 @@ import (
 	"weir/engine/session"
 	"weir/engine/tlsconn"
 	"weir/engine/ws"
+	"weir/security/audit"
 	"weir/security/limit"
 	"weir/security/origin"
 	"weir/security/token"
@@ -64,6 +65,13 @@ type conn struct {
 	counted    bool // among its user's connections
 	behind     bool // a subscription of it may be held: see catchUp
 	origin     origin.ID
+
+	by             audit.Auth // what said who the session's user is
+	account        account
+	port           uint16 // of the peer
+	opened         int64
+	received, sent uint64 // bytes of the socket
+	asked          *asked // until the request is answered
 
 	peer      netip.Addr
 	tls       tlsconn.Conn

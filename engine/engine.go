@@ -27,6 +27,7 @@ import (
 	"weir/engine/upgrade"
 	"weir/engine/wheel"
 	"weir/engine/work"
+	"weir/security/audit"
 	"weir/security/limit"
 	"weir/security/origin"
 	"weir/security/token"
@@ -138,7 +139,7 @@ func newShared(cfg *Config) *shared {
 	l := &cfg.Limits
 	sh := &shared{
 		wall: cfg.Now, start: cfg.Now(),
-		tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept),
+		audit: cfg.Audit, tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept),
 		compression: cfg.Compression, echo: cfg.EnableEcho, proxyProtocol: cfg.ProxyProtocol,
 		gate:  limit.NewGate(cfg.gate()),
 		users: limit.NewUsers(l.UserConnections),
@@ -195,6 +196,7 @@ func (s *Server) listenInternal(cfg *Config) error {
 		Limits:   api.Limits{Data: cfg.Limits.MessageSize, Depth: cfg.Limits.JSONDepth, Members: cfg.Limits.JSONMembers},
 		Channels: func(name string) *clientproto.Error { return s.policy.Load().rules.Known(name) }, Stats: s.apiStats,
 		Subscriptions: func(name string) *clientproto.Error { return s.policy.Load().rules.Subscribable(name) },
+		Unauthorized:  s.apiKeyless,
 	})
 	for _, l := range []struct {
 		flag, addr string
@@ -275,6 +277,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop := make(chan struct{})
 	wg.Go(func() { s.tick(stop) })
 	s.serving.Store(true)
+	s.told(audit.Started, "version "+s.policy.Load().rules.Version)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -285,6 +288,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if e := s.Drain(deadline); e != nil {
 		s.log.Warn("drain not finished", "connections", s.connections())
 	}
+	s.told(audit.Stopped, fmt.Sprintf("%d connections left", s.connections()))
 	close(stop)
 	for _, in := range s.internal {
 		if in != nil {

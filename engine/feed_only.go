@@ -5,6 +5,7 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/session"
 	"weir/engine/upgrade"
+	"weir/security/audit"
 	"weir/security/token"
 )
 
@@ -23,6 +24,7 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 		}
 	}
 	if !s.admitUser(c) {
+		s.notice(c, audit.LimitHit, limitUser)
 		s.refuse(c, upgrade.ConnectionLimit)
 		return
 	}
@@ -44,7 +46,14 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 	c.session.Opened(newClientID())
 	s.begun(c)
 	s.allJoined(c)
+	switch {
+	case claims == nil:
+		c.by = audit.Anonymous
+	case c.by == audit.NoAuth:
+		c.by = audit.ByClientCert
+	}
 	s.open(c, plan)
+	s.notice(c, audit.Authenticated, "")
 	for i := range plan.feed {
 		s.resumeFeed(c, &plan.feed[i])
 	}

@@ -5,6 +5,7 @@ import (
 
 	"weir/engine/stats"
 	"weir/engine/tlsconn"
+	"weir/security/audit"
 )
 
 // hello collects the ClientHello on the loop: a silent or dripping peer costs
@@ -44,6 +45,7 @@ func (s *shard) handshaken(c *conn) {
 	info, err := h.Take(&c.tls)
 	if err != nil {
 		s.stats.Label(stats.HandshakesFailed, reasonOf(err))
+		s.attempted(c, audit.HandshakeFailed, reasonOf(err), 0)
 		s.finish(c) // the alert is on its way
 		return
 	}
@@ -51,6 +53,7 @@ func (s *shard) handshaken(c *conn) {
 	if info.Resumed {
 		s.stats.Inc(stats.HandshakesResumed)
 	}
+	s.remember(c, info)
 	c.phase, c.link = phaseHead, linkTLS
 	c.phaseBy = s.now + int64(s.limits.HeadTimeout)
 	if len(info.PeerCertificates) > 0 {

@@ -7,6 +7,7 @@ import (
 	"weir/engine/stats"
 	"weir/engine/upgrade"
 	"weir/engine/ws"
+	"weir/security/audit"
 	"weir/security/token"
 )
 
@@ -53,6 +54,7 @@ func (s *shard) head(c *conn, b []byte) {
 	if rest := in[n:]; len(rest) > 0 {
 		c.waitings().plain = append([]byte(nil), rest...)
 	}
+	s.requested(c, &req)
 	if c.proxied() {
 		refusal = s.vouch(c, &req)
 	}
@@ -129,6 +131,7 @@ func (s *shard) demo(c *conn) {
 		return
 	}
 	s.stats.Upgrade(200)
+	s.attempted(c, audit.PageServed, "", 200)
 	s.control(c, s.page)
 	s.finish(c)
 }
@@ -145,7 +148,10 @@ func (s *shard) originAllowed(c *conn, req *upgrade.Request) (ok bool) {
 
 // credential is what came with a request, borrowed from the head. At most one
 // is set.
-type credential struct{ token, ticket []byte }
+type credential struct {
+	token, ticket []byte
+	by            audit.Auth
+}
 
 func (k credential) none() bool { return len(k.token)+len(k.ticket) == 0 }
 
@@ -171,9 +177,10 @@ func (s *shard) negotiate(req *upgrade.Request, plan *upgradePlan) (k credential
 		}
 	}
 	if auth, f := upgrade.Bearer(req.Authorization); f != nil || auth != nil {
-		return credential{token: auth}, f
+		return credential{token: auth, by: audit.ByHeader}, f
 	}
 	if k.token != nil {
+		k.by = audit.ByProtocol
 		return k, nil
 	}
 	return s.credentialOfURL(req)
@@ -186,13 +193,13 @@ func (s *shard) credentialOfURL(req *upgrade.Request) (k credential, _ *upgrade.
 		return k, upgrade.Unauthorized
 	}
 	if has {
-		return credential{ticket: ticket}, nil
+		return credential{ticket: ticket, by: audit.ByTicket}, nil
 	}
 	t, has, f := upgrade.QueryValue(req.RawQuery, "token", nil)
 	if f != nil || has && !s.tokenInURL {
 		return k, upgrade.Unauthorized
 	}
-	return credential{token: t}, nil
+	return credential{token: t, by: audit.ByURL}, nil
 }
 
 // authenticateHead has the credential checked before the 101. A ticket is used
@@ -201,6 +208,7 @@ func (s *shard) credentialOfURL(req *upgrade.Request) (k credential, _ *upgrade.
 func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
 	c.phase = phaseUpgrade
 	c.waitings().upgrade = plan
+	c.by = k.by
 	if len(k.ticket) > 0 {
 		claims, err := s.tickets.Redeem(k.ticket, s.wall())
 		s.headAuthenticated(c, claims, err)
@@ -217,7 +225,8 @@ func (s *shard) headAuthenticated(c *conn, claims *token.Claims, err error) {
 		s.refuse(c, upgrade.KeyPending)
 		return
 	}
-	if err != nil || session.Over(claims, s.wall()) || !s.identify(c, claims) {
+	if reason := s.headReason(c, claims, err); reason != "" {
+		s.unauthenticated(c, c.by, reason)
 		s.refuse(c, upgrade.Unauthorized)
 		return
 	}
@@ -230,9 +239,23 @@ func (s *shard) headAuthenticated(c *conn, claims *token.Claims, err error) {
 	c.session.Vouch()
 }
 
+// headReason says why a credential of the handshake does not count; "" if it does.
+func (s *shard) headReason(c *conn, claims *token.Claims, err error) string {
+	switch {
+	case err != nil:
+		return authReason(err)
+	case session.Over(claims, s.wall()):
+		return reasonExpired
+	case !s.identify(c, claims):
+		return reasonRevoked
+	}
+	return ""
+}
+
 // open answers 101: from here on the connection is a WebSocket.
 func (s *shard) open(c *conn, plan *upgradePlan) {
 	s.stats.Upgrade(101)
+	s.attempted(c, audit.ConnectionAccepted, "", 101)
 	c.phase = phaseOpen
 	c.kind = plan.kind
 	c.compress = plan.extension != ""
@@ -259,6 +282,7 @@ func (s *shard) open(c *conn, plan *upgradePlan) {
 func (s *shard) refuse(c *conn, f *upgrade.Refusal) {
 	s.stats.Upgrade(f.Status)
 	s.stats.Label(stats.ProtocolErrors, f.Label)
+	s.attempted(c, audit.UpgradeRefused, f.Label, f.Status)
 	s.replies = upgrade.AppendRefusal(s.replies[:0], f)
 	s.control(c, s.replies)
 	s.finish(c)

@@ -10,6 +10,7 @@ import (
 	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/work"
+	"weir/security/audit"
 	"weir/security/schema"
 )
 
@@ -129,6 +130,7 @@ func (j *hookJob) finish(s *shard, c *conn) {
 // place. Send has no reply.
 func (s *shard) unasked(c *conn, j *hookJob, e *clientproto.Error) {
 	s.stats.Code(stats.CommandErrors, e.Code)
+	s.unpermitted(c, j, e)
 	if j.kind != backend.Send {
 		s.send(c, c.session.Rejected(s.replies[:0], j.step.ID, e))
 	}
@@ -163,6 +165,7 @@ func (s *shard) vouched(c *conn, j *hookJob) {
 	}
 	claims.IssuedAt = now.Unix() // older tokens of the user do not take its place
 	c.session.Backed()
+	c.by = audit.ByBackend
 	s.welcome(c, &welcome{id: j.step.ID, client: j.client, claims: claims, held: j.step.Recover, data: j.answer.Data})
 }
 

@@ -127,6 +127,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 	if keys := sh.tokens.KeySet(); keys != nil {
 		list = append(list, keySources(keys, sh.wall)...)
 	}
+	list = append(list, auditSources(sh.audit)...)
 	if cfg.CertNotAfter != nil {
 		notAfter := cfg.CertNotAfter
 		list = append(list, stats.Source{Name: "weir_cert_expiry_seconds", Help: "Seconds until the certificate expires.",

@@ -11,7 +11,7 @@ import (
 func (s *shard) records(c *conn, b []byte) {
 	if c.busy {
 		if len(c.partial)+len(b) > s.heldLimit {
-			s.close(c, clientproto.CloseTooManyRequests)
+			s.tooMany(c, limitHeld)
 			return
 		}
 		s.hold(c, b)
@@ -33,7 +33,8 @@ func (s *shard) records(c *conn, b []byte) {
 		}
 		switch {
 		case r.Violation != nil:
-			s.stats.Label(stats.ProtocolErrors, labelRecord)
+			s.violated(c, labelRecord)
+			s.ended(c, 0, labelRecord)
 			c.link = linkRaw // after the alert in r.Out nothing may follow
 			s.finish(c)
 			return
@@ -91,7 +92,7 @@ func (s *shard) read(c *conn, b []byte) {
 		}
 		ev, rest, v := c.frames.Next(b, s.frameLimits(c), &s.frames)
 		if v != nil {
-			s.stats.Label(stats.ProtocolErrors, v.Label)
+			s.violated(c, v.Label)
 			s.closeWith(c, v.Code, v.Reason)
 			break
 		}
@@ -119,7 +120,7 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 	case ws.Ping:
 		s.stats.Inc(stats.ControlFramesIn)
 		if !take(&c.pings, s.rates.pings, 1, s.now) && c.kind != kindEcho {
-			s.close(c, clientproto.CloseTooManyRequests)
+			s.tooMany(c, limitPings)
 			return
 		}
 		s.reply(c, ws.OpPong, ev.Payload)
@@ -130,7 +131,7 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 			return
 		}
 		if !take(&c.pings, s.rates.pings, 1, s.now) && c.kind != kindEcho { // nobody asked for it
-			s.close(c, clientproto.CloseTooManyRequests)
+			s.tooMany(c, limitPings)
 		}
 	case ws.Close:
 		s.stats.Inc(stats.ControlFramesIn)
@@ -153,7 +154,7 @@ func (s *shard) message(c *conn, ev *ws.Event) {
 		return
 	}
 	if !take(&c.bytes, s.rates.bytes, len(ev.Payload), s.now) {
-		s.close(c, clientproto.CloseTooManyRequests)
+		s.tooMany(c, limitBytes)
 		return
 	}
 	if ev.Kind == ws.Binary || len(ev.Payload) == 0 {

@@ -9,6 +9,7 @@ import (
 	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/work"
+	"weir/security/audit"
 	"weir/security/token"
 )
 
@@ -96,6 +97,9 @@ func (j *authJob) Run() {
 }
 
 func (j *authJob) finish(s *shard, c *conn) {
+	if j.use != authHead && j.err != nil {
+		s.unauthenticated(c, [...]audit.Auth{authConnect: audit.ByConnect, authRefresh: audit.ByRefresh, authSubscription: audit.BySubToken}[j.use], authReason(j.err))
+	}
 	switch {
 	case j.use == authHead:
 		s.headAuthenticated(c, j.claims, j.err)
@@ -112,6 +116,7 @@ func (j *authJob) finish(s *shard, c *conn) {
 	case j.err != nil:
 		s.close(c, clientproto.CloseInvalidToken)
 	case j.use == authConnect && session.Over(j.claims, s.wall()):
+		s.unauthenticated(c, audit.ByConnect, reasonExpired)
 		s.stats.Code(stats.CommandErrors, clientproto.ErrExpired.Code)
 		s.send(c, c.session.Rejected(s.replies[:0], j.step.ID, clientproto.ErrExpired))
 	case j.use == authConnect:
@@ -130,9 +135,11 @@ func (s *shard) refreshed(c *conn, j *authJob) {
 		end = clientproto.CloseInvalidToken
 	}
 	if end != nil {
+		s.unauthenticated(c, audit.ByRefresh, closeReason(end.Code))
 		s.close(c, end)
 		return
 	}
+	s.notice(c, audit.TokenRefreshed, "")
 	s.expiry(c)
 	s.send(c, reply)
 	s.revise(c, j.claims.ServerChannels())

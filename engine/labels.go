@@ -22,6 +22,13 @@ const (
 	labelMessageTimeout   = "message_timeout"
 	labelPartialBudget    = "partial_budget"
 
+	limitMessages   = "message_rate"
+	limitBytes      = "byte_rate"
+	limitPings      = "ping_rate"
+	limitSubscribes = "subscribe_rate"
+	limitHeld       = "held_input"
+	limitUser       = "user_connections"
+
 	labelDisconnect   = "disconnect"
 	labelWriteTimeout = "write_timeout"
 	labelUnsubscribe  = "unsubscribe"

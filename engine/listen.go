@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"weir/engine/poll"
+	"weir/security/limit"
 )
 
 // listen binds the addresses of the public listener and of that for proxies.
 func (s *Server) listen(cfg *Config) error {
 	base := poll.ListenConfig{
 		ReusePort: cfg.ReusePort, Congestion: cfg.Congestion, NotSentLowat: notSentLowatBytes,
-		UserTimeout: kernelTimeout(cfg.Limits.WriteTimeout), MaxConns: cfg.Limits.Connections, Log: s.log,
+		UserTimeout: kernelTimeout(cfg.Limits.WriteTimeout), MaxConns: cfg.Limits.Connections, TurnedAway: s.turnedAway, Log: s.log,
 	}
 	public := base
 	public.Admit, public.Release = s.admit, s.shared.gate.Release
@@ -52,7 +53,13 @@ func (s *Server) listenAt(cfg *Config, addresses string, l poll.ListenConfig) er
 
 // admit decides about a peer before anything is spent on it.
 func (s *Server) admit(peer netip.Addr) bool {
-	return s.roomForOne(s.policy.Load()) && s.shared.gate.Admit(peer, s.shared.wall())
+	if !s.roomForOne(s.policy.Load()) {
+		return s.refused(peer, poll.Full.String())
+	}
+	if d := s.shared.gate.Decide(peer, s.shared.wall()); d != limit.Admitted {
+		return s.refused(peer, admission(d))
+	}
+	return true
 }
 
 // roomForOne is the node's limit of connections, where a listener counts those of

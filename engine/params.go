@@ -58,6 +58,10 @@ const (
 	headBytes  = 8 << 10
 	headFields = 64
 
+	// askedTextBytes is what is kept of each text of a request for the audit log, until
+	// the request is answered. Attack: long heads.
+	askedTextBytes = 256
+
 	// closeTimeout is how long a peer may take to answer our close with its FIN
 	// (SECURITY.md I5). Attack: sockets held half closed.
 	closeTimeout = 5 * time.Second

@@ -9,6 +9,7 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/session"
 	"weir/engine/ws"
+	"weir/security/audit"
 	"weir/security/limit"
 	"weir/security/origin"
 	"weir/security/proxy"
@@ -126,6 +127,7 @@ var errStopped = errors.New("engine: the server has stopped")
 func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	cfg.Pollers, cfg.Hooks = len(s.shards), s.shared.hooks.config()
 	if err := cfg.check(); err != nil {
+		s.told(audit.PolicyRejected, err.Error())
 		return err
 	}
 	old := s.policy.Load()
@@ -137,6 +139,7 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	if e := (node{s}).everyShard(ctx, func(sh *shard) { sh.adopt(p) }); e != nil {
 		return errStopped
 	}
+	s.told(audit.PolicyReloaded, "")
 	s.shared.hub.SetPolicies(slowPolicies(&cfg, s.classes)) // now that every shard knows the classes
 	return nil
 }

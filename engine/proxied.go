@@ -3,7 +3,10 @@ package engine
 import (
 	"net/netip"
 
+	"weir/engine/poll"
 	"weir/engine/upgrade"
+	"weir/security/audit"
+	"weir/security/limit"
 	"weir/security/proxy"
 )
 
@@ -35,9 +38,9 @@ func (s *Server) admitProxy(peer netip.Addr) bool {
 	p := s.policy.Load()
 	if !p.trust.Trusts(peer) {
 		s.untrusted.Add(1)
-		return false
+		return s.refused(peer, proxy.ErrUntrusted.Label)
 	}
-	return s.roomForOne(p)
+	return s.roomForOne(p) || s.refused(peer, poll.Full.String())
 }
 
 // openedByProxy makes a new connection one of a proxy.
@@ -89,10 +92,14 @@ func (s *shard) preamble(c *conn, b []byte) {
 // meet takes the client that the proxy named for the peer: from here on it is what
 // limits count.
 func (s *shard) meet(c *conn, client netip.Addr) bool {
-	if !s.gate.Admit(client, s.wall()) {
+	via := c.peer
+	s.through(c, client)
+	if d := s.gate.Decide(client, s.wall()); d != limit.Admitted {
+		s.attempted(c, audit.ConnectionRefused, admission(d), 0)
+		c.peer = via // the client has no connection more
 		return false
 	}
-	c.link, c.peer = linkClient, client
+	c.link = linkClient
 	c.exempt = s.gate.Exempt(client)
 	return true
 }

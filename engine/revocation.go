@@ -7,6 +7,7 @@ import (
 
 	"weir/engine/api"
 	"weir/engine/clientproto"
+	"weir/security/audit"
 	"weir/security/grant"
 	"weir/security/token"
 )
@@ -27,6 +28,7 @@ func (n node) Revoke(ctx context.Context, r api.Revocation) *clientproto.Error {
 	if errors.Is(err, token.ErrRevocations) {
 		return errManyRevocations
 	}
+	n.revocation(&r)
 	return n.everyShard(ctx, func(s *shard) {
 		s.conns.each(func(c *conn) {
 			if c.connected() && !s.stillGood(c) {
@@ -39,6 +41,7 @@ func (n node) Revoke(ctx context.Context, r api.Revocation) *clientproto.Error {
 // Unblock implements api.Node.
 func (n node) Unblock(_ context.Context, user string) *clientproto.Error {
 	n.shared.revoked.Unblock(user)
+	n.ordered(audit.UserUnblocked, user, "")
 	return nil
 }
 
@@ -55,6 +58,7 @@ func (n node) IssueTicket(_ context.Context, t api.Ticket) (string, *clientproto
 	if err != nil {
 		return "", errManyTickets
 	}
+	n.ordered(audit.TicketIssued, t.User, "")
 	return text, nil
 }
 

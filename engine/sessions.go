@@ -2,12 +2,14 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 
 	"weir/engine/api"
 	"weir/engine/clientproto"
 	"weir/engine/session"
+	"weir/security/audit"
 	"weir/security/grant"
 )
 
@@ -41,6 +43,7 @@ func (c *conn) named(t *api.Target) bool {
 // Disconnect implements api.Node.
 func (n node) Disconnect(ctx context.Context, d api.DisconnectRequest) *clientproto.Error {
 	why := &clientproto.Close{Code: d.Code, Reason: d.Reason}
+	n.ordered(audit.DisconnectOrdered, d.User, fmt.Sprintf("code %d", d.Code))
 	return n.eachSession(ctx, d.Target, func(s *shard, c *conn) { s.close(c, why) })
 }
 

@@ -17,6 +17,7 @@ import (
 	"weir/engine/wheel"
 	"weir/engine/work"
 	"weir/engine/ws"
+	"weir/security/audit"
 	"weir/security/limit"
 	"weir/security/token"
 )
@@ -37,6 +38,7 @@ type shared struct {
 	hub     *hub.Hub
 	broker  broker.Broker
 	desk    *desk
+	audit   *audit.Log // nil: there is none
 
 	compression, echo bool
 	proxyProtocol     bool   // connections of --proxy-listen begin with a header of it
@@ -115,6 +117,7 @@ func (s *shard) Open(peer, _ netip.AddrPort, door uint8) *poll.Conn {
 	s.now = s.clock()
 	c := s.conns.take()
 	c.peer = peer.Addr().Unmap()
+	c.port, c.opened = peer.Port(), s.now
 	c.phaseBy = s.now + int64(s.limits.HandshakeTimeout)
 	if door == doorProxy {
 		s.openedByProxy(c)
@@ -135,6 +138,7 @@ func (s *shard) Data(pc *poll.Conn, b []byte) {
 	c := s.conns.at(pc.Slot)
 	s.now = s.clock()
 	s.stats.Add(stats.BytesIn, uint64(len(b)))
+	c.received += uint64(len(b))
 	switch c.phase {
 	case phaseHello:
 		if c.proxied() {
@@ -163,6 +167,8 @@ func (s *shard) Writable(pc *poll.Conn) {
 // Closed implements poll.Handler: the last that is heard of a connection.
 func (s *shard) Closed(pc *poll.Conn) {
 	c := s.conns.at(pc.Slot)
+	s.now = s.clock()
+	s.ended(c, 0, endGone)
 	s.wheel.Cancel(c.Slot)
 	if c.link != linkProxy {
 		s.gate.Release(c.peer)
@@ -267,6 +273,7 @@ func (s *shard) write(c *conn, b []byte) {
 		return // poll closes it, Closed follows
 	}
 	s.stats.Add(stats.BytesOut, uint64(len(b)))
+	c.sent += uint64(len(b))
 	if c.Unsent() > 0 && c.writeBy == 0 {
 		c.writeBy, c.unsentMark = s.now+int64(s.limits.WriteTimeout), int32(c.Unsent())
 	}

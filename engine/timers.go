@@ -61,7 +61,7 @@ func (s *shard) overdue(c *conn) {
 	case past(c.recordBy):
 		s.abort(c, labelRecordTimeout)
 	case past(c.messageBy):
-		s.stats.Label(stats.ProtocolErrors, labelMessageTimeout)
+		s.violated(c, labelMessageTimeout)
 		s.closeWith(c, closePolicyViolation, "message timeout")
 	case past(c.writeBy):
 		s.stalled(c)

@@ -138,6 +138,8 @@ type Config struct {
 	Subscriptions func(name string) *clientproto.Error
 	// Stats counts calls and errors; nil: not counted.
 	Stats *stats.Shard
+	// Unauthorized is told of each request without the right key; nil: nobody.
+	Unauthorized func(*http.Request)
 }
 
 // Handlers serve the API. Safe for concurrent use; nothing needs to be closed.

@@ -41,6 +41,9 @@ func (h *Handlers) API() http.Handler {
 // serveCall is the funnel of the package comment.
 func (h *Handlers) serveCall(w http.ResponseWriter, r *http.Request, name string) {
 	if !h.authentic(r.Header) {
+		if h.cfg.Unauthorized != nil {
+			h.cfg.Unauthorized(r)
+		}
 		w.Header().Set("WWW-Authenticate", "ApiKey")
 		h.refuse(w, http.StatusUnauthorized, unknownName, clientproto.ErrUnauthorized)
 		return

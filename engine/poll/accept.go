@@ -55,26 +55,31 @@ func (l *Listener) isClosed() bool {
 func (l *Listener) take(tc *net.TCPConn, loops []*Loop) error {
 	loop, open := fewest(loops)
 	if open >= l.cfg.MaxConns {
-		l.turnAway(tc, &l.full)
+		l.turnAway(tc, &l.full, Full)
 		return nil
 	}
 	remote, ok := tc.RemoteAddr().(*net.TCPAddr)
 	if !ok {
-		l.turnAway(tc, &l.failed)
+		l.turnAway(tc, &l.failed, Failed)
 		return nil
 	}
 	peer := addrPort(remote).Addr()
 	if l.cfg.Admit != nil && !l.cfg.Admit(peer) {
-		l.turnAway(tc, &l.refused)
+		l.turnAway(tc, &l.refused, NotAdmitted)
 		return nil
 	}
 	if err := loop.add(tc, l.cfg.Door); err != nil {
+		why := Failed
 		if outOfDescriptors(err) {
+			why = Exhausted
 			l.exhausted.Add(1)
 		} else {
 			l.failed.Add(1)
 		}
 		l.release(peer)
+		if l.cfg.TurnedAway != nil {
+			l.cfg.TurnedAway(addrPort(remote), why)
+		}
 		return err
 	}
 	l.accepted.Add(1)
@@ -101,10 +106,22 @@ func fewest(loops []*Loop) (least *Loop, open int) {
 }
 
 // turnAway closes with a reset: an orderly close would leave us a minute of TIME_WAIT for each.
-func (l *Listener) turnAway(tc *net.TCPConn, n *atomic.Uint64) {
+func (l *Listener) turnAway(tc *net.TCPConn, n *atomic.Uint64, why Refusal) {
 	n.Add(1)
+	l.tell(tc, why)
 	_ = tc.SetLinger(0)
 	_ = tc.Close()
+}
+
+func (l *Listener) tell(tc *net.TCPConn, why Refusal) {
+	if l.cfg.TurnedAway == nil {
+		return
+	}
+	var peer netip.AddrPort
+	if remote, ok := tc.RemoteAddr().(*net.TCPAddr); ok {
+		peer = addrPort(remote)
+	}
+	l.cfg.TurnedAway(peer, why)
 }
 
 // trouble deals with a failed accept and pauses, ever longer while it lasts.
@@ -150,7 +167,7 @@ func (l *Listener) shed() {
 			if err != nil {
 				break
 			}
-			l.turnAway(tc, &l.exhausted)
+			l.turnAway(tc, &l.exhausted, Exhausted)
 		}
 		_ = l.ln.SetDeadline(time.Time{})
 	}

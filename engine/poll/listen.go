@@ -36,7 +36,10 @@ type ListenConfig struct {
 	// Release is told of a peer that Admit let in and that no loop took (out of descriptors,
 	// loop stopped), so Open is not called for it. May be nil.
 	Release func(peer netip.Addr)
-	Log     *slog.Logger
+	// TurnedAway is told of each peer that was accepted by the kernel and that no loop
+	// took. It is called by Serve's goroutine. May be nil.
+	TurnedAway func(peer netip.AddrPort, why Refusal)
+	Log        *slog.Logger
 }
 
 // Listener accepts TCP connections and spreads them over loops.
@@ -54,6 +57,21 @@ type Listener struct {
 	// Owned by Serve.
 	pause   time.Duration
 	nextLog time.Time
+}
+
+// Refusal is why a peer was turned away.
+type Refusal uint8
+
+// The refusals, as ListenCounters counts them.
+const (
+	NotAdmitted Refusal = iota
+	Full
+	Exhausted
+	Failed
+)
+
+func (r Refusal) String() string {
+	return [...]string{"refused", "full", "descriptors", "failed"}[min(r, Failed)]
 }
 
 // ListenCounters are totals since Listen.

@@ -28,6 +28,7 @@ type Request struct {
 	Extensions    []byte // Sec-WebSocket-Extensions
 	Authorization []byte
 	UserAgent     []byte // the first, if there are several
+	Traceparent   []byte // the first, if there are several
 	HasOrigin     bool
 	Upgrade       bool // Upgrade names websocket
 	Connection    bool // Connection names Upgrade
@@ -180,6 +181,10 @@ func (r *Request) set(name, value []byte) *Refusal {
 			r.Connection = r.Connection || listHas(value, "upgrade")
 		case foldEqual(name, "user-agent") && r.UserAgent == nil:
 			r.UserAgent = value
+		}
+	case len("Traceparent"):
+		if foldEqual(name, "traceparent") && r.Traceparent == nil {
+			r.Traceparent = value
 		}
 	case len("Authorization"):
 		if foldEqual(name, "authorization") {

@@ -87,21 +87,34 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 // Admit decides on a new connection and, if it is admitted, counts it until Release; an exempt one is
 // counted too, so that limits may be replaced while it is open. A connection that is refused for being
 // one too many has taken its token all the same. No allocation, but for the counts to grow.
-func (g *Gate) Admit(peer netip.Addr, now time.Time) bool {
+func (g *Gate) Admit(peer netip.Addr, now time.Time) bool { return g.Decide(peer, now) == Admitted }
+
+// Decision is what became of a connection.
+type Decision uint8
+
+// The decisions of a Gate.
+const (
+	Admitted  Decision = iota
+	OverRate           // refused: too many a second
+	OverCount          // refused: too many open
+)
+
+// Decide is Admit with the reason.
+func (g *Gate) Decide(peer netip.Addr, now time.Time) Decision {
 	k, p := IP(peer), g.policy.Load()
 	limit := p.max
 	if p.passes(peer) {
 		limit = math.MaxUint32
 	} else if k.kind == none || !g.rates.Take(k, p.rate, 1, g.nanoseconds(now)) {
 		g.overRate.Add(1)
-		return false
+		return OverRate
 	}
 	if !g.counts.add(k, limit) {
 		g.overCount.Add(1)
-		return false
+		return OverCount
 	}
 	g.admitted.Add(1)
-	return true
+	return Admitted
 }
 
 // nanoseconds is the time since an hour before the first call, by the monotonic clock where now has
