@@ -297,3 +297,19 @@ func TestAuditOfLimitsAndViolations(t *testing.T) {
 	trail.await(t, audit.ProtocolViolation, "*")
 	trail.await(t, audit.Disconnected, "protocol")
 }
+
+// TestAuditBehindAProxy: the client that the proxy named, the proxy beside it, and
+// the id that it gave the request.
+func TestAuditBehindAProxy(t *testing.T) {
+	var trail *auditTrail
+	s := start(t, func(cfg *Config) {
+		trail = audited(t, cfg, audit.Flood{})
+		cfg.ProxyListen, cfg.Trust = "127.0.0.1:0", trusting("127.0.0.1/32", "")
+	})
+	conn := s.plain(t)
+	_, _ = io.WriteString(conn, "GET /nowhere HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Request-ID: r-17\r\n\r\n")
+	e := trail.await(t, audit.UpgradeRefused, "not_found")
+	if e.Addr.String() != "203.0.113.7" || e.Proxy != "127.0.0.1" || e.RequestID != "r-17" || e.Path != "/nowhere" {
+		t.Errorf("%+v", e)
+	}
+}
