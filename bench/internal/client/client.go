@@ -41,6 +41,7 @@ type Target struct {
 	Token       string   // connection token
 	Channels    []string // all of them are subscribed to
 	BufferBytes int      // read buffer of a connection; grows if a message is longer
+	Origin      string   // "" sends none
 
 	ReceiveBytes int // the kernel's receive buffer of a connection; 0: the system decides
 }
@@ -113,7 +114,7 @@ func (d *Dialer) establish(ctx context.Context, raw *net.TCPConn) (*Conn, error)
 		return nil, err
 	}
 	c := &Conn{stream: stream, raw: raw, buf: make([]byte, max(d.target.BufferBytes, 512))}
-	if err := c.upgrade(); err != nil {
+	if err := c.upgrade(d.target.Origin); err != nil {
 		return nil, err
 	}
 	if err := c.send(ws.OpText, d.hello); err != nil {
@@ -122,13 +123,16 @@ func (d *Dialer) establish(ctx context.Context, raw *net.TCPConn) (*Conn, error)
 	return c, c.replies(1 + len(d.target.Channels))
 }
 
-func (c *Conn) upgrade() error {
+func (c *Conn) upgrade(origin string) error {
+	if origin != "" {
+		origin = "Origin: " + origin + "\r\n"
+	}
 	var nonce [16]byte
 	if _, err := rand.Read(nonce[:]); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(c.stream, "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", base64.StdEncoding.EncodeToString(nonce[:]))
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", base64.StdEncoding.EncodeToString(nonce[:]), origin)
 	if err != nil {
 		return err
 	}

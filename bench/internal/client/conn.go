@@ -93,6 +93,9 @@ func (c *Conn) fill() error {
 	return err
 }
 
+// Send sends one text message. It belongs to the goroutine of Next.
+func (c *Conn) Send(text []byte) error { return c.send(ws.OpText, text) }
+
 func (c *Conn) send(op ws.Opcode, payload []byte) error {
 	var key [4]byte
 	if _, err := rand.Read(key[:]); err != nil {
