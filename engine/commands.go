@@ -99,13 +99,17 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 		s.leave(c, step.Sub)
 		s.send(c, clientproto.AppendEmpty(s.replies[:0], step.ID, clientproto.Unsubscribe))
 	case session.Publish:
-		s.publish(c, step, append([]byte(nil), step.Data...))
+		if s.takes(c, step) {
+			s.publish(c, step, append([]byte(nil), step.Data...))
+		}
 	case session.AskConnect:
 		s.ask(c, backend.Connect, step)
 	case session.AskSubscribe:
 		s.ask(c, backend.Subscribe, step)
 	case session.AskPublish:
-		s.ask(c, backend.Publish, step)
+		if s.takes(c, step) {
+			s.ask(c, backend.Publish, step)
+		}
 	case session.RPC:
 		s.ask(c, backend.RPC, step)
 	case session.Send:
@@ -118,10 +122,11 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 	}
 }
 
-// publish hands data, which is given away, to the broker in the place of step's.
+// publish hands data, which is given away and which the channel takes, to the broker in the place of step's.
 func (s *shard) publish(c *conn, step *session.Step, data []byte) {
+	rule := s.rules.Content(step.Channel)
 	s.queue(c, step.ID, &publishJob{id: step.ID, channel: step.Channel, keep: step.Keep, message: broker.Message{
-		Data: data, Info: c.session.PublishInfo(step.Channel), Delta: s.rules.Delta(step.Channel),
+		Data: rule.Clean(data), Info: rule.Clean(c.session.PublishInfo(step.Channel)), Delta: s.rules.Delta(step.Channel),
 	}})
 }
 

@@ -16,6 +16,7 @@ import (
 	"weir/security/grant"
 	"weir/security/origin"
 	"weir/security/proxy"
+	"weir/security/schema"
 	"weir/security/token"
 )
 
@@ -96,6 +97,9 @@ type Namespace struct {
 	ConflateKey                string       // JSON pointer (RFC 6901) to the key of which only the newest is kept
 	AllowedOrigins             *origin.List // whose pages may have to do with its channels, of those that may connect; nil: all
 	MaxOutboxBytes             int          // queued for one connection from this namespace; 0: only Limits.MaxOutboxBytes
+
+	Schema       *schema.Schema // what is asked of publications; nil: nothing
+	SanitizeHTML bool           // sanitize: html; markup in their strings goes out as escapes
 }
 
 // Limits are the operator's bounds (PROTOCOL.md §6). 0 means no limit where

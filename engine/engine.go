@@ -30,6 +30,7 @@ import (
 	"weir/security/audit"
 	"weir/security/limit"
 	"weir/security/origin"
+	"weir/security/schema"
 	"weir/security/token"
 )
 
@@ -197,6 +198,7 @@ func (s *Server) listenInternal(cfg *Config) error {
 		Channels: func(name string) *clientproto.Error { return s.policy.Load().rules.Known(name) }, Stats: s.apiStats,
 		Subscriptions: func(name string) *clientproto.Error { return s.policy.Load().rules.Subscribable(name) },
 		Unauthorized:  s.apiKeyless,
+		Content:       func(channel string) *schema.Rule { return s.policy.Load().rules.Content(channel) },
 	})
 	for _, l := range []struct {
 		flag, addr string

@@ -179,6 +179,11 @@ func (s *shard) publishAnswered(c *conn, j *hookJob) {
 		s.unasked(c, j, clientproto.ErrInternal)
 		return
 	}
+	// What the client sent was checked before; there may be another rule since.
+	if r := s.refusal(j.step.Channel, data); r.Fault != nil {
+		s.unasked(c, j, clientproto.ErrInternal)
+		return
+	}
 	j.step.Keep.Skip = j.answer.SkipHistory && !j.step.Keep.None()
 	s.publish(c, &j.step, data)
 }

@@ -9,6 +9,7 @@ import (
 	"weir/engine/upgrade"
 	"weir/engine/ws"
 	"weir/security/proxy"
+	"weir/security/schema"
 )
 
 // Metric labels of the engine's own; those of its parts come with their errors.
@@ -65,6 +66,7 @@ func labels() stats.Labels {
 		stats.OutboxDrops:      {labelInboxFull, labelDropOldest, labelDropNewest, labelConflated, labelConflateFull},
 		stats.APIRequests:      api.MethodNames(),
 		stats.PublishRefused:   api.RefusalReasons(),
+		stats.PayloadsRefused:  schema.Keywords(),
 	}
 }
 

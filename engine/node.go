@@ -11,6 +11,7 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/hub"
 	"weir/engine/stats"
+	"weir/security/schema"
 )
 
 // node is the server as its API sees it.
@@ -109,7 +110,12 @@ func (s *Server) Publish(ctx context.Context, channel string, data []byte) (offs
 	if e := s.policy.Load().rules.Known(channel); e != nil {
 		return 0, "", fmt.Errorf("engine: channel %q: %s", channel, e.Message)
 	}
-	pos, e := node{s}.Publish(ctx, channel, data, api.PublishOptions{})
+	rule := s.policy.Load().rules.Content(channel)
+	if r := rule.Check(new(schema.Validator), data); r.Fault != nil {
+		s.apiStats.Label(stats.PayloadsRefused, r.Fault.Keyword)
+		return 0, "", fmt.Errorf("engine: channel %q: its namespace refuses the data: %s", channel, r.Fault.Reason)
+	}
+	pos, e := node{s}.Publish(ctx, channel, rule.Clean(data), api.PublishOptions{})
 	if e != nil {
 		return 0, "", errors.New("engine: " + e.Message)
 	}

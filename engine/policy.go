@@ -53,7 +53,7 @@ func newPolicy(cfg *Config, node string, page int, all classes, known *origin.Le
 		rules: &session.Rules{
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession, Overlap: patternsOverlapping,
 			PingSeconds: uint32((l.PingInterval + time.Second - 1) / time.Second), // rounded up: 0 tells clients not to answer
-			Node:        node, Version: cfg.Version, Namespaces: namespaces(cfg.Namespaces, known), Policy: cfg.Roles,
+			Node:        node, Version: cfg.Version, Namespaces: cfg.namespaces(known), Policy: cfg.Roles,
 			RecoveryLimit: l.RecoveryMax, RecoveryBytes: l.MaxOutboxBytes,
 			Asks: cfg.asks(),
 		},
@@ -90,9 +90,9 @@ func rate(perSecond float64) *limit.Rate {
 	return &limit.Rate{PerSecond: perSecond, Burst: max(int(2*perSecond), 1)}
 }
 
-func namespaces(list []Namespace, known *origin.Ledger) map[string]session.Namespace {
+func (cfg *Config) namespaces(known *origin.Ledger) map[string]session.Namespace {
 	m := map[string]session.Namespace{"": {}}
-	for _, n := range list {
+	for _, n := range cfg.Namespaces {
 		m[n.Name] = session.Namespace{
 			Subscribe: n.AllowSubscribeForClient, Publish: n.AllowPublishForClient,
 			PublishIfSubscribed: n.AllowPublishForSubscriber, HistoryIfSubscribed: n.AllowHistoryForSubscriber,
@@ -101,6 +101,7 @@ func namespaces(list []Namespace, known *origin.Ledger) map[string]session.Names
 			Presence: n.Presence, JoinLeave: n.JoinLeave, PresenceIfSubscribed: n.AllowPresenceForSubscriber,
 			Delta: n.AllowDelta, DeltaPublish: n.DeltaPublish,
 			SubscribeHook: n.SubscribeHook, PublishHook: n.PublishHook, Origins: known.Index(n.AllowedOrigins),
+			Content: n.content(&cfg.Limits),
 		}
 	}
 	return m

@@ -19,6 +19,7 @@ import (
 	"weir/engine/ws"
 	"weir/security/audit"
 	"weir/security/limit"
+	"weir/security/schema"
 	"weir/security/token"
 )
 
@@ -67,8 +68,10 @@ type shard struct {
 	parser  clientproto.Parser
 	command clientproto.Command
 	blocks  outbox.Pool
-	sealed  []byte   // scratch of flush
-	replies []byte   // scratch of commands
+	sealed  []byte // scratch of flush
+	replies []byte // scratch of commands
+	reason  []byte // scratch of refused payloads
+	checker schema.Validator
 	buffers [][]byte // empty ones for control bytes
 	due     []uint32
 	dirty   []uint32 // connections with something to flush

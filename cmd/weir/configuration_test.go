@@ -56,7 +56,7 @@ keys are errors, and so are variables that are nearly an option's name. An empty
 - weir check tells whether serve would take a configuration, serving nothing, and adds up the memory it can take.
 - A key of the file that only other commands know (token, origin, …) is an error for weir serve and weir check.
 - SIGTERM and SIGINT drain the server; a second one ends it at once.
-- SIGHUP reads everything again: certificate (also read when its files change), keys, origins, namespaces, limits. A
+- SIGHUP reads everything again: certificate (also read when its files change), keys, origins, namespaces with their schemas, limits. A
   mistake anywhere leaves all as it was, and the log says which. Subscriptions that are no longer permitted end. Options
   marked "restart" keep their value until then; the log names those that changed.
 

@@ -32,8 +32,8 @@ type namespaceOptions struct {
 	AllowPresenceForSubscriber bool  `key:"allow_presence_for_subscriber" help:"Who is subscribed may read the presence."`
 	AllowedDeltaTypes          list  `key:"allowed_delta_types" help:"fossil: subscribers that ask for it are sent what changed of a publication, where that is shorter."`
 	DeltaPublish               bool  `key:"delta_publish" help:"Do so for every publication, not only for those of the server API with delta: true; needs allowed_delta_types."`
-	Schema                     path  `key:"schema" later:"schemas" help:"JSON Schema file for what is published."`
-	Sanitize                   text  `key:"sanitize" later:"schemas" help:"none or html."`
+	Schema                     path  `key:"schema" help:"JSON Schema file that everything published must fit, by clients, hooks and the server API (docs/schemas.md)."`
+	Sanitize                   text  `key:"sanitize" help:"none (the default) or html: <, >, & and the line separators of JavaScript stand as \\u003c … in strings of publications (docs/schemas.md)."`
 	SlowConsumer               text  `key:"slow_consumer" help:"What becomes of a publication for which a reader has no room: disconnect (the default; the connection is closed with 3008), drop_oldest, drop_newest, or conflate (docs/slow-consumers.md)."`
 	ConflateKey                text  `key:"conflate_key" help:"With conflate: JSON pointer to the key of which a slow reader gets only the newest, as in /symbol."`
 	MaxOutboxBytes             size  `key:"max_outbox_bytes" help:"What may wait for one connection from this namespace, inside --max-outbox-bytes (default that)."`
@@ -80,7 +80,7 @@ func readNamespace(n *yaml.Node) (namespaceOptions, error) {
 	if !seen["name"] {
 		return ns, fmt.Errorf("line %d: the namespace has no name; write name: \"\" for channels without one", n.Line)
 	}
-	return ns, errors.Join(ns.checkName(), ns.checkHistory(), ns.checkDeltas(), ns.checkSlowConsumer())
+	return ns, errors.Join(ns.checkName(), ns.checkHistory(), ns.checkSanitize(), ns.checkDeltas(), ns.checkSlowConsumer())
 }
 
 func (ns *namespaceOptions) checkHistory() error {
@@ -91,6 +91,13 @@ func (ns *namespaceOptions) checkHistory() error {
 		return fmt.Errorf("the namespace %q has force_recovery and no history to recover from; set history_size and history_ttl", ns.Name)
 	case ns.ForceRecoveryMode != "" && ns.ForceRecoveryMode != "stream" && ns.ForceRecoveryMode != "cache":
 		return fmt.Errorf("force_recovery_mode: %q is neither stream nor cache", ns.ForceRecoveryMode)
+	}
+	return nil
+}
+
+func (ns *namespaceOptions) checkSanitize() error {
+	if ns.Sanitize != "" && ns.Sanitize != "none" && ns.Sanitize != "html" {
+		return fmt.Errorf("sanitize: %q is neither none nor html", ns.Sanitize)
 	}
 	return nil
 }

@@ -121,6 +121,9 @@ func (s *settings) take(key, value *yaml.Node) error {
 	option := strings.ReplaceAll(key.Value, "_", "-")
 	if option == "namespaces" {
 		namespaces, err := readNamespaces(value)
+		for i := range namespaces {
+			namespaces[i].Schema = s.beside(namespaces[i].Schema)
+		}
 		s.namespaces = namespaces
 		return err
 	}
@@ -184,10 +187,18 @@ func (s *settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	if !ok {
 		return nil, nil
 	}
-	if flag.Target.Type() == reflect.TypeFor[path]() && v.value != flag.Default && !filepath.IsAbs(v.value) {
-		return filepath.Join(filepath.Dir(s.file), v.value), nil
+	if flag.Target.Type() == reflect.TypeFor[path]() && v.value != flag.Default {
+		return string(s.beside(path(v.value))), nil
 	}
 	return v.value, nil
+}
+
+// beside is a file name of the YAML file, which is relative to that.
+func (s *settings) beside(name path) path {
+	if name == "" || filepath.IsAbs(string(name)) {
+		return name
+	}
+	return path(filepath.Join(filepath.Dir(s.file), string(name)))
 }
 
 // loadOnce reads the file that the command line or the environment names.

@@ -63,7 +63,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if s.dev != nil {
 		s.config.Dev = s.dev.page()
 	}
-	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadPolicy(&o), s.loadHooks(&o), s.loadProxies(&o)); err != nil {
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadSchemas(namespaces), s.loadPolicy(&o), s.loadHooks(&o), s.loadProxies(&o)); err != nil {
 		return nil, &configError{err}
 	}
 	return s, nil
@@ -201,6 +201,7 @@ func engineNamespaces(all []namespaceOptions) []engine.Namespace {
 			SlowConsumer:               string(n.SlowConsumer),
 			ConflateKey:                string(n.ConflateKey),
 			MaxOutboxBytes:             int(n.MaxOutboxBytes),
+			SanitizeHTML:               n.Sanitize == "html",
 		})
 	}
 	return out

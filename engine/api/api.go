@@ -136,6 +136,8 @@ type Config struct {
 	Channels func(name string) *clientproto.Error
 	// Subscriptions is Channels for what clients may be subscribed to: also patterns. nil: as Channels.
 	Subscriptions func(name string) *clientproto.Error
+	// Content is what is asked of publications to a channel whose name Channels admits; nil: nothing. Any goroutine.
+	Content func(channel string) *schema.Rule
 	// Stats counts calls and errors; nil: not counted.
 	Stats *stats.Shard
 	// Unauthorized is told of each request without the right key; nil: nobody.

@@ -38,7 +38,8 @@ func object(text []byte) (f fields, ok bool) {
 	return f, json.Unmarshal(text, &f) == nil
 }
 
-// badRequest makes an error 107. why is a constant of ours, never a caller's text.
+// badRequest makes an error 107. why is a constant of ours, or names where in the caller's data a schema refuses something;
+// never a value of it.
 func badRequest(why string) *clientproto.Error {
 	return &clientproto.Error{Code: clientproto.ErrBadRequest.Code, Message: "bad request: " + why}
 }

@@ -101,6 +101,16 @@ func (n *memoryNode) published(channel string) []string {
 	return list
 }
 
+// last is the newest publication of a channel; the zero value if there is none.
+func (n *memoryNode) last(channel string) (p published) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if list := n.channels[channel]; len(list) > 0 {
+		p = list[len(list)-1]
+	}
+	return p
+}
+
 func (n *memoryNode) total() (count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -7,13 +7,21 @@ import (
 
 	"weir/engine/clientproto"
 	"weir/engine/stats"
+	"weir/security/schema"
 )
 
 // publication is what publish and broadcast have in common.
 type publication struct {
 	data           []byte // compact JSON, shared by all channels of a broadcast
 	options        PublishOptions
-	idempotencyKey string // "" is none
+	idempotencyKey string                   // "" is none
+	admitted       map[*schema.Rule]content // of a broadcast: each rule is asked once, not for each of 10,000 channels
+}
+
+// content is a publication as a rule lets it out.
+type content struct {
+	data, tags []byte
+	err        *clientproto.Error // it does not
 }
 
 type publishResult struct {
@@ -56,6 +64,7 @@ func (h *Handlers) broadcast(ctx context.Context, f fields) (any, *clientproto.E
 		h.countRefused(err)
 		return nil, err
 	}
+	p.admitted = map[*schema.Rule]content{}
 	responses := make([]answer, len(channels))
 	for i, channel := range channels {
 		result, err := h.publishTo(ctx, channel, p)
@@ -74,22 +83,58 @@ func (h *Handlers) publishTo(ctx context.Context, channel string, p publication)
 		h.countRefused(err)
 		return nil, err
 	}
+	out := h.content(channel, p)
+	if out.err != nil {
+		h.countRefused(out.err)
+		return nil, out.err
+	}
+	options := p.options
+	options.Tags = out.tags
 	var at Position
 	var err *clientproto.Error
 	if p.idempotencyKey == "" {
-		at, err = h.cfg.Node.Publish(ctx, channel, p.data, p.options)
+		at, err = h.cfg.Node.Publish(ctx, channel, out.data, options)
 	} else {
 		at, err = h.answers.once(ctx, h.cfg.Now, newAnswerKey(channel, p.idempotencyKey), func() (Position, *clientproto.Error) {
 			// Others wait for this one: it does not end because its own publisher hung up.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.Limits.PublishTimeout)
 			defer cancel()
-			return h.cfg.Node.Publish(ctx, channel, p.data, p.options)
+			return h.cfg.Node.Publish(ctx, channel, out.data, options)
 		})
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &publishResult{at.Offset, at.Epoch}, nil
+}
+
+// content has the channel's rule look at p.
+func (h *Handlers) content(channel string, p publication) content {
+	var rule *schema.Rule
+	if h.cfg.Content != nil {
+		rule = h.cfg.Content(channel)
+	}
+	if rule == nil {
+		return content{data: p.data, tags: p.options.Tags}
+	}
+	if known, ok := p.admitted[rule]; ok {
+		return known
+	}
+	v := h.checkers.Get().(*schema.Validator)
+	defer h.checkers.Put(v)
+	out := content{}
+	if r := rule.Check(v, p.data); r.Fault != nil {
+		if h.cfg.Stats != nil {
+			h.cfg.Stats.Label(stats.PayloadsRefused, r.Fault.Keyword)
+		}
+		out.err = badRequest(string(r.AppendReason(nil, p.data)))
+	} else {
+		out.data, out.tags = rule.Clean(p.data), rule.Clean(p.options.Tags)
+	}
+	if p.admitted != nil {
+		p.admitted[rule] = out
+	}
+	return out
 }
 
 func (h *Handlers) publication(f fields) (p publication, err *clientproto.Error) {

@@ -24,6 +24,16 @@ func AppendError(dst []byte, id uint32, e *Error) []byte {
 	return append(o.end(), '}')
 }
 
+// AppendBadRequest is AppendError for an error 107 that says why: text for a
+// person, which may hold bytes of the peer that it goes back to.
+func AppendBadRequest(dst []byte, id uint32, why []byte) []byte {
+	o := beginObject(appendReply(dst, id, "error"))
+	o.uint("code", uint64(ErrBadRequest.Code))
+	o.name("message")
+	o.dst = AppendString(o.dst, why)
+	return append(o.end(), '}')
+}
+
 // AppendEmpty appends the reply of a command whose result has no fields, such
 // as publish and unsubscribe.
 func AppendEmpty(dst []byte, id uint32, m Method) []byte {

@@ -4,6 +4,7 @@ import (
 	"weir/engine/broker"
 	"weir/engine/clientproto"
 	"weir/security/grant"
+	"weir/security/schema"
 )
 
 // Plan is how a subscription begins.
@@ -75,6 +76,12 @@ func Size(a *broker.Attached) (n int) {
 func (r *Rules) Delta(channel string) bool {
 	ns, _ := r.namespace(channel)
 	return ns.DeltaPublish
+}
+
+// Content is what is asked of publications in a channel; nil: nothing.
+func (r *Rules) Content(channel string) *schema.Rule {
+	ns, _ := r.namespace(channel)
+	return ns.Content
 }
 
 // Retention is what is kept of a channel.

@@ -23,6 +23,7 @@ import (
 	"weir/engine/hub"
 	"weir/security/grant"
 	"weir/security/origin"
+	"weir/security/schema"
 	"weir/security/token"
 )
 
@@ -62,6 +63,8 @@ type Namespace struct {
 
 	Delta        bool // subscriptions may negotiate Fossil deltas
 	DeltaPublish bool // publications are sent as deltas without being asked to
+
+	Content *schema.Rule // what is asked of publications, whoever they come from
 
 	// The operator's backend permits, and nothing else does: no grant, none of the above.
 	SubscribeHook, PublishHook bool

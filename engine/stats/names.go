@@ -50,6 +50,7 @@ const (
 	OutboxDrops                    // publications taken out of an outbox or not put in, by reason
 	APIRequests                    // server API calls, by method
 	PublishRefused                 // publications that the server API refused before the broker, by reason
+	PayloadsRefused                // payloads that their namespace did not take, from whomever they came, by keyword
 	Upgrades                       // answers to request heads, by HTTP status; 101 is a success
 	Closes                         // close frames sent, by code
 	CommandErrors                  // error replies to client commands, by code
@@ -97,6 +98,7 @@ var (
 		OutboxDrops:      {"weir_outbox_dropped_total", "Publications dropped from an outbox, by reason.", "reason"},
 		APIRequests:      {"weir_api_requests_total", "Server API calls, by method.", "method"},
 		PublishRefused:   {"weir_publications_refused_total", "Publications that the server API refused before the broker, by reason.", "reason"},
+		PayloadsRefused:  {"weir_payloads_refused_total", "Payloads that the schema or the sanitizing of their namespace refused, whoever published them, by keyword.", "keyword"},
 		Upgrades:         {"weir_upgrades_total", "Answers to request heads, by HTTP status.", "status"},
 		Closes:           {"weir_closes_total", "WebSocket closes sent, by code.", "code"},
 		CommandErrors:    {"weir_command_errors_total", "Error replies to client commands, by code.", "code"},

@@ -61,3 +61,21 @@ var (
 	FaultSteps     = &Fault{Keyword: "steps", Reason: "too much work to check against the schema"}
 	FaultManyItems = &Fault{Keyword: "manyItems", Reason: "too many items to compare"}
 )
+
+// FaultSanitize is that of a text which Rule.HTML makes too long.
+var FaultSanitize = &Fault{Keyword: "sanitize", Reason: "too long once its markup is escaped"}
+
+// Keywords is the closed list of the faults' keywords, for a counter of each.
+func Keywords() (list []string) {
+	for _, f := range []*Fault{
+		FaultSyntax, FaultUTF8, FaultSurrogate, FaultNumber, FaultDepth, FaultMembers, FaultDuplicate,
+		FaultFalse, FaultType, FaultEnum, FaultConst, FaultRequired, FaultAdditionalProperties, FaultPatternProperties,
+		FaultPropertyNames, FaultMinProperties, FaultMaxProperties, FaultDependentRequired, FaultItems, FaultMinItems,
+		FaultMaxItems, FaultUniqueItems, FaultContains, FaultMinContains, FaultMaxContains, FaultMinLength,
+		FaultMaxLength, FaultPattern, FaultFormat, FaultMinimum, FaultMaximum, FaultExclusiveMinimum,
+		FaultExclusiveMaximum, FaultMultipleOf, FaultAnyOf, FaultOneOf, FaultNot, FaultSteps, FaultManyItems, FaultSanitize,
+	} {
+		list = append(list, f.Keyword)
+	}
+	return list
+}

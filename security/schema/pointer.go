@@ -22,6 +22,18 @@ func (r Refusal) AppendPointer(dst, text []byte) []byte {
 	return p.dst
 }
 
+// AppendReason appends why and where: the keyword, and unless that is the whole
+// text, " at " and what AppendPointer appends. It never holds a value of the text.
+func (r Refusal) AppendReason(dst, text []byte) []byte {
+	const at = " at "
+	dst = append(dst, r.Fault.Keyword...)
+	length := len(dst)
+	if dst = r.AppendPointer(append(dst, at...), text); len(dst) == length+len(at) {
+		return dst[:length]
+	}
+	return dst
+}
+
 // pointer follows a text up to an offset, up to which it is valid.
 type pointer struct {
 	text   []byte

@@ -50,6 +50,11 @@ func (s *Schema) Validate(v *Validator, text []byte, lim Limits) Refusal {
 	return v.refusal
 }
 
+// Spent is how many steps the last Schema.Validate or Rule.Check took beyond
+// reading the text once: what a text that has to be looked at again costs, where
+// its length does not tell. A step takes about as long as reading a byte.
+func (v *Validator) Spent() int { return min(maxSteps-v.steps, maxSteps) }
+
 // refuse notes a fault.
 func (v *Validator) refuse(fault *Fault, at int) int {
 	v.refusal = Refusal{fault, at}
