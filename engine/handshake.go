@@ -56,6 +56,10 @@ func (s *shard) handshaken(c *conn) {
 	s.remember(c, info)
 	c.phase, c.link = phaseHead, linkTLS
 	c.phaseBy = s.now + int64(s.limits.HeadTimeout)
+	if info.ALPN == tlsconn.ChallengeProto {
+		s.finish(c) // it has seen what it came for: nothing is said
+		return
+	}
 	if len(info.PeerCertificates) > 0 {
 		s.certified(c, info.PeerCertificates[0])
 	}

@@ -74,7 +74,7 @@ var libraries = map[string][]string{
 	"github.com/prometheus/client_golang": {"engine", "engine/api", "engine/stats"},
 	"github.com/valyala/fastjson":         {"engine/clientproto"},
 	"go.yaml.in/yaml/v3":                  {"cmd/weir"},
-	"golang.org/x/crypto":                 {"engine/tlsconn/record"},
+	"golang.org/x/crypto":                 {"engine/tlsconn/record", "security/certs"},
 	"golang.org/x/sys":                    {"engine/poll", "bench/..."},
 }
 

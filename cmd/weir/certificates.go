@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"weir/engine"
@@ -15,7 +16,8 @@ import (
 // certificates are the certificates, keys and authorities of both listeners. All of them are
 // replaced while the server runs.
 type certificates struct {
-	public  *certs.Store
+	public  *certs.Store // nil: acme
+	acme    *certs.ACME  // nil: public
 	tickets *certs.TicketKeys
 	clients *certs.ClientCAs // nil: clients are asked for no certificate
 
@@ -33,7 +35,12 @@ func loadCertificates(o *serverOptions, cfg *engine.Config) (*certificates, erro
 }
 
 func (c *certificates) loadPublic(o *serverOptions, cfg *engine.Config) (err error) {
-	if c.public, err = certs.Load(string(o.TLSCert), string(o.TLSKey), certs.Options{AllowSelfSigned: o.AllowSelfSigned}); err != nil {
+	if len(o.ACMEDomains) > 0 {
+		c.acme, err = certs.LoadACME(certs.ACMEOptions{Domains: o.ACMEDomains, Cache: string(o.ACMECache), Email: string(o.ACMEEmail), Directory: string(o.ACMEDirectory)})
+	} else {
+		c.public, err = certs.Load(string(o.TLSCert), string(o.TLSKey), certs.Options{AllowSelfSigned: o.AllowSelfSigned})
+	}
+	if err != nil {
 		return err
 	}
 	if c.tickets, err = certs.LoadTicketKeys(string(o.TicketKeyFile), nil); err != nil {
@@ -45,7 +52,7 @@ func (c *certificates) loadPublic(o *serverOptions, cfg *engine.Config) (err err
 		}
 		cfg.ClientCAs = c.clients.Pool
 	}
-	cfg.TLS, err = certs.ServerConfig(certs.TLSOptions{Store: c.public, MinVersion: string(o.TLSMin), Curves: o.TLSCurves, Tickets: c.tickets,
+	cfg.TLS, err = certs.ServerConfig(certs.TLSOptions{Store: c.public, ACME: c.acme, MinVersion: string(o.TLSMin), Curves: o.TLSCurves, Tickets: c.tickets,
 		ClientCAs: c.clients, ClientRequired: o.ClientAuth != "optional"})
 	cfg.CertNotAfter = c.NotAfter
 	return err
@@ -81,6 +88,15 @@ func (o *serverOptions) certificateClashes() (errs []error) {
 	if (o.APITLSCert == "") != (o.APITLSKey == "") {
 		errs = append(errs, errors.New("--api-tls-cert and --api-tls-key: one does not go without the other; give both, or neither for those of --tls-cert"))
 	}
+	if acme := len(o.ACMEDomains) > 0; acme && (o.TLSCert != "" || o.TLSKey != "") {
+		errs = append(errs, errors.New("--acme-domains and --tls-cert: the certificate comes from an authority or from files; keep one"))
+	} else if acme && o.ClientCAFile != "" && o.ClientAuth != "optional" {
+		errs = append(errs, errors.New("--acme-domains: the authority, which must reach --listen, shows no certificate of --client-ca-file; say --client-auth optional, or give --tls-cert"))
+	} else if acme && o.APIClientCAFile != "" && o.APITLSCert == "" {
+		errs = append(errs, errors.New("--api-tls-cert: the API's listener cannot have the certificate of --acme-domains; give it one of its own"))
+	} else if !acme && (o.ACMECache != "" || o.ACMEEmail != "" || o.ACMEDirectory != "") {
+		errs = append(errs, errors.New("--acme-domains is not set: name what is to be certified, or leave the other --acme options out"))
+	}
 	if o.ClientAuth == "optional" && o.ClientCAFile == "" {
 		errs = append(errs, errors.New("--client-auth: nobody's certificates are asked for; name their authority with --client-ca-file"))
 	}
@@ -89,9 +105,11 @@ func (o *serverOptions) certificateClashes() (errs []error) {
 
 // Reload reads all files again. On an error the others may be new, each for itself good.
 func (c *certificates) Reload() error {
-	errs := []error{c.public.Reload()}
-	if c.api != nil {
-		errs = append(errs, c.api.Reload())
+	var errs []error
+	for _, store := range []*certs.Store{c.public, c.api} {
+		if store != nil {
+			errs = append(errs, store.Reload())
+		}
 	}
 	_, err := c.tickets.Reload()
 	errs = append(errs, err)
@@ -106,16 +124,30 @@ func (c *certificates) Reload() error {
 
 // NotAfter is when the first of the certificates expires.
 func (c *certificates) NotAfter() time.Time {
-	first := c.public.NotAfter()
+	var first time.Time
+	if c.acme != nil {
+		first = c.acme.NotAfter()
+	} else {
+		first = c.public.NotAfter()
+	}
 	if c.api != nil && c.api.NotAfter().Before(first) {
 		first = c.api.NotAfter()
 	}
 	return first
 }
 
-// watch looks after the files until ctx is done.
+// watch looks after the files, and has the authority asked, until ctx is done.
 func (c *certificates) watch(ctx context.Context, log *slog.Logger) {
-	sources := []certs.Source{c.public, c.tickets}
+	tell := func(n *certs.Notice) { n.Log(log) }
+	var orders sync.WaitGroup
+	defer orders.Wait()
+	if c.acme != nil {
+		orders.Go(func() { c.acme.Run(ctx, tell) })
+	}
+	sources := []certs.Source{c.tickets}
+	if c.public != nil {
+		sources = append(sources, c.public)
+	}
 	if c.api != nil && c.api != c.public {
 		sources = append(sources, c.api)
 	}
@@ -124,7 +156,7 @@ func (c *certificates) watch(ctx context.Context, log *slog.Logger) {
 			sources = append(sources, cas)
 		}
 	}
-	certs.Watch(ctx, certPoll, func(n *certs.Notice) { n.Log(log) }, sources...)
+	certs.Watch(ctx, certPoll, tell, sources...)
 }
 
 // clientAuth is what a listener asks of its clients, for check.

@@ -54,6 +54,10 @@ type serverOptions struct {
 	TicketKeyFile   path `name:"ticket-key-file" restart:"" group:"TLS" placeholder:"FILE" help:"Session ticket keys that processes share, 32 bytes each as they are, newest first, not readable by others. Reread when it changes and on SIGHUP (default: made at start and rotated twice a day)."`
 	ClientCAFile    path `name:"client-ca-file" restart:"" group:"TLS" placeholder:"FILE" help:"Authorities, PEM, of client certificates: the URI, e-mail address or DNS name in one is then the user. Reread when it changes and on SIGHUP (default: none is asked for)."`
 	ClientAuth      text `name:"client-auth" restart:"" group:"TLS" default:"required" enum:"optional,required" placeholder:"HOW" help:"Whether clients must show a certificate of --client-ca-file, optional or required (default ${default})."`
+	ACMEDomains     list `name:"acme-domains" restart:"" group:"TLS" placeholder:"NAME,…" help:"Have an authority certify these names, and renew it, in the place of --tls-cert. Their port 443 must reach --listen. Accepts the authority's terms."`
+	ACMECache       path `name:"acme-cache" restart:"" group:"TLS" placeholder:"DIR" help:"Folder, of this user only, where the account's key and the certificate are kept."`
+	ACMEEmail       text `name:"acme-email" restart:"" group:"TLS" placeholder:"ADDRESS" help:"Whom the authority may write to (default nobody)."`
+	ACMEDirectory   text `name:"acme-directory" restart:"" group:"TLS" placeholder:"URL" help:"Where the authority is, https (default Let's Encrypt)."`
 	APITLSCert      path `name:"api-tls-cert" restart:"" group:"TLS" placeholder:"FILE" help:"Certificate chain of --api-listen, PEM (default: that of --tls-cert, if --api-client-ca-file is set; else --api-listen is plain)."`
 	APITLSKey       path `name:"api-tls-key" restart:"" group:"TLS" placeholder:"FILE" help:"Private key of --api-tls-cert."`
 	APIClientCAFile path `name:"api-client-ca-file" restart:"" group:"TLS" placeholder:"FILE" help:"Authorities, PEM, of the certificates that callers of --api-listen must show, beside the API key. An address that is not loopback needs it."`

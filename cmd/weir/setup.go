@@ -71,8 +71,8 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 
 // missing names what a server does not start without.
 func (o *serverOptions) missing() (errs []error) {
-	if o.TLSCert == "" || o.TLSKey == "" {
-		errs = append(errs, errors.New("--tls-cert and --tls-key: no certificate; every public connection is TLS (for a first look: weir serve --dev)"))
+	if (o.TLSCert == "" || o.TLSKey == "") && len(o.ACMEDomains) == 0 {
+		errs = append(errs, errors.New("--tls-cert and --tls-key: no certificate; every public connection is TLS (or --acme-domains; for a first look: weir serve --dev)"))
 	}
 	if o.APIKey == "" && o.APIKeyFile == "" {
 		errs = append(errs, errors.New("--api-key: no key for the server API; give --api-key-file, --api-key or WEIR_API_KEY"))

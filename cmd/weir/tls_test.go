@@ -198,3 +198,41 @@ func TestTicketKeyMistakes(t *testing.T) {
 		wantRefusal(t, nil, append(good(t, "check"), "--ticket-key-file", c[0]), append(c[1:], "--ticket-key-file")...)
 	}
 }
+
+// TestServeWithoutAnAuthority: who cannot be reached is told of, handshakes fail, and the server goes on.
+func TestServeWithoutAnAuthority(t *testing.T) {
+	cache := filepath.Join(t.TempDir(), "acme")
+	r := serving(t, nil, append(without(good(t, "serve"), "--tls-cert", "--tls-key"),
+		"--acme-domains=push.example.com", "--acme-cache", cache, "--acme-directory=https://127.0.0.1:1/", "--acme-email=ops@example.com")...)
+	r.stderr.await(t, "no certificate from the authority", `"event":"certificate_refused"`, "again_in")
+	if _, err := tls.Dial("tcp", r.address("listen"), r.clientConfig()); err == nil || !strings.Contains(err.Error(), "internal error") {
+		t.Errorf("the handshake ends with %v", err)
+	}
+	if status, _, stderr := weir("pub", "a", "1", "--api", "http://"+r.address("api"), "--api-key=k"); status != 0 {
+		t.Error(stderr)
+	}
+	if info, err := os.Stat(cache); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestACMEMistakes(t *testing.T) {
+	files := slices.Clip(good(t, "check"))
+	acme := slices.Clip(append(without(files, "--tls-cert", "--tls-key"), "--acme-domains=push.example.com", "--acme-cache=/nowhere/acme"))
+	ca := newClientPKI(t).file
+	for _, c := range []struct{ args, words []string }{
+		{append(files, "--acme-domains=push.example.com", "--acme-cache=c"), []string{"--acme-domains", "--tls-cert", "keep one"}},
+		{append(files, "--acme-cache=c"), []string{"--acme-domains"}},
+		{append(without(files, "--tls-cert", "--tls-key"), "--acme-domains=push.example.com"), []string{"--acme-cache"}},
+		{append(acme, "--acme-domains=*.example.com"), []string{"--acme-domains", "wildcard"}},
+		{append(acme, "--client-ca-file", ca), []string{"--acme-domains", "--client-auth optional"}},
+		{append(acme, "--api-listen=:0", "--api-client-ca-file", ca), []string{"--api-tls-cert"}},
+		{append(acme, "--acme-directory=http://a.example"), []string{"--acme-directory", "https://"}},
+		{without(files, "--tls-cert"), []string{"--tls-cert", "--acme-domains"}},
+	} {
+		wantRefusal(t, nil, c.args, c.words...)
+	}
+	if status, stdout, stderr := weir(append(acme, "--client-ca-file", ca, "--client-auth=optional")...); status != 0 || !strings.Contains(stdout, "client certificate accepted") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}

@@ -27,7 +27,7 @@ type Info struct {
 	Version, Suite   uint16
 	Resumed          bool
 	ServerName       string
-	ALPN             string              // "http/1.1", or "" if the peer offered nothing
+	ALPN             string              // "http/1.1", ChallengeProto, or "" if the peer offered nothing
 	PeerCertificates []*x509.Certificate // leaf first; nil without mutual TLS
 }
 

@@ -22,6 +22,10 @@ func suites12() []uint16 {
 	}
 }
 
+// ChallengeProto is the protocol, instead of http/1.1, of an authority that has the server prove its name by the handshake
+// alone (RFC 8737 §3). It is spoken if PoolConfig.TLS has it; Info.ALPN says so, and the connection is to be closed.
+const ChallengeProto = "acme-tls/1"
+
 // handshakeTemplate is what each handshake's own configuration is cloned from.
 func handshakeTemplate(base *tls.Config) (*tls.Config, error) {
 	switch {
@@ -43,6 +47,9 @@ func handshakeTemplate(base *tls.Config) (*tls.Config, error) {
 		t.CipherSuites = suites12()
 	}
 	t.NextProtos = []string{"http/1.1"}
+	if slices.Contains(base.NextProtos, ChallengeProto) {
+		t.NextProtos = append(t.NextProtos, ChallengeProto)
+	}
 	t.DynamicRecordSizingDisabled = true // stream12: one Seal, one record
 	return t, nil
 }

@@ -21,7 +21,7 @@ const DefaultStaleAfter = 2 * time.Second
 // PoolConfig is immutable after NewPool.
 type PoolConfig struct {
 	// TLS says which certificates, versions, curves. Its session ticket keys are used as they are at each moment, so
-	// SetSessionTicketKeys on it works while the pool runs. NextProtos is ignored (http/1.1). MinVersion 0 is 1.2.
+	// SetSessionTicketKeys on it works while the pool runs. Of NextProtos only ChallengeProto counts, beside http/1.1. MinVersion 0 is 1.2.
 	TLS *tls.Config
 	// ClientCAs, if TLS asks for certificates, are the authorities of the moment; nil: those of TLS. Called by each handshake.
 	ClientCAs func() *x509.CertPool

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/crypto/acme"
 )
 
 // TLSOptions of ServerConfig.
 type TLSOptions struct {
 	Store      *Store
+	ACME       *ACME       // in the place of Store, if it is not nil
 	MinVersion string      // --tls-min: "1.2", "1.3", or "" for 1.2
 	Curves     []string    // --tls-curves: names of curves; none is Go's choice, post-quantum first
 	Tickets    *TicketKeys // nil: crypto/tls makes keys and rotates them, for seven days each
@@ -51,13 +54,17 @@ var curves = [...]curve{
 // ServerConfig makes the configuration of the public listener: TLS 1.2 (ECDHE and AEAD only) and 1.3,
 // HTTP/1.1 only. The errors name the flag.
 func ServerConfig(o TLSOptions) (*tls.Config, error) {
-	if o.Store == nil {
+	if o.Store == nil && o.ACME == nil {
 		return nil, errors.New("--tls-cert and --tls-key are not set: the public listener speaks TLS only")
 	}
 	c := &tls.Config{
-		GetCertificate: o.Store.Certificate,
-		CipherSuites:   slices.Clone(suites12),
-		NextProtos:     []string{"http/1.1"},
+		CipherSuites: slices.Clone(suites12),
+		NextProtos:   []string{"http/1.1"},
+	}
+	if o.ACME != nil {
+		c.GetCertificate, c.NextProtos = o.ACME.Certificate, append(c.NextProtos, acme.ALPNProto)
+	} else {
+		c.GetCertificate = o.Store.Certificate
 	}
 	switch o.MinVersion {
 	case "", "1.2":
