@@ -10,6 +10,7 @@ import (
 
 	"weir/engine"
 	"weir/engine/poll"
+	"weir/security/audit"
 )
 
 // check validates a configuration as serve does and prints what it amounts to.
@@ -114,6 +115,7 @@ func memorySum(cfg *engine.Config, connections, loops int) []memoryItem {
 		{"delta bases", "of all channels", e.DeltaBaseBytes},
 		times("presence", e.PresenceLists, l.MaxOutboxBytes, "--max-outbox-bytes"),
 		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),
+		{"audit log", "its queue, and what waits for a disk or a collector", audit.MemoryBytes},
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}
 }

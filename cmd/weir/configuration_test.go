@@ -72,7 +72,13 @@ func configurationPage(t *testing.T) []byte {
 	b.WriteString(pageHead)
 	for _, command := range parser.Model.Children {
 		switch command.Name {
-		case "check", "audit": // serve's options, and none
+		case "check": // serve's options
+			continue
+		case "audit":
+			for _, part := range command.Children {
+				fmt.Fprintf(&b, "\n## weir %s\n\n%s\n", strings.TrimPrefix(part.Summary(), "weir "), part.Help)
+				writeOptions(&b, part)
+			}
 			continue
 		case "serve":
 			b.WriteString("\n## weir serve, weir check\n")

@@ -70,6 +70,10 @@ func (c *command) execute(p *process) error {
 		return publish(p, &c.Pub)
 	case "sub":
 		return subscribe(p, &c.Sub)
+	case "audit verify":
+		return auditVerify(p, &c.Audit.Verify)
+	case "audit query":
+		return auditQuery(p, &c.Audit.Query)
 	case "version":
 		return printVersion(p, &c.Version)
 	}

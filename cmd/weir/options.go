@@ -9,7 +9,7 @@ type cli struct {
 	Token   tokenCommand   `cmd:"" help:"Print a signed token for a client."`
 	Pub     pubCommand     `cmd:"" help:"Publish one JSON value to a channel through the server API."`
 	Sub     subCommand     `cmd:"" help:"Subscribe to channels, print each publication as one line of JSON."`
-	Audit   auditCommand   `cmd:"" help:"Verify and search audit files. Not available yet."`
+	Audit   auditCommand   `cmd:"" help:"Verify and search the files of the audit log."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -22,7 +22,8 @@ type checkCommand struct {
 }
 
 type auditCommand struct {
-	Args []string `arg:"" optional:"" help:"verify, query or replay."`
+	Verify auditVerifyCommand `cmd:"" help:"Check that no record was deleted, changed or moved since it was written; name the first that was."`
+	Query  auditQueryCommand  `cmd:"" help:"Print the records that match all of the options, or how many there are."`
 }
 
 type versionCommand struct {
@@ -119,7 +120,8 @@ type serverOptions struct {
 
 	LogFormat text `name:"log-format" restart:"" group:"Logs" default:"json" enum:"json,text" placeholder:"FORMAT" help:"json or text (default ${default})."`
 	LogLevel  text `name:"log-level" restart:"" group:"Logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
-	AuditFile path `name:"audit-file" group:"Logs" default:"stderr" placeholder:"FILE" later:"the audit log" help:"Where the audit log goes (default ${default})."`
+
+	auditOptions
 }
 
 // apiKeyOptions is the key that the server asks for and weir pub sends.

@@ -66,6 +66,9 @@ func parse(p *process) (cmd *command, err error) {
 		return nil, &configError{err}
 	}
 	cmd.name = ctx.Selected().Name
+	if parent := ctx.Selected().Parent; parent != nil && parent.Name == "audit" {
+		cmd.name = parent.Name + " " + cmd.name
+	}
 	cmd.namespaces = values.namespaces
 	if err := values.refuseForeign(ctx); err != nil {
 		return nil, err
@@ -86,7 +89,7 @@ func newParser(p *process, target *cli, values *settings) (*kong.Kong, error) {
 	for _, t := range []reflect.Type{
 		reflect.TypeFor[text](), reflect.TypeFor[path](), reflect.TypeFor[count](), reflect.TypeFor[size](),
 		reflect.TypeFor[rate](), reflect.TypeFor[byteRate](), reflect.TypeFor[span](), reflect.TypeFor[share](),
-		reflect.TypeFor[list](), reflect.TypeFor[networks](), reflect.TypeFor[address](),
+		reflect.TypeFor[list](), reflect.TypeFor[networks](), reflect.TypeFor[address](), reflect.TypeFor[moment](),
 	} {
 		options = append(options, kong.TypeMapper(t, valueMapper{values}))
 	}

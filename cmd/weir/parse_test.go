@@ -110,14 +110,13 @@ func TestEmptyFileAndForeignVariablesAreNoMistake(t *testing.T) {
 func TestOptionsOfALaterReleaseAreRefusedWhenSet(t *testing.T) {
 	for flag, value := range map[string]string{
 		"memory-limit": "1GiB",
-		"broker": "nats", "audit-file": "f",
+		"broker":       "nats",
 	} {
 		args := []string{"serve", "--" + flag + "=" + value}
 		wantRefusal(t, nil, args, "--"+flag, "not available yet")
 		wantRefusal(t, []string{envName(flag) + "=" + value}, []string{"serve"}, "--"+flag, "not available yet")
 	}
 	parsed(t, nil, "serve", "--broker=memory", "--audit-file=stderr", "--memory-limit=80%")
-	wantRefusal(t, nil, []string{"audit", "verify", "file"}, "not available yet")
 }
 
 // The flags and defaults of the protocol page, which others rely on.
@@ -148,7 +147,7 @@ func TestPromisedDefaults(t *testing.T) {
 		"enable-echo": {o.EnableEcho, false}, "echo-size-limit": {o.EchoSizeLimit, size(16 << 20)},
 		"reuse-port": {o.ReusePort, false}, "pollers": {o.Pollers, count(0)}, "tcp-congestion": {o.Congestion, text("")},
 		"broker": {o.Broker, text("memory")}, "log-format": {o.LogFormat, text("json")}, "log-level": {o.LogLevel, text("info")},
-		"audit-file": {o.AuditFile, path("stderr")},
+		"audit-file": {o.AuditFile, path("stderr")}, "audit-format": {o.AuditFormat, text("auto")},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("--%s: default %v, promised %v", name, pair[0], pair[1])

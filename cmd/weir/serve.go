@@ -33,6 +33,10 @@ func serve(p *process, c *command) error {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
 	}
+	if err := s.openAudit(p); err != nil {
+		return err
+	}
+	defer s.config.Audit.Close() // after the server: its last records are of that
 	server, err := engine.New(s.config)
 	if err != nil {
 		return &configError{err}

@@ -187,7 +187,7 @@ func (s *settings) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 	if !ok {
 		return nil, nil
 	}
-	if flag.Target.Type() == reflect.TypeFor[path]() && v.value != flag.Default {
+	if flag.Target.Type() == reflect.TypeFor[path]() && v.value != flag.Default && v.value != "off" {
 		return string(s.beside(path(v.value))), nil
 	}
 	return v.value, nil

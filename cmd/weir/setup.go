@@ -22,6 +22,7 @@ type setup struct {
 	config engine.Config
 	certs  *certificates
 	dev    *devSetup // nil without --dev
+	audit  auditPlan
 
 	policyText []byte       // of --policy-file
 	keySource  *jwks.Source // nil without --jwks-url
@@ -63,7 +64,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if s.dev != nil {
 		s.config.Dev = s.dev.page()
 	}
-	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadSchemas(namespaces), s.loadPolicy(&o), s.loadHooks(&o), s.loadProxies(&o)); err != nil {
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadSchemas(namespaces), s.loadPolicy(&o), s.loadHooks(&o), s.loadProxies(&o), s.loadAudit(&o)); err != nil {
 		return nil, &configError{err}
 	}
 	return s, nil

@@ -17,6 +17,9 @@ const (
 	queueRecords = 4096
 	// batchRecords are taken out of the queue at once.
 	batchRecords = 256
+	// MemoryBytes is what a Log takes at most: its queue with the texts of the records,
+	// and what waits for its destinations.
+	MemoryBytes = queueRecords*2<<10 + 4*pendingBytes
 	// closeWait is how long Close waits for a destination that takes nothing.
 	closeWait = 5 * time.Second
 )

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"weir/security/audit"
+)
+
+// auditOptions say where the audit log goes.
+type auditOptions struct {
+	AuditFile    path `name:"audit-file" restart:"" group:"Audit" default:"stderr" placeholder:"FILE" help:"Where the audit log goes, in a folder that only the server may look into; or stderr, with most events as counts every ten seconds; or off (default ${default})."`
+	AuditFormat  text `name:"audit-format" restart:"" group:"Audit" default:"auto" enum:"auto,ecs,logfmt,cef" placeholder:"FORMAT" help:"ecs (JSON lines with the names of the Elastic Common Schema), logfmt or cef; auto is ecs, with --dev logfmt (default ${default})."`
+	AuditMaxSize size `name:"audit-max-size" restart:"" group:"Audit" default:"100MiB" placeholder:"SIZE" help:"Size at which the file is ended and compressed, and another begun; 0 is none. Nothing is deleted (default ${default})."`
+	AuditMaxAge  span `name:"audit-max-age" restart:"" group:"Audit" default:"24h" placeholder:"TIME" help:"The same by age; 0 is none (default ${default})."`
+	AuditKeyFile path `name:"audit-key-file" restart:"" group:"Audit" placeholder:"FILE" help:"Key of the log's checkpoints (default made at the first start, beside the log with .key behind its name)."`
+	AuditSyslog  text `name:"audit-syslog" restart:"" group:"Audit" placeholder:"tls://HOST:PORT" help:"Collector that the audit log is sent to as well, by RFC 5424 over TLS."`
+	AuditCAFile  path `name:"audit-syslog-ca-file" restart:"" group:"Audit" placeholder:"FILE" help:"Certificates, PEM, that the collector's is verified with (default the system's)."`
+}
+
+// On standard error the log stands among other lines that people read: what is not
+// an order or an alarm is counted together early, and told every so often.
+const auditStderrEvery = 10 * time.Second
+
+func auditStderrFlood() audit.Flood { return audit.Flood{Each: 2, All: 20, Entries: 32} }
+
+// auditPlan is what the options amount to; the log is opened by serve only.
+type auditPlan struct {
+	auditOptions
+	format audit.Format
+	roots  *x509.CertPool // of the collector; nil: the system's
+}
+
+// auditPlan checks the options and opens nothing.
+func (o auditOptions) auditPlan(dev bool) (auditPlan, error) {
+	p := auditPlan{auditOptions: o}
+	switch {
+	case o.AuditFormat != "auto":
+		p.format, _ = audit.ParseFormat(string(o.AuditFormat)) // the parser lets only formats through
+	case dev:
+		p.format = audit.Logfmt
+	}
+	if o.AuditSyslog != "" && !strings.HasPrefix(string(o.AuditSyslog), "tls://") {
+		return p, fmt.Errorf("--audit-syslog: %q is no collector with TLS; write tls://host:port", o.AuditSyslog)
+	}
+	if o.AuditCAFile == "" {
+		return p, nil
+	}
+	pem, err := readBounded(string(o.AuditCAFile), maxSecretBytes)
+	if err != nil {
+		return p, fmt.Errorf("--audit-syslog-ca-file: %w", err)
+	}
+	p.roots = x509.NewCertPool()
+	if !p.roots.AppendCertsFromPEM(pem) {
+		return p, fmt.Errorf("--audit-syslog-ca-file: %s holds no certificate; it must be PEM", o.AuditCAFile)
+	}
+	return p, nil
+}
+
+func (s *setup) loadAudit(o *serverOptions) (err error) {
+	s.audit, err = o.auditPlan(o.Dev)
+	return err
+}
+
+// openAudit opens the audit log; nil if it is off.
+func (s *setup) openAudit(p *process) error {
+	plan, log := &s.audit, s.config.Log
+	cfg := audit.Config{Log: log}
+	now := time.Now()
+	toFile := plan.AuditFile != "off" && plan.AuditFile != "stderr"
+	if toFile || plan.AuditSyslog != "" {
+		key, err := plan.auditKey(toFile)
+		if err != nil {
+			return mistake("--audit-key-file: %w", err)
+		}
+		cfg.Key = key
+	}
+	switch {
+	case toFile:
+		d, err := audit.OpenFile(string(plan.AuditFile), audit.FileOptions{
+			Format: plan.format, MaxSize: int64(plan.AuditMaxSize), MaxAge: time.Duration(plan.AuditMaxAge), Key: cfg.Key,
+		}, now)
+		if err != nil {
+			return mistake("--audit-file: %w", err)
+		}
+		cfg.Destinations = append(cfg.Destinations, d)
+	case plan.AuditFile == "stderr":
+		cfg.Destinations = append(cfg.Destinations, audit.Writer(p.stderr, plan.format))
+		if plan.AuditSyslog == "" {
+			cfg.Flood, cfg.Every = auditStderrFlood(), auditStderrEvery
+		}
+	}
+	if plan.AuditSyslog != "" {
+		host, _ := os.Hostname() // none is written as such
+		d, err := audit.DialSyslog(audit.SyslogOptions{
+			Address: strings.TrimPrefix(string(plan.AuditSyslog), "tls://"), TLS: &tls.Config{RootCAs: plan.roots, MinVersion: tls.VersionTLS12},
+			Host: host, PID: os.Getpid(), Format: plan.format, Key: cfg.Key, Log: log,
+		})
+		if err != nil {
+			return mistake("--audit-syslog: %w", err)
+		}
+		cfg.Destinations = append(cfg.Destinations, d)
+	}
+	if len(cfg.Destinations) > 0 {
+		s.config.Audit = audit.New(cfg)
+	}
+	return nil
+}
+
+// auditKey is that of the checkpoints. One that is not named is made beside the log; a
+// log that goes to standard error and a collector alone has none.
+func (o *auditOptions) auditKey(beside bool) ([]byte, error) {
+	switch {
+	case o.AuditKeyFile != "":
+		return audit.LoadKey(string(o.AuditKeyFile), false)
+	case beside:
+		return audit.LoadKey(string(o.AuditFile)+".key", true)
+	}
+	return nil, nil
+}
