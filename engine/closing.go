@@ -215,15 +215,20 @@ func (s *shard) shed() {
 		if s.queued <= budget/8*7 {
 			return
 		}
-		c := d.c
 		s.stats.Label(stats.SlowConsumers, labelDisconnect)
-		if cap(c.control) > controlFloorBytes { // replies that a close frame would have to wait behind
-			s.abort(c, "")
-			s.giveBack(c)
-		} else {
-			s.close(c, clientproto.CloseSlow)
-		}
-		s.recount(c)
-		s.arm(c)
+		s.cutOff(d.c, clientproto.CloseSlow)
 	}
+}
+
+// cutOff closes a connection to free what waits for it. One with many replies is
+// not told why: a close frame would have to wait behind them.
+func (s *shard) cutOff(c *conn, why *clientproto.Close) {
+	if cap(c.control) > controlFloorBytes {
+		s.abort(c, "")
+		s.giveBack(c)
+	} else {
+		s.close(c, why)
+	}
+	s.recount(c)
+	s.arm(c)
 }

@@ -15,6 +15,7 @@ import (
 	"weir/security/audit"
 	"weir/security/grant"
 	"weir/security/origin"
+	"weir/security/overload"
 	"weir/security/proxy"
 	"weir/security/schema"
 	"weir/security/token"
@@ -51,6 +52,10 @@ type Config struct {
 	Hooks backend.Config // what the operator's backend is asked: URLs, header, timeout, concurrency
 
 	Dev *Dev // demo page at "/"; nil outside --dev
+
+	// Usage reads what the process uses, with so many connections open; it is asked once a second, by
+	// one goroutine. nil: nothing is measured, and the node is never overloaded.
+	Usage func(connections int, now time.Time) overload.Usage
 
 	Now func() time.Time // the clock, with a monotonic reading: tests move it; nil: time.Now
 

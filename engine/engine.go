@@ -55,6 +55,8 @@ type Server struct {
 
 	reusePort bool // one listener per shard and address
 
+	pressure pressure
+
 	full              atomic.Uint64 // connections refused by roomForOne for --connections
 	untrusted         atomic.Uint64 // connections to --proxy-listen from elsewhere than a trusted proxy
 	panicLogged       atomic.Int64  // clock of the last one
@@ -81,6 +83,7 @@ func New(cfg Config) (*Server, error) {
 		stats: stats.New(cfg.Pollers+1, labels()), classes: classes{},
 	}
 	s.apiStats = s.stats.Shard(cfg.Pollers)
+	s.pressure.read = cfg.Usage
 	if err := s.build(&cfg); err != nil {
 		s.Close()
 		return nil, err

@@ -269,12 +269,12 @@ func (s *shard) open(c *conn, plan *upgradePlan) {
 	case kindProtocol:
 		c.session = new(session.Session)
 		c.session.From(c.origin)
-		c.phaseBy = s.now + int64(s.limits.StaleCloseDelay)
+		c.phaseBy = s.now + s.strain.idle(s.limits.StaleCloseDelay)
 		if c.certificate() != nil {
 			c.session.Vouch()
 		}
 	case kindEcho:
-		c.pingAt = s.now + int64(s.limits.IdleTimeout)
+		c.pingAt = s.now + s.strain.idle(s.limits.IdleTimeout)
 	}
 }
 

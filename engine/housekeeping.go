@@ -34,6 +34,7 @@ func (h *housekeeper) tick(s *Server, now time.Time) {
 	for _, sh := range s.shards {
 		sh.post(post{order: func(sh *shard) { sh.tls.Tick(now) }})
 	}
+	s.pressure.tick(s, now)
 	h.release(s, now)
 	if now.Sub(h.swept) > time.Minute {
 		h.swept = now
@@ -98,6 +99,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 	}
 	list := []stats.Source{
 		refused("rate", func() uint64 { return sh.gate.Counters().OverRate }),
+		refused(reasonOverload, s.pressure.refused.Load),
 		refused("connections", func() uint64 { return sh.gate.Counters().OverCount }),
 		refused("full", func() uint64 {
 			return s.full.Load() + listeners(func(c poll.ListenCounters) uint64 { return c.Full })()
@@ -128,6 +130,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		list = append(list, keySources(keys, sh.wall)...)
 	}
 	list = append(list, auditSources(sh.audit)...)
+	list = append(list, s.pressure.sources()...)
 	if cfg.CertNotAfter != nil {
 		notAfter := cfg.CertNotAfter
 		list = append(list, stats.Source{Name: "weir_cert_expiry_seconds", Help: "Seconds until the certificate expires.",

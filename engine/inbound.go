@@ -141,7 +141,7 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 
 func (s *shard) message(c *conn, ev *ws.Event) {
 	if c.kind == kindEcho {
-		c.pingAt = s.now + int64(s.limits.IdleTimeout)
+		c.pingAt = s.now + s.strain.idle(s.limits.IdleTimeout)
 		op := ws.OpText
 		if ev.Kind == ws.Binary {
 			op = ws.OpBinary

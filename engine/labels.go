@@ -8,6 +8,7 @@ import (
 	"weir/engine/tlsconn"
 	"weir/engine/upgrade"
 	"weir/engine/ws"
+	"weir/security/overload"
 	"weir/security/proxy"
 	"weir/security/schema"
 )
@@ -63,6 +64,7 @@ func labels() stats.Labels {
 		stats.HandshakesFailed: handshakeReasons(),
 		stats.Commands:         methods,
 		stats.SlowConsumers:    {labelDisconnect, labelWriteTimeout, labelUnsubscribe},
+		stats.OverloadCloses:   {overload.Shed.String(), overload.Evict.String()},
 		stats.OutboxDrops:      {labelInboxFull, labelDropOldest, labelDropNewest, labelConflated, labelConflateFull},
 		stats.APIRequests:      api.MethodNames(),
 		stats.PublishRefused:   api.RefusalReasons(),

@@ -53,6 +53,9 @@ func (s *Server) listenAt(cfg *Config, addresses string, l poll.ListenConfig) er
 
 // admit decides about a peer before anything is spent on it.
 func (s *Server) admit(peer netip.Addr) bool {
+	if s.pressure.refuses() {
+		return s.refused(peer, reasonOverload)
+	}
 	if !s.roomForOne(s.policy.Load()) {
 		return s.refused(peer, poll.Full.String())
 	}

@@ -11,6 +11,7 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/hub"
 	"weir/engine/stats"
+	"weir/security/overload"
 	"weir/security/schema"
 )
 
@@ -99,6 +100,8 @@ func (n node) Ready() (ok bool, reason string) {
 		return false, "draining"
 	case !n.serving.Load():
 		return false, "starting"
+	case n.pressure.now() >= overload.Refuse:
+		return false, "overload: " + n.pressure.now().String()
 	default:
 		return true, ""
 	}

@@ -74,6 +74,23 @@ const (
 	// the same reason: about half a millisecond.
 	sweepDeliveries = 16 << 10
 
+	// tightenedShare divides idle timeouts while the node is under pressure. Attack:
+	// connections that are opened and left.
+	tightenedShare = 2
+
+	// behindAfter is how long a socket must have taken nothing for its reader to be
+	// behind when the node sheds such. A reader of a busy node may be late for a moment.
+	behindAfter = time.Second
+
+	// shedPerScan and evictPerScan are how many connections of a shard one look at
+	// all of them closes, once a second: what they free is seen before the next, and
+	// their clients do not come back all at once.
+	shedPerScan  = 256
+	evictPerScan = 64
+
+	// subscriptionBytes is what a subscription takes, to compare connections by.
+	subscriptionBytes = 128
+
 	// inboxEntries and inboxBytes bound the publications waiting for a shard.
 	// Attack: a publisher faster than the fan-out. Over it: the channel is
 	// marked behind and its subscribers are told.

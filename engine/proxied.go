@@ -40,6 +40,9 @@ func (s *Server) admitProxy(peer netip.Addr) bool {
 		s.untrusted.Add(1)
 		return s.refused(peer, proxy.ErrUntrusted.Label)
 	}
+	if s.pressure.refuses() {
+		return s.refused(peer, reasonOverload)
+	}
 	return s.roomForOne(p) || s.refused(peer, poll.Full.String())
 }
 

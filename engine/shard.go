@@ -81,6 +81,7 @@ type shard struct {
 	walked  limit.Bucket // what they cost
 	events  limit.Bucket // what joins and leaves cost
 	drain   drain
+	strain  strain
 	partial int   // bytes held of what is not whole
 	queued  int64 // bytes referenced by outboxes, and those of replies
 	shedBy  int64 // when the outboxes may be looked through again
@@ -201,6 +202,7 @@ func (s *shard) Wake(time.Time) {
 	s.spare = posts
 	s.expire()
 	s.drainSome()
+	s.makeRoom()
 	if s.walkOn() {
 		s.loop.Wake()
 	}

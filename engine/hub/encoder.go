@@ -15,6 +15,7 @@ const maxHeader = 10
 
 // encoder turns a publication into the frame that all its subscribers share.
 type encoder struct {
+	plain       atomic.Bool         // nothing is deflated
 	compressing [Forms]atomic.Int64 // connections that take compressed messages; Delta's are Protocol's
 
 	mu       sync.Mutex
@@ -62,7 +63,7 @@ func (e *encoder) frame(buf []byte, form Form, c *Channel, at broker.Position) *
 	if form == Delta {
 		form = Protocol // one connection has subscriptions of both
 	}
-	if e.compressing[form].Load() > 0 {
+	if e.compressing[form].Load() > 0 && !e.plain.Load() {
 		f.Deflated = e.deflate(payload)
 	}
 	return f

@@ -99,6 +99,10 @@ func (h *Hub) Patterns() int { return int(h.patterns.count.Load()) }
 // deflated, once each.
 func (h *Hub) CompressFor(form Form, n int) { h.encoder.compressing[form].Add(int64(n)) }
 
+// Compress says whether frames are deflated for those who take them so. A node
+// that is short of something sends them as they are.
+func (h *Hub) Compress(on bool) { h.encoder.plain.Store(!on) }
+
 // SetPolicies says how the channels of each namespace treat slow consumers from
 // now on. The map is the hub's.
 func (h *Hub) SetPolicies(byNamespace map[string]*Policy) {

@@ -47,6 +47,7 @@ const (
 	Commands                       // client commands, by method
 	ProtocolErrors                 // violations of TLS, HTTP, WebSocket or the client protocol, by kind
 	SlowConsumers                  // connections over a bound of their outbox, by what the policy did
+	OverloadCloses                 // connections closed to make room, by the overload level that closed them
 	OutboxDrops                    // publications taken out of an outbox or not put in, by reason
 	APIRequests                    // server API calls, by method
 	PublishRefused                 // publications that the server API refused before the broker, by reason
@@ -95,6 +96,7 @@ var (
 		Commands:         {"weir_commands_total", "Client commands, by method.", "method"},
 		ProtocolErrors:   {"weir_protocol_errors_total", "Protocol violations of peers, by kind.", "kind"},
 		SlowConsumers:    {"weir_slow_consumers_total", "Connections over a bound of their outbox, by what was done.", "action"},
+		OverloadCloses:   {"weir_overload_closed_total", "Connections closed to make room, by the overload level that closed them.", "level"},
 		OutboxDrops:      {"weir_outbox_dropped_total", "Publications dropped from an outbox, by reason.", "reason"},
 		APIRequests:      {"weir_api_requests_total", "Server API calls, by method.", "method"},
 		PublishRefused:   {"weir_publications_refused_total", "Publications that the server API refused before the broker, by reason.", "reason"},

@@ -13,6 +13,8 @@ const (
 	maxKeyUpdates = 16
 	// maxUseless bounds records in a row that carry nothing: empty ones (RFC 8446 §5.4 allows them) and user_canceled.
 	maxUseless = 32
+	// extra12 is what a TLS 1.2 connection takes beside one of TLS 1.3, in bytes.
+	extra12 = 8 << 10
 )
 
 // The violations of an established connection, beside those of package record. Read only.
@@ -46,6 +48,14 @@ type Conn struct {
 	useless uint8   // records in a row that carried nothing
 	message [5]byte // a KeyUpdate of which messageLen bytes have arrived
 	partial uint8
+}
+
+// Extra is about what the connection takes beside what each does, in bytes: with TLS 1.2 crypto/tls goes on.
+func (c *Conn) Extra() int {
+	if c.v12 != nil {
+		return extra12
+	}
+	return 0
 }
 
 // half is one direction.

@@ -11,10 +11,26 @@ import (
 
 // Capacity is what the node may use. 0 is not known: then that share is 0.
 type Capacity struct {
-	Memory      int // bytes; of the cgroup, the machine or the operator's limit
+	Memory      int    // bytes that the process may have resident: the operator's limit
+	Heap        int    // bytes that the collector is told to stay below (GOMEMLIMIT)
+	Machine     Memory // cgroups, which may be full of others
 	Descriptors int
 	Cores       int
 }
+
+// The runtime's figures that a Meter reads.
+const (
+	goTotal = iota
+	goReleased
+	goFree
+	goObjects
+	goLive
+	goFigures
+)
+
+// garbageCounts is how much of what is resident counts if it is garbage. The collector lets it grow up
+// to GOMEMLIMIT, nine tenths of the limit, and no further: that much is no reason to close anybody.
+const garbageCounts = 0.9
 
 // ticksPerSecond is the unit of CPU times in /proc (USER_HZ): 100 wherever
 // Linux runs.
@@ -24,7 +40,7 @@ const ticksPerSecond = 100
 type Meter struct {
 	root     fs.FS // of the machine's files
 	capacity Capacity
-	heap     []metrics.Sample
+	figures  [goFigures]metrics.Sample
 
 	cpu time.Duration // at the last Read
 	at  time.Time     // of the last Read; zero: there was none
@@ -33,21 +49,40 @@ type Meter struct {
 // NewMeter reads below root, which is os.DirFS("/") but in tests. What a
 // machine does not have (another system than Linux has no /proc) counts as 0.
 func NewMeter(root fs.FS, c Capacity) *Meter {
-	return &Meter{root: root, capacity: c, heap: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}}
+	return &Meter{root: root, capacity: c, figures: [goFigures]metrics.Sample{
+		goTotal:    {Name: "/memory/classes/total:bytes"},
+		goReleased: {Name: "/memory/classes/heap/released:bytes"},
+		goFree:     {Name: "/memory/classes/heap/free:bytes"},
+		goObjects:  {Name: "/memory/classes/heap/objects:bytes"},
+		goLive:     {Name: "/gc/heap/live:bytes"},
+	}}
 }
 
-// Read returns the shares in use now, with descriptors open at this time.
+// Read returns the shares in use now. At least so many descriptors are open; where
+// the kernel tells how many are, that counts.
 func (m *Meter) Read(descriptors int, now time.Time) Usage {
-	metrics.Read(m.heap)
+	metrics.Read(m.figures[:])
+	idle := m.figure(goFree) + max(m.figure(goObjects)-m.figure(goLive), 0) // what a collection would give back
+	resident := m.resident()
 	u := Usage{
-		Memory:      share(m.memory(), m.capacity.Memory),
-		Descriptors: share(descriptors, m.capacity.Descriptors),
+		Memory: max(share(resident-idle, m.capacity.Memory), garbageCounts*share(resident, m.capacity.Memory),
+			m.capacity.Machine.share(m.root)),
+		Heap: share(m.figure(goTotal)-m.figure(goReleased)-idle, m.capacity.Heap),
 	}
-	if m.heap[0].Value.Kind() == metrics.KindUint64 {
-		u.Heap = share(int(m.heap[0].Value.Uint64()), m.capacity.Memory)
+	if info, err := fs.Stat(m.root, "proc/self/fd"); err == nil { // its size, since Linux 6.2
+		descriptors = max(descriptors, int(info.Size()))
 	}
+	u.Descriptors = share(descriptors, m.capacity.Descriptors)
 	u.CPU = m.cpuShare(now)
 	return u
+}
+
+// figure is one of the runtime's; 0 if this version of it has none.
+func (m *Meter) figure(i int) int {
+	if v := m.figures[i].Value; v.Kind() == metrics.KindUint64 {
+		return int(v.Uint64())
+	}
+	return 0
 }
 
 func share(used, capacity int) float64 {
@@ -57,9 +92,8 @@ func share(used, capacity int) float64 {
 	return float64(used) / float64(capacity)
 }
 
-// memory is the resident set of the process in bytes. The cgroup's own figure
-// has the page cache in it, which costs nobody anything.
-func (m *Meter) memory() int {
+// resident is the resident set of the process in bytes.
+func (m *Meter) resident() int {
 	b, err := fs.ReadFile(m.root, "proc/self/status")
 	if err != nil {
 		return 0

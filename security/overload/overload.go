@@ -18,19 +18,20 @@ const (
 	Shed          // readers that are behind are closed
 	Refuse        // nobody new is let in
 	Evict         // the most expensive connections are closed
-	levels
+
+	Levels // how many there are
 )
 
 // String is the level's name in metrics and on /ready.
 func (l Level) String() string {
-	return [...]string{"normal", "tighten", "plain", "shed", "refuse", "evict"}[min(l, levels-1)]
+	return [...]string{"normal", "tighten", "plain", "shed", "refuse", "evict"}[min(l, Levels-1)]
 }
 
 // Usage is what the node uses, each as a share of what it may: 1 is all of it.
 // 0 is nothing, or not known on this machine.
 type Usage struct {
-	Memory      float64 // of the process, against its limit
-	Heap        float64 // live heap, against the same limit
+	Memory      float64 // resident, against the limit; or of the cgroup, if that is more
+	Heap        float64 // what is live, against what the collector is told to stay below
 	Descriptors float64
 	CPU         float64 // of all cores that the process may use
 }
@@ -42,13 +43,13 @@ type threshold struct{ enter, leave float64 }
 // what a level frees must not end it at once. A level without a threshold is
 // never entered for that resource: a busy CPU is no reason to close anybody.
 var (
-	memory = [levels]threshold{
+	memory = [Levels]threshold{
 		Tighten: {0.75, 0.70}, Plain: {0.82, 0.77}, Shed: {0.88, 0.83}, Refuse: {0.93, 0.88}, Evict: {0.97, 0.93},
 	}
-	descriptors = [levels]threshold{
+	descriptors = [Levels]threshold{
 		Tighten: {0.85, 0.80}, Refuse: {0.98, 0.96},
 	}
-	cpu = [levels]threshold{
+	cpu = [Levels]threshold{
 		Tighten: {0.90, 0.75}, Plain: {0.97, 0.85},
 	}
 )
@@ -67,7 +68,7 @@ const (
 // goroutine; Level is what others are told of it.
 type Gauge struct {
 	level Level
-	busy  [levels]time.Time // since when the CPU is over the level's threshold; zero: it is not
+	busy  [Levels]time.Time // since when the CPU is over the level's threshold; zero: it is not
 	calm  time.Time         // since when everything is below the level; zero: it is not
 }
 
@@ -106,7 +107,7 @@ func (g *Gauge) wanted(u Usage, now time.Time) Level {
 			g.busy[l] = now
 		}
 	}
-	for l := levels - 1; l > Normal; l-- {
+	for l := Levels - 1; l > Normal; l-- {
 		switch {
 		case over(u.Memory, memory[l].enter), over(u.Heap, memory[l].enter), over(u.Descriptors, descriptors[l].enter),
 			!g.busy[l].IsZero() && now.Sub(g.busy[l]) >= busyFor:

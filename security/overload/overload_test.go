@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -137,15 +138,29 @@ func stat(user, system int) *fstest.MapFile {
 }
 
 func TestMeter(t *testing.T) {
+	runtime.GC() // so that something is known to be live
 	files := fstest.MapFS{
 		"proc/self/status": {Data: []byte("Name:\tweir\nVmHWM:\t  999 kB\nVmRSS:\t  512 kB\nThreads:\t7\n")},
 		"proc/self/stat":   stat(100, 50),
 	}
-	m := NewMeter(files, Capacity{Memory: 1 << 20, Descriptors: 1000, Cores: 2})
+	m := NewMeter(files, Capacity{Memory: 1 << 20, Heap: 1 << 40, Descriptors: 1000, Cores: 2})
 	u := m.Read(250, start)
-	if u.Memory != 0.5 || u.Descriptors != 0.25 || u.CPU != 0 || u.Heap <= 0 {
-		t.Errorf("%+v", u)
+	if u.Memory != 0.45 || u.Descriptors != 0.25 || u.CPU != 0 || u.Heap <= 0 || u.Heap > 0.001 {
+		t.Errorf("%+v: of what is resident all looks like garbage, as the heap of this process is larger", u)
 	}
+	files["proc/self/fd"] = &fstest.MapFile{Data: make([]byte, 300)} // its size is how many there are
+	if u = m.Read(250, start); u.Descriptors != 0.3 {
+		t.Errorf("descriptors %v, want 300 of 1000", u.Descriptors)
+	}
+	if u = m.Read(350, start); u.Descriptors != 0.35 {
+		t.Errorf("descriptors %v, where 350 are known to be open", u.Descriptors)
+	}
+	files["proc/self/status"] = &fstest.MapFile{Data: []byte("VmRSS: 1073741824 kB\n")}
+	if u = m.Read(0, start); u.Memory < 0.99*(1<<20) {
+		t.Errorf("memory %v: what is no garbage counts whole", u.Memory)
+	}
+	m = NewMeter(files, Capacity{Memory: 1 << 20, Descriptors: 1000, Cores: 2})
+	m.Read(0, start)
 	files["proc/self/stat"] = stat(250, 200) // 3 s of CPU
 	if u = m.Read(250, start.Add(2*time.Second)); u.CPU != 0.75 {
 		t.Errorf("CPU %v, want 3 s of 2 s on 2 cores", u.CPU)
@@ -179,8 +194,10 @@ func TestMeterOfThisMachine(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("no /proc on this system")
 	}
-	m := NewMeter(os.DirFS("/"), Capacity{Memory: 1 << 40, Descriptors: 1, Cores: 1})
-	if u := m.Read(1, time.Now()); u.Memory <= 0 || u.Heap <= 0 || u.Heap > u.Memory*2 {
+	runtime.GC()
+	root := os.DirFS("/")
+	m := NewMeter(root, Capacity{Memory: 1 << 40, Heap: 1 << 40, Machine: FindMemory(root), Descriptors: 1 << 20, Cores: 1})
+	if u := m.Read(1, time.Now()); u.Memory <= 0 || u.Heap <= 0 || u.Descriptors <= 0 || u.Descriptors > 0.1 {
 		t.Errorf("%+v", u)
 	}
 	if used, ok := m.cpuTime(); !ok || used < 0 {

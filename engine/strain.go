@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"weir/engine/clientproto"
+	"weir/engine/stats"
+	"weir/security/overload"
+)
+
+// strain is a shard's part in the node's level: what it does to its connections.
+// Owned by the loop.
+type strain struct {
+	level    overload.Level
+	scanning bool
+	cursor   uint32 // next slot that the scan looks at
+
+	behind []burden // what the scan found of readers that are behind
+	heavy  []burden // and of all others, from Evict on
+}
+
+// burden is a connection that the scan found, and what closing it frees, in bytes.
+type burden struct {
+	of    handle
+	bytes int
+}
+
+// takeLevel takes the node's level and has all connections looked at, unless that
+// is under way. It is an order to the loop.
+func (s *shard) takeLevel(level overload.Level) {
+	p := &s.strain
+	p.level = level
+	if !p.scanning && level > overload.Normal {
+		p.scanning, p.cursor = true, 0
+	}
+}
+
+// idle is how long a connection may stay idle that the operator gives d.
+func (p *strain) idle(d time.Duration) int64 {
+	if p.level >= overload.Tighten {
+		d /= tightenedShare
+	}
+	return int64(d)
+}
+
+// makeRoom goes on with the scan, so many connections a turn. At its end some of
+// those found are closed.
+func (s *shard) makeRoom() {
+	p := &s.strain
+	if !p.scanning {
+		return
+	}
+	end := uint32(len(s.conns.chunks) * slabChunk)
+	for stop := min(p.cursor+sweepConnections, end); p.cursor < stop; p.cursor++ {
+		if c := s.conns.at(p.cursor); c.phase == phaseOpen {
+			s.weigh(c)
+		}
+	}
+	if p.cursor < end {
+		s.loop.Wake()
+		return
+	}
+	p.scanning = false
+	if p.level >= overload.Shed {
+		s.closeBurdens(p.behind, shedPerScan, overload.Shed)
+	}
+	if p.level >= overload.Evict {
+		s.closeBurdens(p.heavy, evictPerScan, overload.Evict)
+	}
+	p.behind, p.heavy = p.behind[:0], p.heavy[:0]
+}
+
+// weigh looks at one connection.
+func (s *shard) weigh(c *conn) {
+	defer func() { s.contain(recover(), c) }()
+	p := &s.strain
+	if c.phaseBy != 0 { // it has not connected
+		c.phaseBy = min(c.phaseBy, s.now+p.idle(s.limits.StaleCloseDelay))
+		s.arm(c)
+	}
+	if c.kind == kindEcho {
+		c.pingAt = min(c.pingAt, s.now+p.idle(s.limits.IdleTimeout))
+		s.arm(c)
+	}
+	switch {
+	case p.level < overload.Shed:
+	case s.isBehind(c):
+		p.behind = addBurden(p.behind, burden{c.handle(), c.owed() + s.arrears(c)}, shedPerScan)
+	case p.level >= overload.Evict:
+		p.heavy = addBurden(p.heavy, burden{c.handle(), s.weight(c)}, evictPerScan)
+	}
+}
+
+// isBehind reports whether a reader's socket takes nothing while more waits for it:
+// for a while, or with half of what may wait.
+func (s *shard) isBehind(c *conn) bool {
+	if c.Unsent() == 0 || !c.pending() && !c.behind {
+		return false
+	}
+	since := c.writeBy - int64(s.limits.WriteTimeout)
+	return c.writeBy != 0 && s.now-since >= int64(behindAfter) || c.owed() >= s.limits.MaxOutboxBytes/2
+}
+
+// weight is what a connection takes beside what each does, in bytes.
+func (s *shard) weight(c *conn) int {
+	n := c.owed() + c.held() + c.Unsent() + c.tls.Extra()
+	if c.session != nil {
+		n += s.arrears(c) + len(c.session.Subs())*subscriptionBytes
+	}
+	return n
+}
+
+// addBurden keeps the heaviest of what it is given, at least as many as limit and
+// fewer than twice that.
+func addBurden(list []burden, b burden, limit int) []burden {
+	list = append(list, b)
+	if len(list) < 2*limit {
+		return list
+	}
+	sortBurdens(list)
+	return list[:limit]
+}
+
+// sortBurdens puts the heaviest first.
+func sortBurdens(list []burden) {
+	slices.SortFunc(list, func(a, b burden) int { return cmp.Compare(b.bytes, a.bytes) })
+}
+
+// closeBurdens closes the heaviest connections of the list, at most so many.
+func (s *shard) closeBurdens(list []burden, limit int, level overload.Level) {
+	sortBurdens(list)
+	for _, b := range list[:min(limit, len(list))] {
+		if c := s.conns.find(b.of); c != nil && c.phase == phaseOpen {
+			s.closeBurden(c, level)
+		}
+	}
+}
+
+func (s *shard) closeBurden(c *conn, level overload.Level) {
+	defer func() { s.contain(recover(), c) }()
+	why := clientproto.CloseForceReconnect
+	if level == overload.Shed {
+		if !s.isBehind(c) { // it has caught up since
+			return
+		}
+		why = clientproto.CloseSlow
+	}
+	s.stats.Label(stats.OverloadCloses, level.String())
+	s.cutOff(c, why)
+	s.settle(c)
+}
