@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"bytes"
-	"strconv"
-)
+import "strconv"
 
 // maxPointerBytes bounds a pointer: it goes into a reply of a few hundred bytes,
 // and names of a text can be as long as the text.
@@ -15,11 +12,11 @@ const maxPointerBytes = 256
 // holds names of the text with their escapes resolved: a peer's bytes, but valid
 // UTF-8.
 func (r Refusal) AppendPointer(dst, text []byte) []byte {
-	p := pointer{text: text, offset: min(r.Offset, len(text)), dst: dst, base: len(dst)}
+	p := pointer{text: text, offset: min(r.Offset, len(text))}
 	for i := p.space(0); i < p.offset; i = p.space(i) {
 		i = p.step(i)
 	}
-	return p.dst
+	return p.append(dst)
 }
 
 // AppendReason appends why and where: the keyword, and unless that is the whole
@@ -34,17 +31,19 @@ func (r Refusal) AppendReason(dst, text []byte) []byte {
 	return dst
 }
 
-// pointer follows a text up to an offset, up to which it is valid.
+// pointer follows a text up to an offset, up to which it is valid, and notes where
+// it is at each level: which of the names or numbers that came by go into the
+// pointer is known at the end only.
 type pointer struct {
 	text   []byte
 	offset int
-	dst    []byte // from base on a stack: a token for each level that has begun an item
-	base   int
-	hidden int  // innermost tokens that there was no room for
-	fresh  bool // the innermost level has begun no item
 	depth  int
+	at     [maxRunDepth + 1]int32     // by level: the number of the item that has begun, or where its name is; none
 	object [maxRunDepth/64 + 1]uint64 // a bit for each level that is one
 }
+
+// none is where a level is that has begun no item.
+const none = -1
 
 // step goes past one thing at text[i].
 func (p *pointer) step(i int) int {
@@ -55,14 +54,12 @@ func (p *pointer) step(i int) int {
 		if c == '{' {
 			p.object[p.depth/64] |= 1 << (p.depth % 64)
 		}
-		p.fresh = true
+		p.at[p.depth] = none
 		return p.item(i + 1)
 	case ',':
 		return p.item(i + 1)
 	case '}', ']':
-		p.pop()
 		p.depth = max(p.depth-1, 0)
-		p.fresh = false
 	case '"':
 		return stringEnd(p.text, i) + 1
 	}
@@ -76,23 +73,24 @@ func (p *pointer) item(i int) int {
 		return i
 	}
 	if p.text[i] == ']' || p.text[i] == '}' {
-		p.pop()
-		p.fresh = true
+		p.at[p.depth] = none
 		return i
 	}
-	if p.object[p.depth/64]>>(p.depth%64)&1 == 0 {
-		p.count()
+	if !p.inObject(p.depth) {
+		p.at[p.depth]++
 		return i
 	}
 	end := max(stringEnd(p.text, i), i+1)
 	colon := p.space(end + 1)
-	p.pop()
-	if p.fresh = p.text[i] != '"' || i < p.offset && p.offset <= colon; p.fresh {
-		return p.offset // the name is at fault
+	if p.text[i] != '"' || i < p.offset && p.offset <= colon {
+		p.at[p.depth] = none // the name is at fault
+		return p.offset
 	}
-	p.push(p.text[i+1 : end])
+	p.at[p.depth] = int32(i)
 	return colon + 1
 }
+
+func (p *pointer) inObject(level int) bool { return p.object[level/64]>>(level%64)&1 != 0 }
 
 func (p *pointer) space(i int) int {
 	for i < len(p.text) && (p.text[i] == ' ' || p.text[i] == '\n' || p.text[i] == '\r' || p.text[i] == '\t') {
@@ -101,58 +99,31 @@ func (p *pointer) space(i int) int {
 	return i
 }
 
-// pop takes off the token of the innermost level, if it has one.
-func (p *pointer) pop() {
-	switch {
-	case p.fresh:
-	case p.hidden > 0:
-		p.hidden--
-	default:
-		if slash := bytes.LastIndexByte(p.dst[p.base:], '/'); slash >= 0 {
-			p.dst = p.dst[:p.base+slash]
+// append appends a token for each level that has begun an item, as far as there is
+// room for them.
+func (p *pointer) append(dst []byte) []byte {
+	base := len(dst)
+	for level := 1; level <= p.depth && p.at[level] != none; level++ {
+		whole := len(dst)
+		if p.inObject(level) {
+			dst = p.appendName(dst, int(p.at[level]))
+		} else {
+			dst = strconv.AppendInt(append(dst, '/'), int64(p.at[level]), 10)
+		}
+		if len(dst)-base > maxPointerBytes {
+			return dst[:whole]
 		}
 	}
+	return dst
 }
 
-// push adds a name as it is between its quotes.
-func (p *pointer) push(raw []byte) {
-	const longestEscape = 6
-	if p.hidden > 0 || len(raw) > longestEscape*maxPointerBytes {
-		p.hidden++
-		return
+// appendName appends the name whose quote is text[i], or what is too long.
+func (p *pointer) appendName(dst []byte, i int) []byte {
+	const longest = 6 * maxPointerBytes // an escape is of six bytes for one
+	raw := p.text[i+1 : max(stringEnd(p.text, i), i+1)]
+	if len(raw) > longest {
+		return append(dst, raw[:maxPointerBytes+1]...)
 	}
-	var space [longestEscape * maxPointerBytes]byte
-	p.append(Unescape(space[:0], raw))
-}
-
-// count goes from one item of an array to the next. One that was hidden stays so.
-func (p *pointer) count() {
-	if p.hidden > 0 {
-		if p.fresh {
-			p.hidden++
-		}
-		p.fresh = false
-		return
-	}
-	next := int64(0)
-	if !p.fresh {
-		last, err := strconv.ParseInt(string(p.dst[p.base+bytes.LastIndexByte(p.dst[p.base:], '/')+1:]), 10, 64)
-		if err == nil {
-			next = last + 1
-		}
-	}
-	p.pop()
-	p.fresh = false
-	var space [20]byte
-	p.append(strconv.AppendInt(space[:0], next, 10))
-}
-
-// append adds a token if there is room for it.
-func (p *pointer) append(token []byte) {
-	length := len(p.dst)
-	p.dst = appendToken(p.dst, token)
-	if len(p.dst)-p.base > maxPointerBytes {
-		p.dst = p.dst[:length]
-		p.hidden++
-	}
+	var space [longest]byte
+	return appendToken(dst, Unescape(space[:0], raw))
 }

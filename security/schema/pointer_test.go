@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -72,6 +73,32 @@ func TestPointerIsBounded(t *testing.T) {
 	space := make([]byte, 0, 1024)
 	if n := testing.AllocsPerRun(20, func() { r.AppendPointer(space, []byte(text)[:len(text):len(text)]) }); n > 1 {
 		t.Errorf("%v allocations", n) // one is the test's
+	}
+}
+
+// TestPointerCosts: to say where a text of 64 KiB is refused costs less than to refuse it.
+func TestPointerCosts(t *testing.T) {
+	if raceEnabled {
+		t.Skip("skipped: times mean nothing under the race detector")
+	}
+	most := max(time.Millisecond/2, 5*pace())
+	const all = 1 << 30
+	for name, text := range map[string]string{
+		"items": list(all, always("1")), "arrays": list(all, always("[1]")), "deep": list(all, always("[[[[[[[[[[[[[[]]]]]]]]]]]]]]")),
+		"objects": list(all, always(`{"":1}`)), "escapes": list(all, always(`{"`+strings.Repeat(`\u0061`, 200)+`":1}`)),
+	} {
+		b := []byte(text)
+		var space [maxPointerBytes]byte
+		best := time.Hour
+		for range 50 { // the best of them is free of what else the machine does
+			began := time.Now()
+			Refusal{Offset: len(b) - 1}.AppendPointer(space[:0], b)
+			best = min(best, time.Since(began))
+		}
+		t.Logf("%-10s %v", name, best)
+		if best > most {
+			t.Errorf("%s: %v, want at most %v", name, best, most)
+		}
 	}
 }
 
