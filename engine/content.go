@@ -4,6 +4,7 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/session"
 	"weir/engine/stats"
+	"weir/security/audit"
 	"weir/security/schema"
 )
 
@@ -23,9 +24,9 @@ func (n *Namespace) content(l *Limits) *schema.Rule {
 // Beyond its length, which is charged already, a payload costs the steps that its
 // schema took: a small one that has to be looked at again and again is not cheap.
 func (s *shard) takes(c *conn, step *session.Step) bool {
-	r := s.refusal(step.Channel, step.Data)
+	r := s.refusal(c, step.Channel, step.Data)
 	if !take(&c.bytes, s.rates.bytes, s.checker.Spent(), s.now) {
-		s.close(c, clientproto.CloseTooManyRequests)
+		s.tooMany(c, limitBytes)
 		return false
 	}
 	if r.Fault == nil {
@@ -37,12 +38,18 @@ func (s *shard) takes(c *conn, step *session.Step) bool {
 	return false
 }
 
-// refusal is why data, valid JSON, is not published in a channel, and counts it.
-// No Fault says that it may be.
-func (s *shard) refusal(channel string, data []byte) schema.Refusal {
+// refusal is why data, valid JSON, of a client or in its place, is not published in
+// a channel; it is counted and written down. No Fault says that it may be.
+func (s *shard) refusal(c *conn, channel string, data []byte) schema.Refusal {
 	r := s.rules.Content(channel).Check(&s.checker, data)
-	if r.Fault != nil {
-		s.stats.Label(stats.PayloadsRefused, r.Fault.Keyword)
+	if r.Fault == nil {
+		return r
+	}
+	s.stats.Label(stats.PayloadsRefused, r.Fault.Keyword)
+	if s.audit != nil {
+		record := s.record(c, audit.PublishRefused, r.Fault.Keyword)
+		record.Code, record.Channel = uint16(clientproto.ErrBadRequest.Code), audit.Bounded(channel, askedTextBytes)
+		s.audit.Add(&record)
 	}
 	return r
 }

@@ -12,6 +12,7 @@ import (
 	"weir/engine/session"
 	"weir/engine/stats"
 	"weir/engine/ws"
+	"weir/security/audit"
 	"weir/security/grant"
 	"weir/security/schema"
 	"weir/security/token"
@@ -317,6 +318,23 @@ func TestSchemaStepsAreCharged(t *testing.T) {
 	c.wantClose(3013)
 	for range 100 {
 		honest.mustDo(`"publish":{"channel":"costly:a","data":[[1]]}`)
+	}
+}
+
+// TestAuditOfPayloads: who sent what its channel does not take, and which keyword
+// said so; nothing of the payload.
+func TestAuditOfPayloads(t *testing.T) {
+	var trail *auditTrail
+	s := start(t, pricing(t, func(c *Config) { trail = audited(t, c, audit.Flood{}) }))
+	c := s.connected(t, sign(t, "mallory", "prices:*"))
+	c.do(`"publish":{"channel":"prices:a","data":{"symbol":"hunter2hunter2","price":1}}`)
+	if e := trail.await(t, audit.PublishRefused, "maxLength"); e.User != "mallory" || e.Channel != "prices:a" || e.Code != 107 {
+		t.Errorf("%+v", e)
+	}
+	trail.mu.Lock()
+	defer trail.mu.Unlock()
+	if text := trail.b.String(); strings.Contains(text, "hunter2") || strings.Contains(text, "symbol") {
+		t.Errorf("a payload stands in the log: %s", text)
 	}
 }
 

@@ -180,7 +180,7 @@ func (s *shard) publishAnswered(c *conn, j *hookJob) {
 		return
 	}
 	// What the client sent was checked before; there may be another rule since.
-	if r := s.refusal(j.step.Channel, data); r.Fault != nil {
+	if r := s.refusal(c, j.step.Channel, data); r.Fault != nil {
 		s.unasked(c, j, clientproto.ErrInternal)
 		return
 	}
