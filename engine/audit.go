@@ -71,6 +71,16 @@ func (s *shard) remember(c *conn, info tlsconn.Info) {
 	}
 }
 
+// unfit writes down a publication that is not as its channel asks. What it holds is
+// nobody's business here.
+func (s *shard) unfit(c *conn, channel string) {
+	if s.audit != nil {
+		r := s.record(c, audit.PublishRefused, reasonSchema)
+		r.Code, r.Channel = uint16(clientproto.ErrBadRequest.Code), audit.Bounded(channel, askedTextBytes)
+		s.audit.Add(&r)
+	}
+}
+
 // through takes the client that a proxy named for the peer; the proxy is told with
 // the outcome.
 func (s *shard) through(c *conn, client netip.Addr) {

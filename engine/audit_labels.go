@@ -16,6 +16,7 @@ const (
 	reasonInvalid = "invalid"
 	reasonRevoked = "revoked"
 	reasonMissing = "missing"
+	reasonSchema  = "schema" // of a publication
 )
 
 func authReason(err error) string {

@@ -313,3 +313,19 @@ func TestAuditBehindAProxy(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestAuditOfUnfitPublications: by the channel, and never by what they hold.
+func TestAuditOfUnfitPublications(t *testing.T) {
+	var trail *auditTrail
+	s := start(t, pricing(t, func(cfg *Config) { trail = audited(t, cfg, audit.Flood{}) }))
+	c := s.connected(t, sign(t, "alice", "prices:*"))
+	c.do(`"publish":{"channel":"prices:a","data":{"symbol":"hunter2hunter2"}}`)
+	if e := trail.await(t, audit.PublishRefused, reasonSchema); e.Channel != "prices:a" || e.Code != 107 || e.User != "alice" {
+		t.Errorf("%+v", e)
+	}
+	trail.mu.Lock()
+	defer trail.mu.Unlock()
+	if strings.Contains(trail.b.String(), "hunter2") {
+		t.Error("the value stands in the log")
+	}
+}

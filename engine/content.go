@@ -33,6 +33,7 @@ func (s *shard) takes(c *conn, step *session.Step) bool {
 		return true
 	}
 	s.stats.Code(stats.CommandErrors, clientproto.ErrBadRequest.Code)
+	s.unfit(c, step.Channel)
 	s.reason = r.AppendReason(append(s.reason[:0], "bad request: "...), step.Data)
 	s.send(c, clientproto.AppendBadRequest(s.replies[:0], step.ID, s.reason))
 	return false

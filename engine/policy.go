@@ -128,7 +128,6 @@ var errStopped = errors.New("engine: the server has stopped")
 func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	cfg.Pollers, cfg.Hooks = len(s.shards), s.shared.hooks.config()
 	if err := cfg.check(); err != nil {
-		s.told(audit.PolicyRejected, err.Error())
 		return err
 	}
 	old := s.policy.Load()

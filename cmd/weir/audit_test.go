@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"weir/security/audit"
+	"weir/security/certs"
 )
 
 // audited starts a server with an audit log in a file; its certificate is trusted.
@@ -333,5 +335,32 @@ func TestCanariesAppearNowhere(t *testing.T) {
 				t.Errorf("%s has the signature of the %s", told.where, what)
 			}
 		}
+	}
+}
+
+// TestAuditOfReloads: what was taken and what was refused, and a new certificate.
+func TestAuditOfReloads(t *testing.T) {
+	r, file := audited(t)
+	r.signals <- syscall.SIGHUP
+	r.stderr.await(t, `"msg":"reloaded"`)
+	cert := r.args[4]
+	if err := os.WriteFile(cert, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.signals <- syscall.SIGHUP
+	r.stderr.await(t, "not reloaded")
+	r.stop()
+	for event, n := range map[string]int{"policy-reloaded": 1, "policy-rejected": 1} {
+		if _, stdout, _ := weir("audit", "query", file, "--event", event); strings.Count(stdout, "\n") != n {
+			b, _ := os.ReadFile(file)
+			t.Errorf("%s: %s in %s; %s", event, stdout, b, r.stderr.String())
+		}
+	}
+	trail := audit.New(audit.Config{Destinations: []audit.Destination{audit.Writer(&r.stdout, audit.Logfmt)}})
+	noteCertificate(trail, &certs.Notice{ID: certs.CertificateExpires, Level: slog.LevelWarn, Text: "soon"})
+	noteCertificate(trail, &certs.Notice{ID: certs.CertificateReplaced, Level: slog.LevelInfo, Text: "done"})
+	trail.Close()
+	if said := r.stdout.String(); !strings.Contains(said, "certificate-alert id=506 reason=certificate_expires message=soon") || !strings.Contains(said, "certificate-loaded id=507") {
+		t.Errorf("said %s", said)
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"weir/security/audit"
+	"weir/security/certs"
 )
 
 // auditOptions say where the audit log goes.
@@ -121,4 +123,13 @@ func (o *auditOptions) auditKey(beside bool) ([]byte, error) {
 		return audit.LoadKey(string(o.AuditFile)+".key", true)
 	}
 	return nil, nil
+}
+
+// noteCertificate writes down what became of certificates and what they need.
+func noteCertificate(trail *audit.Log, n *certs.Notice) {
+	event := audit.CertificateLoaded
+	if n.Level >= slog.LevelWarn {
+		event = audit.CertificateAlert
+	}
+	trail.Add(&audit.Record{Time: time.Now(), Event: event, Reason: n.ID, Message: n.Text})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/engine"
+	"weir/security/audit"
 	"weir/security/certs"
 )
 
@@ -137,8 +138,11 @@ func (c *certificates) NotAfter() time.Time {
 }
 
 // watch looks after the files, and has the authority asked, until ctx is done.
-func (c *certificates) watch(ctx context.Context, log *slog.Logger) {
-	tell := func(n *certs.Notice) { n.Log(log) }
+func (c *certificates) watch(ctx context.Context, log *slog.Logger, trail *audit.Log) {
+	tell := func(n *certs.Notice) {
+		n.Log(log)
+		noteCertificate(trail, n)
+	}
 	var orders sync.WaitGroup
 	defer orders.Wait()
 	if c.acme != nil {

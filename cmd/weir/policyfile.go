@@ -234,6 +234,7 @@ func (r *reloader) takePolicy(b []byte, log *slog.Logger) {
 	}
 	if err != nil {
 		log.Error("policy not reloaded, the old one stays", "error", err.Error())
+		r.rejected(err)
 		return
 	}
 	log.Info("policy reloaded", "roles", len(policy.Roles()))

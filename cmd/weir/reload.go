@@ -4,8 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"time"
 
 	"weir/engine"
+	"weir/security/audit"
 )
 
 // reloader answers SIGHUP: it reads everything again that the server was
@@ -28,12 +30,18 @@ func (r *reloader) reload(log *slog.Logger) {
 	restart, err := r.take()
 	if err != nil {
 		log.Error("not reloaded, the old one stays", "error", err.Error())
+		r.rejected(err)
 		return
 	}
 	log.Info("reloaded", "certificate_until", r.s.certs.NotAfter().UTC())
 	if len(restart) > 0 {
 		log.Warn("some options changed that only a restart changes", "options", restart)
 	}
+}
+
+// rejected writes a refused reload into the audit log.
+func (r *reloader) rejected(err error) {
+	r.s.config.Audit.Add(&audit.Record{Time: time.Now(), Event: audit.PolicyRejected, Message: err.Error()})
 }
 
 // take reads and hands over; it returns the changed options that need a restart.
@@ -55,6 +63,7 @@ func (r *reloader) take() (restart []string, err error) {
 	if err := r.server.Reload(context.Background(), fresh.config); err != nil {
 		return nil, err
 	}
+	fresh.config.Audit = r.s.config.Audit // it stays open
 	r.s.config = fresh.config
 	return restart, nil
 }

@@ -54,7 +54,7 @@ func serve(p *process, c *command) error {
 	defer drain()
 	var background sync.WaitGroup
 	defer background.Wait()
-	background.Go(func() { s.certs.watch(ctx, log) })
+	background.Go(func() { s.certs.watch(ctx, log, s.config.Audit) })
 	r := &reloader{p: p, s: s, server: server, options: c.Serve.serverOptions, policies: make(chan []byte)}
 	if r.options.PolicyFile != "" {
 		background.Go(func() { r.watch(ctx, s.policyText, log) })
