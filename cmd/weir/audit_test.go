@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -192,6 +194,7 @@ func TestAuditMistakes(t *testing.T) {
 	} {
 		wantRefusal(t, nil, append(good(t, "serve"), c.args...), c.words...)
 	}
+	wantRefusal(t, nil, append(good(t, "check"), "--audit-file", filepath.Join(open, "a.log")), "--audit-file", "chmod 700")
 	wantRefusal(t, nil, []string{"audit", "query", "f", "--event=nothing"}, "--event", "nothing")
 	wantRefusal(t, nil, []string{"audit", "query", "f", "--since=yesterday"}, "--since", "yesterday")
 	wantRefusal(t, nil, []string{"audit", "query", "f", "--count-by=colour"}, "--count-by", "colour")
@@ -362,5 +365,51 @@ func TestAuditOfReloads(t *testing.T) {
 	trail.Close()
 	if said := r.stdout.String(); !strings.Contains(said, "certificate-alert id=506 reason=certificate_expires message=soon") || !strings.Contains(said, "certificate-loaded id=507") {
 		t.Errorf("said %s", said)
+	}
+}
+
+// TestAuditSyslogEndToEnd: a server sends its log to a collector over TLS, which is
+// verified, beside its file.
+func TestAuditSyslogEndToEnd(t *testing.T) {
+	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 48*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	collector, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer collector.Close()
+	got := make(chan string, 1)
+	go func() {
+		conn, err := collector.Accept()
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer conn.Close()
+		b, _ := io.ReadAll(conn) // until the server stops
+		got <- string(b)
+	}()
+	r, file := audited(t, "--audit-format=cef", "--audit-syslog=tls://"+collector.Addr().String(), "--audit-syslog-ca-file", writeFile(t, "ca.pem", string(certPEM)))
+	ws, refusal := r.dial("/connection/websocket", nil)
+	if ws == nil {
+		t.Fatal(refusal)
+	}
+	ask(t, ws, `{"id":1,"connect":{"token":"`+signedFor(t, "alice")+`"}}`)
+	_ = ws.CloseNow()
+	r.stop()
+	sent := <-got
+	for _, word := range []string{" weir ", "authenticated - CEF:0|Weir|Weir|1|201|authenticated|", "suser=alice", "log-closed - CEF:0|"} {
+		if !strings.Contains(sent, word) {
+			t.Errorf("the collector was not sent %q: %s", word, sent)
+		}
+	}
+	if status, stdout, stderr := weir("audit", "verify", file); status != 0 {
+		t.Errorf("verify: %s%s", stdout, stderr)
 	}
 }

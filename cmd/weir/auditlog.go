@@ -49,6 +49,11 @@ func (o auditOptions) auditPlan(dev bool) (auditPlan, error) {
 	if o.AuditSyslog != "" && !strings.HasPrefix(string(o.AuditSyslog), "tls://") {
 		return p, fmt.Errorf("--audit-syslog: %q is no collector with TLS; write tls://host:port", o.AuditSyslog)
 	}
+	if o.AuditFile != "off" && o.AuditFile != "stderr" {
+		if err := audit.CheckFile(string(o.AuditFile)); err != nil {
+			return p, fmt.Errorf("--audit-file: %w", err)
+		}
+	}
 	if o.AuditCAFile == "" {
 		return p, nil
 	}

@@ -65,6 +65,23 @@ func privateFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	return checkFolder(dir)
+}
+
+// CheckFile says why a log could not be kept in this file, as far as can be seen
+// without making anything.
+func CheckFile(name string) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	err := checkFolder(filepath.Dir(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it will be made
+	}
+	return err
+}
+
+func checkFolder(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return err

@@ -54,6 +54,9 @@ type stream struct {
 
 func newStream(d Destination, log *slog.Logger, now time.Time) *stream {
 	s := &stream{Destination: d, log: log}
+	if d.notice != "" {
+		log.Error("the audit log is not as it was left", "notice", d.notice)
+	}
 	s.mark(LogOpened, now, d.notice)
 	s.flush(now)
 	return s
