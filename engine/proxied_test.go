@@ -164,6 +164,12 @@ func TestProxySecret(t *testing.T) {
 			t.Errorf("%q: %d, want %d", fields, status, want)
 		}
 	}
+	v2 := proxied(t, "s3cret", func(c *Config) { c.ProxyProtocol = true })
+	for secret, want := range map[string]int{"s3cret": 101, "wrong": 403} {
+		if status, _ := answer(t, v2.plain(t), proxyHeader(testHost, true)+forward("X-Weir-Proxy-Secret: "+secret)); status != want {
+			t.Errorf("behind a PROXY header %q: %d, want %d", secret, status, want)
+		}
+	}
 	s.reload(func(c *Config) { c.Trust = trusting("127.0.0.1/32", "another") })
 	for secret, want := range map[string]int{"s3cret": 403, "another": 101} {
 		if status, _ := answer(t, s.plain(t), forward(fromOne, overTLS, "X-Weir-Proxy-Secret: "+secret)); status != want {
@@ -358,6 +364,9 @@ func TestProxiedLimitsPerAddress(t *testing.T) {
 				t.Errorf("an exempt client: %d", status)
 			}
 		}
+		if !s.every(4, func(c *conn) bool { return c.exempt && c.link == linkClient }) {
+			t.Error("who is exempt is not told by the client's address")
+		}
 		_ = first.Close()
 		eventually(t, "the first gone", func() bool {
 			return s.every(1, func(c *conn) bool { return c.peer == netip.MustParseAddr("192.0.2.1") })
@@ -391,7 +400,9 @@ func TestProxiedDeadlines(t *testing.T) {
 		{"silence", false, "", labelHeadTimeout},
 		{"half a head", false, forward(fromOne)[:100], labelHeadTimeout},
 	} {
-		s := proxied(t, "", func(cfg *Config) { cfg.ProxyProtocol = c.protocol })
+		s := proxied(t, "", func(cfg *Config) {
+			cfg.ProxyProtocol, cfg.Limits.HandshakeTimeout, cfg.Limits.HeadTimeout = c.protocol, 3*time.Second, 10*time.Second
+		})
 		nc := s.plain(t)
 		if _, err := io.WriteString(nc, c.in); err != nil {
 			t.Fatal(err)
@@ -399,6 +410,13 @@ func TestProxiedDeadlines(t *testing.T) {
 		eventually(t, "the input", func() bool {
 			return s.every(1, func(*conn) bool { return true }) && s.stats.Total(stats.BytesIn) == uint64(len(c.in))
 		})
+		if c.label == labelHeadTimeout {
+			s.clock.move(7 * time.Second)
+			s.onLoops(func(*shard) {}) // deadlines come after orders in a turn
+			if !s.every(1, func(c *conn) bool { return c.phase == phaseHead }) {
+				t.Errorf("%s: closed before its time", c.name)
+			}
+		}
 		s.clock.move(4 * time.Second)
 		if b, err := io.ReadAll(nc); len(b) > 0 || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %q, %v", c.name, b, err)

@@ -201,6 +201,9 @@ func FuzzHeader(f *testing.F) {
 	for _, c := range headers(f) {
 		f.Add(c.in)
 	}
+	for _, c := range haproxyHeaders {
+		f.Add([]byte(c.in))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
 		h, n, fault := ParseHeader(b)
