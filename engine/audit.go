@@ -36,7 +36,7 @@ type asked struct {
 	origin string
 	agent  string
 	trace  audit.Trace
-	proxy  string // address of the trusted proxy in between
+	proxy  string // addresses of the trusted proxies in between, by commas
 	id     string // that it gave the request
 }
 
@@ -81,14 +81,14 @@ func (s *shard) unfit(c *conn, channel string) {
 	}
 }
 
-// through takes the client that a proxy named for the peer; the proxy is told with
-// the outcome.
-func (s *shard) through(c *conn, client netip.Addr) {
+// through takes the client that a proxy named for the peer; the proxies, of which
+// forwarded names those before the last, are told with the outcome.
+func (s *shard) through(c *conn, client netip.Addr, forwarded [][]byte) {
 	if s.audit != nil {
 		if c.asked == nil {
 			c.asked = new(asked)
 		}
-		c.asked.proxy = c.peer.String()
+		c.asked.proxy = s.trust.Via(c.peer, forwarded)
 	}
 	c.peer, c.port = client, 0
 }
@@ -102,8 +102,10 @@ func (s *shard) requested(c *conn, req *upgrade.Request) {
 		c.asked = new(asked)
 	}
 	a := c.asked
-	a.id = audit.Bounded(req.RequestID, askedTextBytes) // only a trusted proxy's is there
-	switch string(req.Path) {                           // no copy of those that all use
+	if s.authored(c) && s.trust.Proven(req.ProxySecret) {
+		a.id = audit.Bounded(req.RequestID, askedTextBytes)
+	}
+	switch string(req.Path) { // no copy of those that all use
 	case pathProtocol:
 		a.path = pathProtocol
 	case pathFeed:
@@ -149,6 +151,7 @@ func (s *shard) attempted(c *conn, e audit.Event, reason string, status int) {
 func (s *shard) ended(c *conn, code uint16, reason string) {
 	switch {
 	case s.audit == nil || c.account == accountClosed:
+	case c.link == linkProxy && c.received == 0: // a proxy that looks whether we are there
 	case c.account == accountAttempt && c.phase <= phaseHandshake:
 		s.attempted(c, audit.HandshakeFailed, reason, 0)
 	case c.account == accountAttempt:

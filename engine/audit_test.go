@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"weir/engine/stats"
 	"weir/security/audit"
+	"weir/security/proxy"
 )
 
 // auditTrail is a server's audit log, as tests read it.
@@ -327,5 +329,47 @@ func TestAuditOfUnfitPublications(t *testing.T) {
 	defer trail.mu.Unlock()
 	if strings.Contains(trail.b.String(), "hunter2") {
 		t.Error("the value stands in the log")
+	}
+}
+
+// TestAuditOfProxies: the chain of them, whose X-Request-ID counts, and that one
+// which looks whether we are there is no attempt to connect.
+func TestAuditOfProxies(t *testing.T) {
+	const forged = "X-Forwarded-For: 198.51.100.9, 203.0.113.7, 10.0.0.2, 10.0.0.1"
+	for _, c := range []struct {
+		name, secret        string
+		protocol            bool
+		in, addr, proxy, id string
+	}{
+		{"X-Forwarded-For", "", false, forward(forged, overTLS, "X-Request-ID: r-1"), "203.0.113.7", "10.0.0.2,10.0.0.1,127.0.0.1", "r-1"},
+		{"an unproven one", "s3cret", false, forward(forged, overTLS, "X-Request-ID: r-2"), "127.0.0.1", "", ""},
+		{"PROXY: the id may be the client's", "", true, proxyHeader(testHost, true) + forward(forged, "X-Request-ID: r-3"), testHost, "127.0.0.1", ""},
+		{"PROXY and the secret", "s3cret", true, proxyHeader(testHost, true) + forward("X-Weir-Proxy-Secret: s3cret", "X-Request-ID: r-4"), testHost, "127.0.0.1", "r-4"},
+	} {
+		var trail *auditTrail
+		s := start(t, func(cfg *Config) {
+			trail = audited(t, cfg, audit.Flood{})
+			cfg.ProxyListen, cfg.ProxyProtocol, cfg.Origins = "127.0.0.1:0", c.protocol, nil // all that get so far are refused
+			cfg.Trust = proxy.NewTrust([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8")}, c.secret)
+		})
+		for _, look := range []string{"", proxyHeader(testHost, true)[:12] + "\x20\x00\x00\x00"} {
+			if look == "" || c.protocol {
+				nc := s.plain(t)
+				_, _ = io.WriteString(nc, look)
+				eventually(t, "the check", func() bool {
+					return s.stats.Total(stats.BytesIn) == uint64(len(look)) && s.every(1, func(*conn) bool { return true })
+				})
+				_ = nc.Close()
+				eventually(t, "its end", func() bool { return s.connections() == 0 })
+			}
+		}
+		_, _ = io.WriteString(s.plain(t), c.in)
+		e := trail.await(t, audit.UpgradeRefused, "*")
+		if e.Addr.String() != c.addr || e.Proxy != c.proxy || e.RequestID != c.id {
+			t.Errorf("%s: %v by %q, %q", c.name, e.Addr, e.Proxy, e.RequestID)
+		}
+		if n := trail.attempts(t); n != 1 {
+			t.Errorf("%s: %d attempts, want 1", c.name, n)
+		}
 	}
 }

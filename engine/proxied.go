@@ -78,10 +78,11 @@ func (s *shard) preamble(c *conn, b []byte) {
 	s.unhold(c)
 	switch rest := in[n:]; {
 	case h.Local:
-		s.finish(c) // the proxy looked whether we are there
+		c.account = accountClosed // the proxy looked whether we are there: nobody came
+		s.finish(c)
 	case !h.TLS:
 		s.refuse(c, upgrade.PlainClient)
-	case !s.meet(c, h.Client.Addr()):
+	case !s.meet(c, h.Client.Addr(), nil):
 		s.abort(c, "") // as the public listener does; the gate has counted it
 	default:
 		c.phase = phaseHead
@@ -93,10 +94,10 @@ func (s *shard) preamble(c *conn, b []byte) {
 }
 
 // meet takes the client that the proxy named for the peer: from here on it is what
-// limits count.
-func (s *shard) meet(c *conn, client netip.Addr) bool {
+// limits count. forwarded is X-Forwarded-For, if it was that which named it.
+func (s *shard) meet(c *conn, client netip.Addr, forwarded [][]byte) bool {
 	via := c.peer
-	s.through(c, client)
+	s.through(c, client, forwarded)
 	if d := s.gate.Decide(client, s.wall()); d != limit.Admitted {
 		s.attempted(c, audit.ConnectionRefused, admission(d), 0)
 		c.peer = via // the client has no connection more
@@ -105,6 +106,12 @@ func (s *shard) meet(c *conn, client netip.Addr) bool {
 	c.link = linkClient
 	c.exempt = s.gate.Exempt(client)
 	return true
+}
+
+// authored reports whether it is a proxy that wrote the heads of c: behind PROXY
+// headers it may have passed on what its client wrote, unless the secret is there.
+func (s *shard) authored(c *conn) bool {
+	return c.proxied() && (!s.proxyProtocol || s.trust.Secured())
 }
 
 // vouch checks a proxy's request head: that it is the proxy's, where that was
@@ -123,11 +130,12 @@ func (s *shard) vouch(c *conn, req *upgrade.Request) *upgrade.Refusal {
 	default:
 		return upgrade.ErrForwarded
 	}
-	client, fault := s.trust.Client(c.peer, values(req.ForwardedFor))
+	forwarded := values(req.ForwardedFor)
+	client, fault := s.trust.Client(c.peer, forwarded)
 	if fault != nil {
 		return upgrade.ErrForwarded
 	}
-	if !s.meet(c, client) {
+	if !s.meet(c, client, forwarded) {
 		return upgrade.TooManyRequests
 	}
 	return nil

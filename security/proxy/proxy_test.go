@@ -100,6 +100,25 @@ func TestClient(t *testing.T) {
 	}
 }
 
+func TestVia(t *testing.T) {
+	trust := NewTrust(prefixes(t, "10.0.0.0/8", "2001:db8:1::/48"), "")
+	for list, want := range map[string]string{
+		"192.0.2.1": "10.0.0.1", "": "10.0.0.1",
+		"10.0.0.9, 192.0.2.1, 10.0.0.2:80, [2001:db8:1::1]": "10.0.0.2,2001:db8:1::1,10.0.0.1",
+		"10.0.0.3,unknown,::ffff:10.0.0.2":                  "10.0.0.2,10.0.0.1",
+	} {
+		if got := trust.Via(netip.MustParseAddr("10.0.0.1"), [][]byte{[]byte(list)}); got != want {
+			t.Errorf("%q: by %q, want %q", list, got, want)
+		}
+	}
+	if got := trust.Via(netip.MustParseAddr("::ffff:10.0.0.1"), nil); got != "10.0.0.1" {
+		t.Errorf("peer alone: %q", got)
+	}
+	if got := trust.Via(netip.MustParseAddr("10.0.0.1"), [][]byte{[]byte(strings.Repeat("10.0.0.2,", 1000) + "10.0.0.2")}); len(got) > 600 {
+		t.Errorf("%d bytes of a chain", len(got))
+	}
+}
+
 func TestSecure(t *testing.T) {
 	for value, want := range map[string]*Fault{
 		"https": nil, "HTTPS": nil, " wss ": nil, "http": ErrPlain, "ws": ErrPlain, "": ErrForwarded, "https,http": ErrForwarded, "ftp": ErrForwarded, "https\n": ErrForwarded,
@@ -235,6 +254,11 @@ func FuzzClient(f *testing.F) {
 		got, fault := trust.Client(netip.MustParseAddr("10.0.0.1"), [][]byte{first, second})
 		if (fault == nil) != got.IsValid() || got.IsValid() && (trust.Trusts(got) || got.Zone() != "" || got.Is4In6()) {
 			t.Fatalf("%v, %v", got, fault)
+		}
+		for hop := range strings.SplitSeq(trust.Via(netip.MustParseAddr("10.0.0.1"), [][]byte{first, second}), ",") {
+			if a, err := netip.ParseAddr(hop); err != nil || !trust.Trusts(a) {
+				t.Fatalf("by %q", hop)
+			}
 		}
 		// Whatever stands left of a client's address does not change it.
 		if again, _ := trust.Client(netip.MustParseAddr("10.0.0.1"), [][]byte{[]byte("127.0.0.1"), first, second}); got.IsValid() && again != got {

@@ -73,6 +73,9 @@ func (t *Trust) Proven(shown []byte) bool {
 	return subtle.ConstantTimeCompare(hash[:], t.secret[:]) == 1
 }
 
+// Secured reports whether a secret is asked for.
+func (t *Trust) Secured() bool { return t.secured }
+
 // maxForwarded bounds the entries of X-Forwarded-For that are looked at.
 const maxForwarded = 32
 
@@ -99,6 +102,24 @@ func (t *Trust) Client(peer netip.Addr, fields [][]byte) (netip.Addr, *Fault) {
 		}
 	}
 	return netip.Addr{}, ErrForwarded // nothing but proxies, or nothing at all
+}
+
+// Via names the proxies between the client that Client returned and here, peer
+// last, by commas.
+func (t *Trust) Via(peer netip.Addr, fields [][]byte) string {
+	via := peer.Unmap().String()
+	for i := len(fields) - 1; i >= 0; i-- {
+		for rest := fields[i]; rest != nil; {
+			var entry []byte
+			rest, entry = cutLast(rest)
+			addr, ok := parseEntry(entry)
+			if !ok || !t.Trusts(addr) || len(via) > maxForwarded*len("255.255.255.255,") {
+				return via
+			}
+			via = addr.String() + "," + via
+		}
+	}
+	return via
 }
 
 // cutLast parts the entry behind the last comma from what stands before it; nil
