@@ -4,13 +4,10 @@ import "weir/engine/api"
 
 // Bounds are limits of the engine's own that weigh in the memory of a node.
 type Bounds struct {
-	MailboxBytes    int // publications that wait for one shard
 	BatchBytes      int // output of one connection that is sealed and that its socket did not take
 	QueuedCommands  int // commands that wait for a worker, each as long as a message at most
 	Streams         int // channels with a position
 	Patterns        int // different wildcard subscriptions
-	HistoryBytes    int // publications kept for all channels
-	DeltaBaseBytes  int // publications kept to make the next delta of their channels
 	IdempotencyKeys int // publishes whose answers are kept
 	HookQueue       int // questions to the backend that wait for each that is asked
 	HookAnswerBytes int // longest answer
@@ -20,7 +17,7 @@ type Bounds struct {
 // FixedBounds returns them, for who adds up the memory of a node.
 func FixedBounds() Bounds {
 	return Bounds{
-		MailboxBytes: inboxBytes, BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, Patterns: patterns, HistoryBytes: historyBytes, DeltaBaseBytes: deltaBaseBytes,
+		BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, Patterns: patterns,
 		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys, PresenceLists: presenceWalks, HookQueue: hookQueue, HookAnswerBytes: hookAnswerBytes,
 	}
 }

@@ -134,6 +134,9 @@ type Limits struct {
 	MaxOutboxBytes int // queued for one connection before it is a slow consumer
 	OutboxBudget   int // queued for all connections
 	PartialBytes   int // half records, frames and messages of all connections
+	HistoryBytes   int // publications kept for all channels
+	DeltaBaseBytes int // publications kept to make the next delta of their channels
+	MailboxBytes   int // publications that wait for one shard
 	TLSKeyCache    int // bytes of AEADs kept for connections in use
 
 	HandshakeTimeout   time.Duration // accept to the end of the TLS handshake
@@ -171,6 +174,9 @@ func DefaultLimits() Limits {
 		MaxOutboxBytes:     1 << 20,
 		OutboxBudget:       256 << 20,
 		PartialBytes:       32 << 20,
+		HistoryBytes:       historyBytes,
+		DeltaBaseBytes:     deltaBaseBytes,
+		MailboxBytes:       inboxBytes,
 		TLSKeyCache:        64 << 20,
 		HandshakeTimeout:   3 * time.Second,
 		HeadTimeout:        3 * time.Second,

@@ -110,11 +110,11 @@ func (s *Server) build(cfg *Config) error {
 	wakers := make([]*bells, cfg.Pollers)
 	for i := range inboxes {
 		wakers[i] = &bells{}
-		inboxes[i] = hub.NewInbox(inboxEntries, inboxBytes, wakers[i].ring)
+		inboxes[i] = hub.NewInbox(inboxEntries, cfg.Limits.MailboxBytes, wakers[i].ring)
 	}
-	s.shared.hub = hub.New(inboxes, hub.Limits{Patterns: patterns, Overlap: patternOverlap, BaseBytes: deltaBaseBytes})
+	s.shared.hub = hub.New(inboxes, hub.Limits{Patterns: patterns, Overlap: patternOverlap, BaseBytes: cfg.Limits.DeltaBaseBytes})
 	s.shared.hub.SetPolicies(slowPolicies(cfg, s.classes))
-	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: historyBytes, Now: cfg.Now})
+	s.memory = memory.New(s.shared.hub, memory.Options{Streams: streams, IdleAfter: streamIdle, Bytes: cfg.Limits.HistoryBytes, Now: cfg.Now})
 	s.shared.broker = s.memory
 	s.shared.desk = newDesk(s.shared)
 	for i := range inboxes {

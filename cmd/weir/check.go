@@ -44,7 +44,12 @@ func check(p *process, c *command) error {
 	}
 	fmt.Fprintf(p.stdout, "namespaces  %s\n\n", namespaceNames(s.config.Namespaces))
 	items := memorySum(&s.config, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0)))
-	return printMemory(p.stdout, append(items, hookMemory(&s.config)...))
+	items = append(items, hookMemory(&s.config)...)
+	if err := printMemory(p.stdout, items); err != nil {
+		return err
+	}
+	_, err = io.WriteString(p.stdout, s.memory.say(&c.Check.serverOptions, total(items)))
+	return err
 }
 
 // rehearse has the engine take the configuration as serve would, so that
@@ -107,12 +112,12 @@ func memorySum(cfg *engine.Config, connections, loops int) []memoryItem {
 		{"waiting output", "--outbox-budget", waitingOutput(cfg, connections)},
 		times("output being written", connections, e.BatchBytes, size(e.BatchBytes).String()+" (if every client stops reading)"),
 		{"ready ciphers", "--tls-key-cache", l.TLSKeyCache},
-		times("mailboxes", loops, e.MailboxBytes, size(e.MailboxBytes).String()),
+		times("mailboxes", loops, l.MailboxBytes, size(l.MailboxBytes).String()),
 		times("queued commands", e.QueuedCommands, l.MessageSize, "--message-size-limit"),
 		times("channels", e.Streams, streamBytes, fmt.Sprintf("%d B", streamBytes)),
 		times("patterns", e.Patterns, patternBytes, size(patternBytes).String()),
-		{"histories", "of all channels", e.HistoryBytes},
-		{"delta bases", "of all channels", e.DeltaBaseBytes},
+		{"histories", "of all channels", l.HistoryBytes},
+		{"delta bases", "of all channels", l.DeltaBaseBytes},
 		times("presence", e.PresenceLists, l.MaxOutboxBytes, "--max-outbox-bytes"),
 		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),
 		{"audit log", "its queue, and what waits for a disk or a collector", audit.MemoryBytes},
@@ -134,12 +139,10 @@ func waitingOutput(cfg *engine.Config, connections int) int {
 func printMemory(out io.Writer, items []memoryItem) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "Memory, at most:\t\t")
-	total := 0
 	for _, item := range items {
-		total += item.bytes
 		fmt.Fprintf(w, "%s\t%s\t %s\n", item.name, mebibytes(item.bytes), item.how)
 	}
-	fmt.Fprintf(w, "sum\t%s\t\n", mebibytes(total))
+	fmt.Fprintf(w, "sum\t%s\t\n", mebibytes(total(items)))
 	return w.Flush()
 }
 

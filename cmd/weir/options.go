@@ -37,6 +37,8 @@ type versionCommand struct {
 // default; the tag names what it belongs to. One with the tag restart keeps its
 // value over SIGHUP.
 type serverOptions struct {
+	explicit map[string]bool `kong:"-"` // names of the options that were set, wherever
+
 	Dev bool `name:"dev" restart:"" group:"Development" help:"Serve on loopback only, with a certificate, keys and a sample feed made for it, and a demo page at /."`
 
 	Listen       address `name:"listen" restart:"" group:"Listeners" default:":8443" placeholder:"HOST:PORT" help:"Public listener, TLS only (default ${default}; with --dev 127.0.0.1 and [::1])."`
@@ -82,8 +84,8 @@ type serverOptions struct {
 	Connections      count    `name:"connections" restart:"" group:"Limits of the node" default:"0" placeholder:"N" help:"Connections open at once; 0 is as many as descriptors allow (default ${default})."`
 	HandshakesMax    count    `name:"handshakes-max" restart:"" group:"Limits of the node" default:"4096" placeholder:"N" help:"TLS handshakes that wait for their client (default ${default})."`
 	PartialBytes     size     `name:"partial-bytes" group:"Limits of the node" default:"32MiB" placeholder:"SIZE" help:"Memory for half records, frames and messages of all connections (default ${default})."`
-	OutboxBudget     share    `name:"outbox-budget" group:"Limits of the node" default:"25%" placeholder:"SIZE" help:"Memory for what waits to be sent to all connections, a size or a part of memory (default ${default})."`
-	MemoryLimit      share    `name:"memory-limit" group:"Limits of the node" default:"80%" placeholder:"SIZE" later:"limits derived from memory" help:"Memory of the process, a size or a part of the cgroup's (default ${default})."`
+	OutboxBudget     share    `name:"outbox-budget" group:"Limits of the node" default:"25%" placeholder:"SIZE" help:"Memory for what waits to be sent to all connections, a size or a part of --memory-limit (default ${default})."`
+	MemoryLimit      share    `name:"memory-limit" group:"Limits of the node" default:"80%" placeholder:"SIZE" restart:"" help:"Memory of the process, a size or a part of what the cgroup or the machine has; budgets that are not set follow from it (default ${default})."`
 	IPConnectRate    rate     `name:"ip-connect-rate" group:"Limits per address" default:"50/s" placeholder:"RATE" help:"Connects of one IPv4 address or IPv6 /64; 0 is no limit (default ${default})."`
 	IPConnectBurst   count    `name:"ip-connect-burst" group:"Limits per address" default:"200" placeholder:"N" help:"Connects at once before the rate counts (default ${default})."`
 	IPConnections    count    `name:"ip-connections" group:"Limits per address" default:"1000" placeholder:"N" help:"Connections open at once; 0 is no limit (default ${default})."`

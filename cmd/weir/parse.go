@@ -70,10 +70,23 @@ func parse(p *process) (cmd *command, err error) {
 		cmd.name = parent.Name + " " + cmd.name
 	}
 	cmd.namespaces = values.namespaces
+	cmd.Serve.explicit = explicit(ctx)
+	cmd.Check.explicit = cmd.Serve.explicit
 	if err := values.refuseForeign(ctx); err != nil {
 		return nil, err
 	}
 	return cmd, refuseLater(ctx)
+}
+
+// explicit names the options that were set, wherever.
+func explicit(ctx *kong.Context) map[string]bool {
+	names := map[string]bool{}
+	for _, p := range ctx.Path {
+		if p.Flag != nil {
+			names[p.Flag.Name] = true
+		}
+	}
+	return names
 }
 
 // newParser builds the parser over the declared options.

@@ -109,14 +109,13 @@ func TestEmptyFileAndForeignVariablesAreNoMistake(t *testing.T) {
 
 func TestOptionsOfALaterReleaseAreRefusedWhenSet(t *testing.T) {
 	for flag, value := range map[string]string{
-		"memory-limit": "1GiB",
-		"broker":       "nats",
+		"broker": "nats",
 	} {
 		args := []string{"serve", "--" + flag + "=" + value}
 		wantRefusal(t, nil, args, "--"+flag, "not available yet")
 		wantRefusal(t, []string{envName(flag) + "=" + value}, []string{"serve"}, "--"+flag, "not available yet")
 	}
-	parsed(t, nil, "serve", "--broker=memory", "--audit-file=stderr", "--memory-limit=80%")
+	parsed(t, nil, "serve", "--broker=memory", "--audit-file=stderr")
 }
 
 // The flags and defaults of the protocol page, which others rely on.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -30,9 +29,12 @@ func serve(p *process, c *command) error {
 	if err != nil {
 		return err
 	}
-	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
+	s.memory.bound()
+	meter, err := s.memory.meter()
+	if err != nil {
+		return err
 	}
+	s.config.Usage = meter.Read
 	if err := s.openAudit(p); err != nil {
 		return err
 	}

@@ -401,10 +401,13 @@ func TestCheckBindsNoneOfTheAddresses(t *testing.T) {
 	}
 }
 
+// plenty is a machine with memory for every budget.
+var plenty = memoryPlan{limit: 8 << 30}
+
 // The defaults of the command line are those of the engine, but for the budget
 // that depends on the machine.
 func TestLimitsOfTheDefaults(t *testing.T) {
-	got := parsed(t, nil, "serve").Serve.limits()
+	got := parsed(t, nil, "serve").Serve.limits(plenty)
 	want := engine.DefaultLimits()
 	got.OutboxBudget, want.OutboxBudget = 0, 0
 	if len(got.Exempt) == 0 {
@@ -416,7 +419,7 @@ func TestLimitsOfTheDefaults(t *testing.T) {
 }
 
 func TestNoLimitForJSON(t *testing.T) {
-	l := parsed(t, nil, "serve", "--max-json-depth=0", "--max-json-members=0").Serve.limits()
+	l := parsed(t, nil, "serve", "--max-json-depth=0", "--max-json-members=0").Serve.limits(plenty)
 	if l.JSONDepth < 1<<20 || l.JSONMembers < 1<<20 {
 		t.Errorf("depth %d, members %d", l.JSONDepth, l.JSONMembers)
 	}
@@ -425,7 +428,7 @@ func TestNoLimitForJSON(t *testing.T) {
 // Every option that bounds something arrives at the engine: none is forgotten
 // or swapped with its neighbour.
 func TestEveryLimitArrives(t *testing.T) {
-	base := parsed(t, nil, "serve").Serve.limits()
+	base := parsed(t, nil, "serve").Serve.limits(plenty)
 	for flag, value := range map[string]string{
 		"connections": "7", "handshakes-max": "7", "ip-connect-rate": "7/s", "ip-connect-burst": "7", "ip-connections": "7",
 		"ip-handshakes": "7", "limit-exempt": "10.0.0.0/8", "message-rate": "7/s", "byte-rate": "7/s", "subscribe-rate": "7/s",
@@ -434,7 +437,7 @@ func TestEveryLimitArrives(t *testing.T) {
 		"handshake-timeout": "7s", "head-timeout": "7s", "stale-close-delay": "7s", "partial-timeout": "7s", "write-timeout": "7s",
 		"idle-timeout": "7s", "session-max": "7s", "ping-interval": "7s", "pong-timeout": "7s", "drain-period": "7s", "expired-close-delay": "7s",
 	} {
-		changed := changedFields(base, parsed(t, nil, "serve", "--"+flag+"="+value).Serve.limits())
+		changed := changedFields(base, parsed(t, nil, "serve", "--"+flag+"="+value).Serve.limits(plenty))
 		letters := strings.ReplaceAll(flag, "-", "")
 		if len(changed) != 1 {
 			t.Errorf("--%s changes %v", flag, changed)
@@ -455,18 +458,4 @@ func changedFields(a, b engine.Limits) (names []string) {
 		}
 	}
 	return names
-}
-
-func TestMachineMemory(t *testing.T) {
-	for text, want := range map[string]int{"max\n": 0, "1073741824\n": 1 << 30, "-1": 0, "": 0} {
-		if n, ok := parseCgroupLimit(text); ok != (want > 0) || ok && n != want {
-			t.Errorf("%q: got %d, %v", text, n, ok)
-		}
-	}
-	if n, ok := parseMemTotal("MemFree: 1 kB\nMemTotal:       2048 kB\n"); !ok || n != 2<<20 {
-		t.Errorf("got %d, %v", n, ok)
-	}
-	if _, ok := parseMemTotal("nothing"); ok {
-		t.Error("nothing is known of nothing")
-	}
 }

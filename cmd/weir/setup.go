@@ -7,12 +7,13 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"strings"
+	"os"
 	"time"
 
 	"weir/engine"
 	"weir/security/jwks"
 	"weir/security/origin"
+	"weir/security/overload"
 	"weir/security/token"
 )
 
@@ -23,6 +24,7 @@ type setup struct {
 	certs  *certificates
 	dev    *devSetup // nil without --dev
 	audit  auditPlan
+	memory memoryPlan
 
 	policyText []byte       // of --policy-file
 	keySource  *jwks.Source // nil without --jwks-url
@@ -43,6 +45,11 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if err := errors.Join(append(o.missing(), o.clashes()...)...); err != nil {
 		return nil, &configError{err}
 	}
+	memory, err := planMemory(&o, overload.FindMemory(os.DirFS("/")))
+	if err != nil {
+		return nil, &configError{err}
+	}
+	s.memory = memory
 	log := newLog(p, &o)
 	s.config = engine.Config{
 		Listen:          string(o.Listen),
@@ -52,7 +59,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 		AllowNoOrigin:   o.AllowNoOrigin,
 		AllowTokenInURL: o.AllowTokenInURL,
 		Namespaces:      engineNamespaces(namespaces),
-		Limits:          o.limits(),
+		Limits:          o.limits(memory),
 		Log:             log,
 		Version:         readBuild().Version,
 		Pollers:         int(o.Pollers),
@@ -153,7 +160,7 @@ func (s *setup) loadOrigins(o *serverOptions, namespaces []namespaceOptions) err
 }
 
 // limits are the options that bound something.
-func (o *serverOptions) limits() engine.Limits {
+func (o *serverOptions) limits(memory memoryPlan) engine.Limits {
 	d := func(s span) time.Duration { return time.Duration(s) }
 	l := engine.DefaultLimits()
 	l.Connections, l.HandshakesMax = int(o.Connections), int(o.HandshakesMax)
@@ -167,13 +174,11 @@ func (o *serverOptions) limits() engine.Limits {
 	l.JSONDepth, l.JSONMembers = noLimit(o.MaxJSONDepth), noLimit(o.MaxJSONMembers)
 	l.EchoSize, l.RecoveryMax = int(o.EchoSizeLimit), int(o.RecoveryMax)
 	l.MaxOutboxBytes, l.PartialBytes, l.TLSKeyCache = int(o.MaxOutboxBytes), int(o.PartialBytes), int(o.TLSKeyCache)
-	if total, known := machineMemory(); known || o.OutboxBudget.bytes > 0 {
-		l.OutboxBudget = o.OutboxBudget.of(total)
-	}
 	l.HandshakeTimeout, l.HeadTimeout, l.StaleCloseDelay = d(o.HandshakeTimeout), d(o.HeadTimeout), d(o.StaleCloseDelay)
 	l.PartialTimeout, l.WriteTimeout, l.IdleTimeout = d(o.PartialTimeout), d(o.WriteTimeout), d(o.IdleTimeout)
 	l.SessionMax, l.PingInterval, l.PongTimeout = d(o.SessionMax), d(o.PingInterval), d(o.PongTimeout)
 	l.DrainPeriod, l.ExpiredCloseDelay = d(o.DrainPeriod), d(o.ExpiredCloseDelay)
+	memory.derive(o, &l)
 	return l
 }
 
@@ -217,43 +222,4 @@ func newLog(p *process, o *serverOptions) *slog.Logger {
 		return slog.New(slog.NewTextHandler(p.stderr, options))
 	}
 	return slog.New(slog.NewJSONHandler(p.stderr, options))
-}
-
-// machineMemory is what this process may take: the cgroup's limit or the
-// machine's memory, whichever is less. It is known on Linux only.
-func machineMemory() (bytes int, known bool) {
-	least := math.MaxInt
-	for _, source := range []struct {
-		file  string
-		parse func(string) (int, bool)
-	}{
-		{"/sys/fs/cgroup/memory.max", parseCgroupLimit},
-		{"/sys/fs/cgroup/memory/memory.limit_in_bytes", parseCgroupLimit},
-		{"/proc/meminfo", parseMemTotal},
-	} {
-		b, err := readBounded(source.file, 64<<10)
-		if err != nil {
-			continue // not every machine has every one of them
-		}
-		if n, ok := source.parse(string(b)); ok {
-			least = min(least, n)
-		}
-	}
-	return least, least < math.MaxInt
-}
-
-func parseCgroupLimit(s string) (int, bool) {
-	var n int
-	_, err := fmt.Sscanf(s, "%d", &n)
-	return n, err == nil && n > 0
-}
-
-func parseMemTotal(s string) (int, bool) {
-	for line := range strings.Lines(s) {
-		var kib int
-		if _, err := fmt.Sscanf(line, "MemTotal: %d kB", &kib); err == nil {
-			return kib << 10, kib > 0
-		}
-	}
-	return 0, false
 }

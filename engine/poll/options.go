@@ -86,7 +86,18 @@ func choices(path string) string {
 const (
 	minReserve = 64
 	maxReserve = 1024
+
+	mostDescriptors = 1 << 30 // RLIM_INFINITY
 )
+
+// Descriptors is the limit on open files.
+func Descriptors() (int, error) {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return 0, os.NewSyscallError("getrlimit", err)
+	}
+	return int(min(uint64(lim.Cur), mostDescriptors)), nil
+}
 
 // Capacity is the number of connections that the limit on open files leaves room
 // for, after a reserve for everything else: an eighth, at least 64 and at most 1,024.
@@ -99,8 +110,7 @@ func Capacity() (int, error) {
 }
 
 func capacity(nofile uint64) int {
-	const most = 1 << 30 // RLIM_INFINITY
-	n := int(min(nofile, most))
+	n := int(min(nofile, mostDescriptors))
 	return max(0, n-min(max(n/8, minReserve), maxReserve))
 }
 
