@@ -4,7 +4,6 @@ import (
 	"weir/engine/clientproto"
 	"weir/engine/session"
 	"weir/engine/stats"
-	"weir/security/audit"
 	"weir/security/schema"
 )
 
@@ -33,7 +32,6 @@ func (s *shard) takes(c *conn, step *session.Step) bool {
 		return true
 	}
 	s.stats.Code(stats.CommandErrors, clientproto.ErrBadRequest.Code)
-	s.unfit(c, step.Channel)
 	s.reason = r.AppendReason(append(s.reason[:0], "bad request: "...), step.Data)
 	s.send(c, clientproto.AppendBadRequest(s.replies[:0], step.ID, s.reason))
 	return false
@@ -47,10 +45,6 @@ func (s *shard) refusal(c *conn, channel string, data []byte) schema.Refusal {
 		return r
 	}
 	s.stats.Label(stats.PayloadsRefused, r.Fault.Keyword)
-	if s.audit != nil {
-		record := s.record(c, audit.PublishRefused, r.Fault.Keyword)
-		record.Code, record.Channel = uint16(clientproto.ErrBadRequest.Code), audit.Bounded(channel, askedTextBytes)
-		s.audit.Add(&record)
-	}
+	s.unfit(c, channel)
 	return r
 }
