@@ -1,9 +1,15 @@
 package engine
 
 import (
+	"bytes"
+	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Who can reach the internal listener and holds connections open takes no more
@@ -47,4 +53,43 @@ func TestInternalListenerBoundsItsConnections(t *testing.T) {
 		c.Close()
 	}
 	eventually(t, "a place is free again", func() bool { return scrape() == nil })
+}
+
+// TestAPIIsGuarded: New itself refuses an API that others reach without a certificate, whoever calls it.
+func TestAPIIsGuarded(t *testing.T) {
+	mutual, open := &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert}, &tls.Config{ClientAuth: tls.VerifyClientCertIfGiven}
+	for _, c := range []struct {
+		listen string
+		tls    *tls.Config
+		good   bool
+	}{
+		{"", nil, true}, {"127.0.0.1:0", nil, true}, {"[::1]:0", nil, true}, {"localhost:0", nil, true}, {"[::ffff:127.0.0.1]:0", nil, true},
+		{":0", nil, false}, {"0.0.0.0:0", nil, false}, {"[::]:0", nil, false}, {"192.0.2.1:0", nil, false}, {"api.example.com:0", nil, false},
+		{":0", open, false}, {":0", mutual, true}, {"127.0.0.1:0", open, true},
+	} {
+		cfg := Config{APIListen: c.listen, APITLS: c.tls}
+		if got := cfg.apiGuarded(); got != c.good {
+			t.Errorf("%q, %v: %v", c.listen, c.tls != nil, got)
+		}
+	}
+	if _, err := New(Config{TLS: &tls.Config{}, Listen: "127.0.0.1:0", APIListen: ":0", Limits: DefaultLimits()}); err == nil || !strings.Contains(err.Error(), "--api-client-ca-file") {
+		t.Errorf("New: %v", err)
+	}
+}
+
+// TestHandshakeErrorsAreNotQuoted: what net/http says of them holds the peer's words; one line a second stands in their place.
+func TestHandshakeErrorsAreNotQuoted(t *testing.T) {
+	var b bytes.Buffer
+	var last atomic.Int64
+	clock := int64(time.Minute)
+	log := slog.NewLogLogger(&internalErrors{Handler: slog.NewTextHandler(&b, nil), refused: &last, now: func() int64 { return clock }}, slog.LevelWarn)
+	for range 3 {
+		log.Print("http: TLS handshake error from 192.0.2.1:1: CANARY")
+	}
+	clock += int64(time.Second)
+	log.Print("http: TLS handshake error from 192.0.2.1:1: CANARY")
+	log.Print("http: another error")
+	if got := b.String(); strings.Contains(got, "CANARY") || strings.Count(got, "--api-client-ca-file") != 2 || !strings.Contains(got, "http: another error") {
+		t.Errorf("the log is %s", got)
+	}
 }

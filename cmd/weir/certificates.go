@@ -137,6 +137,14 @@ func (c *certificates) NotAfter() time.Time {
 	return first
 }
 
+// describe says where the public certificate comes from, for check.
+func (c *certificates) describe() string {
+	if c.acme != nil && !c.acme.Certified() {
+		return "to be had from an authority"
+	}
+	return "until " + c.NotAfter().UTC().Format("2006-01-02")
+}
+
 // watch looks after the files, and has the authority asked, until ctx is done.
 func (c *certificates) watch(ctx context.Context, log *slog.Logger, trail *audit.Log) {
 	tell := func(n *certs.Notice) {

@@ -29,8 +29,8 @@ func check(p *process, c *command) error {
 		}
 	}
 	fmt.Fprintf(p.stdout, "The configuration is good.\n\n")
-	fmt.Fprintf(p.stdout, "public      %s, TLS %s and later, certificate until %s%s\n",
-		s.config.Listen, c.Check.TLSMin, s.certs.NotAfter().UTC().Format("2006-01-02"), clientAuth(s.config.TLS))
+	fmt.Fprintf(p.stdout, "public      %s, TLS %s and later, certificate %s%s\n",
+		s.config.Listen, c.Check.TLSMin, s.certs.describe(), clientAuth(s.config.TLS))
 	for _, l := range []struct{ name, addr, more string }{{"API", s.config.APIListen, clientAuth(s.config.APITLS)}, {"health", s.config.HealthListen, ""}} {
 		if l.addr != "" {
 			fmt.Fprintf(p.stdout, "%-11s %s%s\n", l.name, l.addr, l.more)

@@ -232,7 +232,7 @@ func TestACMEMistakes(t *testing.T) {
 	} {
 		wantRefusal(t, nil, c.args, c.words...)
 	}
-	if status, stdout, stderr := weir(append(acme, "--client-ca-file", ca, "--client-auth=optional")...); status != 0 || !strings.Contains(stdout, "client certificate accepted") {
+	if status, stdout, stderr := weir(append(acme, "--client-ca-file", ca, "--client-auth=optional")...); status != 0 || !strings.Contains(stdout, "to be had from an authority, client certificate accepted") {
 		t.Errorf("status %d: %s", status, stderr)
 	}
 }

@@ -168,6 +168,9 @@ func (a *ACME) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	return nil, errNoneYet
 }
 
+// Certified reports whether there is a certificate.
+func (a *ACME) Certified() bool { return a.current.Load() != nil }
+
 // NotAfter is when the present certificate expires; now, if there is none.
 func (a *ACME) NotAfter() time.Time {
 	if p := a.current.Load(); p != nil {
