@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -265,6 +266,9 @@ func build(t *testing.T, args ...string) string {
 func TestRollout(t *testing.T) {
 	if raceEnabled {
 		t.Skip("skipped: nothing that the race detector sees")
+	}
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: the script is for Linux")
 	}
 	first, second := build(t), build(t, "-tags=second")
 	n := newNode(t)

@@ -20,7 +20,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"weir/bench/internal/node"
@@ -75,7 +74,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	var sides [2]*side
 	for i, controls := range [2]bool{true, false} {
-		s, err := p.start(ctx, filepath.Join(folder, fmt.Sprint(controls)), controls, out)
+		s, err := p.start(ctx, filepath.Join(folder, fmt.Sprint(controls)), controls)
 		if err != nil {
 			return err
 		}
@@ -132,29 +131,19 @@ func (p *plan) judge(sides [2]*side, out io.Writer) error {
 	return nil
 }
 
-// start runs a server with or without controls, and connects its clients. A control that the binary does not have yet is
-// left out, which is said.
-func (p *plan) start(ctx context.Context, folder string, controls bool, out io.Writer) (*side, error) {
+// start runs a server with or without controls, and connects its clients.
+func (p *plan) start(ctx context.Context, folder string, controls bool) (*side, error) {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return nil, err
 	}
-	for left := optional(controls); ; {
-		options, err := configure(folder, controls, left)
-		if err != nil {
-			return nil, err
-		}
-		options.Binary, options.Log = p.weir, p.log
-		server, err := node.Start(ctx, options)
-		if err == nil {
-			return newSide(ctx, p, server, controls)
-		}
-		missing := slices.IndexFunc(left, func(name string) bool {
-			return strings.Contains(err.Error(), name) && strings.Contains(err.Error(), "not available yet")
-		})
-		if missing < 0 {
-			return nil, err
-		}
-		fmt.Fprintf(out, "without %s: this binary does not have it yet\n", left[missing])
-		left = slices.Delete(left, missing, missing+1)
+	options, err := configure(folder, controls)
+	if err != nil {
+		return nil, err
 	}
+	options.Binary, options.Log = p.weir, p.log
+	server, err := node.Start(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return newSide(ctx, p, server, controls)
 }

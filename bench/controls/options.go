@@ -1,21 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"weir/bench/internal/node"
 )
-
-// optional are the controls that a binary may not have.
-func optional(controls bool) []string {
-	if controls {
-		return []string{"schema", "audit-file"}
-	}
-	return nil
-}
 
 // origin is what every client sends.
 const origin = "https://app.example.com"
@@ -35,29 +27,20 @@ const (
 
 // configure says what to run. With controls every bucket is charged, though none may run dry: what a control costs is
 // asked, not what it refuses.
-func configure(folder string, controls bool, left []string) (node.Options, error) {
-	namespaces := "namespaces:\n  - name: feeds\n"
-	o := node.Options{Flags: []string{"--ping-interval", "0", "--allowed-origins", origin, "--max-outbox-bytes", "64MiB"}}
+func configure(folder string, controls bool) (node.Options, error) {
+	config := filepath.Join(folder, "weir.yaml")
+	o := node.Options{Flags: []string{"--config", config, "--ping-interval", "0", "--allowed-origins", origin, "--max-outbox-bytes", "64MiB"}}
 	if !controls {
 		o.Exempt = "127.0.0.0/8"
 		o.Flags = append(o.Flags, "--message-rate", "0", "--byte-rate", "0", "--subscribe-rate", "0", "--ping-rate", "0", "--ip-connect-rate", "0",
-			"--ip-connections", "0", "--ip-handshakes", "0", "--max-json-depth", "0", "--max-json-members", "0", "--max-fragments", "0")
-	} else {
-		o.Exempt = "192.0.2.0/24" // nobody here
-		namespaces += "    allowed_origins: [" + origin + "]\n"
-		o.Flags = append(o.Flags, "--message-rate", "1000000/s", "--byte-rate", "1GiB/s", "--user-connections", "100000")
+			"--ip-connections", "0", "--ip-handshakes", "0", "--max-json-depth", "0", "--max-json-members", "0", "--max-fragments", "0",
+			"--audit-file", "off")
+		return o, os.WriteFile(config, []byte("namespaces:\n  - name: feeds\n"), 0o600)
 	}
-	if slices.Contains(left, "schema") {
-		file := filepath.Join(folder, "schema.json")
-		if err := os.WriteFile(file, []byte(schemaText), 0o600); err != nil {
-			return o, err
-		}
-		namespaces += fmt.Sprintf("    schema: %s\n", file)
-	}
-	if slices.Contains(left, "audit-file") {
-		o.Flags = append(o.Flags, "--audit-file", filepath.Join(folder, "audit", "weir.log"))
-	}
-	config := filepath.Join(folder, "weir.yaml")
-	o.Flags = append(o.Flags, "--config", config)
-	return o, os.WriteFile(config, []byte(namespaces), 0o600)
+	o.Exempt = "192.0.2.0/24" // nobody here
+	o.Flags = append(o.Flags, "--message-rate", "1000000/s", "--byte-rate", "1GiB/s", "--user-connections", "100000",
+		"--audit-file", filepath.Join(folder, "audit", "weir.log"))
+	file := filepath.Join(folder, "schema.json")
+	namespaces := fmt.Sprintf("namespaces:\n  - name: feeds\n    allowed_origins: [%s]\n    schema: %s\n", origin, file)
+	return o, errors.Join(os.WriteFile(config, []byte(namespaces), 0o600), os.WriteFile(file, []byte(schemaText), 0o600))
 }
