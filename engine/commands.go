@@ -90,9 +90,9 @@ func (s *shard) carryOut(c *conn, step *session.Step) {
 	case session.Authenticate:
 		s.authenticate(c, step)
 	case session.Refresh:
-		s.queue(c, step.ID, newAuthJob(authRefresh, step))
+		s.check(c, authRefresh, step)
 	case session.SubToken, session.SubRefresh:
-		s.queue(c, step.ID, newAuthJob(authSubscription, step))
+		s.check(c, authSubscription, step)
 	case session.Subscribe:
 		s.subscribe(c, step)
 	case session.Unsubscribe:
@@ -138,7 +138,7 @@ func (s *shard) authenticate(c *conn, step *session.Step) {
 		s.welcome(c, &welcome{id: step.ID, claims: c.waiting.claims, held: step.Recover})
 	case len(step.Token) > 0:
 		c.by = audit.ByConnect
-		s.queue(c, step.ID, newAuthJob(authConnect, step))
+		s.check(c, authConnect, step)
 	default:
 		c.by = audit.Anonymous
 		if c.certificate() != nil {

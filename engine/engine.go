@@ -147,6 +147,7 @@ func newShared(cfg *Config) *shared {
 		compression: cfg.Compression, echo: cfg.EnableEcho, proxyProtocol: cfg.ProxyProtocol,
 		gate:  limit.NewGate(cfg.gate()),
 		users: limit.NewUsers(l.UserConnections),
+		fails: limit.NewFailures(failureRate, failureEntries),
 	}
 	if sh.tokens == nil {
 		sh.tokens = new(token.Verifier) // it refuses all until Reload brings keys

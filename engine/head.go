@@ -206,11 +206,18 @@ func (s *shard) credentialOfURL(req *upgrade.Request) (k credential, _ *upgrade.
 // up by it, so nothing else that could refuse the request comes after but what
 // the session itself may not.
 func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
+	if !s.mayFail(c) {
+		s.refuse(c, upgrade.TooManyRequests)
+		return
+	}
 	c.phase = phaseUpgrade
 	c.waitings().upgrade = plan
 	c.by = k.by
 	if len(k.ticket) > 0 {
 		claims, err := s.tickets.Redeem(k.ticket, s.wall())
+		if err != nil {
+			s.fails.Note(c.peer, s.now)
+		}
 		s.headAuthenticated(c, claims, err)
 		return
 	}

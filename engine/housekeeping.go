@@ -121,6 +121,11 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		{Name: "weir_work_queue_commands", Help: "Commands waiting for a worker.",
 			Read: func() float64 { return float64(sh.work.Queued()) }},
 	}
+	list = append(list,
+		stats.Source{Name: "weir_auth_failures_total", Help: "Credentials that were none: forged, malformed or for another server, unknown tickets; not those that are over.",
+			Kind: stats.SourceCounter, Read: func() float64 { return float64(sh.fails.Noted()) }},
+		stats.Source{Name: "weir_auth_refused_total", Help: "Credentials that were not looked at, because their address had failed too often.",
+			Kind: stats.SourceCounter, Read: func() float64 { return float64(sh.fails.Refused()) }})
 	if sh.users != nil {
 		list = append(list, stats.Source{Name: "weir_limited_users", Help: "Users with a connection that counts for --user-connections.",
 			Read: func() float64 { return float64(sh.users.Connected()) }})

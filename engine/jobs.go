@@ -78,6 +78,18 @@ type authJob struct {
 	err    error
 }
 
+// mayFail reports whether the address of c may send another credential: it has not sent too many that were none.
+func (s *shard) mayFail(c *conn) bool { return c.exempt || s.fails.May(c.peer, s.now) }
+
+// check has the token of a step looked at.
+func (s *shard) check(c *conn, use authUse, step *session.Step) {
+	if !s.mayFail(c) {
+		s.tooMany(c, limitFailures)
+		return
+	}
+	s.queue(c, step.ID, newAuthJob(use, step))
+}
+
 func newAuthJob(use authUse, step *session.Step) *authJob {
 	j := &authJob{use: use, step: *step}
 	j.step.Token = append([]byte(nil), step.Token...) // it is borrowed from the command
@@ -97,7 +109,10 @@ func (j *authJob) Run() {
 }
 
 func (j *authJob) finish(s *shard, c *conn) {
-	if j.use != authHead && j.err != nil {
+	if errors.Is(j.err, token.ErrInvalid) {
+		s.fails.Note(c.peer, s.now)
+	}
+	if j.use != authHead && j.err != nil && !errors.Is(j.err, token.ErrUnknownKey) {
 		s.unauthenticated(c, [...]audit.Auth{authConnect: audit.ByConnect, authRefresh: audit.ByRefresh, authSubscription: audit.BySubToken}[j.use], authReason(j.err))
 	}
 	switch {

@@ -27,6 +27,7 @@ const (
 	limitMessages   = "message_rate"
 	limitBytes      = "byte_rate"
 	limitPings      = "ping_rate"
+	limitFailures   = "auth_failures"
 	limitSubscribes = "subscribe_rate"
 	limitHeld       = "held_input"
 	limitUser       = "user_connections"

@@ -227,6 +227,14 @@ func kernelTimeout(writeTimeout time.Duration) time.Duration {
 	return max(userTimeout, writeTimeout+closeTimeout)
 }
 
+// failureRate is how many forged or revoked credentials one address may send, and failureEntries how many addresses are
+// remembered for it, in 24 bytes each. Attack: tokens to be guessed, or to have signatures checked. Over it: 429 or 3013,
+// unlooked at; --limit-exempt is passed over. Tokens that are merely over, as those of many clients behind one address may be
+// after an outage, are no failures.
+var failureRate = limit.Rate{PerSecond: 10, Burst: 100}
+
+const failureEntries = 1 << 14
+
 // eventRate is how many joins and leaves a shard tells its connections, one for
 // each of them. Attack: subscribing and unsubscribing, in a channel where all are
 // told of it. Over it: they are dropped and counted.

@@ -33,6 +33,7 @@ type shared struct {
 	revoked *token.Revocations
 	gate    *limit.Gate
 	users   *limit.Users
+	fails   *limit.Failures // credentials that were none, by address
 	pool    *tlsconn.Pool
 	work    *work.Pool
 	hooks   *hooks // nil: the operator has no backend

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"image"
 	"image/png"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +55,8 @@ type sight struct {
 	}
 	Foreign, Own    struct{ Event string }
 	Refusals        []string // what the console said to the foreign page
+	WithCookie      struct{ Event string }
+	Rebuffs         []string // what the console said to the page with the victim's cookie
 	LightBackground string
 	DarkBackground  string
 }
@@ -93,14 +98,46 @@ func TestDemoPageInChromium(t *testing.T) {
 	if update {
 		screenshot, received = filepath.Join("..", "..", "docs", "demo.png"), 200
 	}
+	witness, handshakes := witness(t, printed(t, text, "certificate"))
 	seen := visit(t, node, map[string]any{
 		"chromium": chromium, "url": origin + "/", "pin": certificatePin(t, printed(t, text, "certificate")), "received": received, "busy": update,
 		"api": printed(t, text, "server API"), "key": printed(t, text, "API key"),
 		"screenshot": absolute(t, screenshot), "foreign": strings.Replace(origin, "https", "wss", 1) + "/connection/websocket",
+		"witness": witness,
 	})
+	if h := <-handshakes; h.Get("Cookie") != "session=victim" || h.Get("Origin") == origin || h.Get("Origin") == "" {
+		t.Errorf("the neighbour's handshake had the cookie %q and the origin %q; want the victim's cookie and its own origin", h.Get("Cookie"), h.Get("Origin"))
+	}
 
 	seen.check(t, origin)
 	checkScreenshot(t, screenshot)
+}
+
+// witness is a server with the certificate of the demo and a page of its own, which refuses every handshake and tells what its
+// head said. Cookies know no ports: those that are sent to it are sent to the demo.
+func witness(t *testing.T, certificate string) (url string, heads <-chan http.Header) {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(certificate, filepath.Join(filepath.Dir(certificate), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan http.Header, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			_, _ = w.Write([]byte("<!doctype html><link rel=icon href=data:,><title>another origin</title>"))
+			return
+		}
+		select {
+		case seen <- r.Header.Clone():
+		default:
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
+	return "https://localhost:" + port + "/", seen
 }
 
 // check holds what was seen to what the page promises.
@@ -133,6 +170,9 @@ func (s *sight) check(t *testing.T, origin string) {
 	}
 	if s.Foreign.Event != "close" || !slices.ContainsFunc(s.Refusals, func(r string) bool { return strings.Contains(r, "403") }) {
 		t.Errorf("a page of another origin: %+v, %q; want it refused with 403", s.Foreign, s.Refusals)
+	}
+	if s.WithCookie.Event != "close" || !slices.ContainsFunc(s.Rebuffs, func(r string) bool { return strings.Contains(r, "403") }) {
+		t.Errorf("a page of another origin with the victim's cookie: %+v, %q; want it refused with 403", s.WithCookie, s.Rebuffs)
 	}
 	if s.Own.Event != "open" {
 		t.Errorf("our own page: %+v, want it let in", s.Own)

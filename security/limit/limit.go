@@ -10,6 +10,7 @@
 //	Bucket  one owner (a connection on its loop), 8 bytes
 //	Shared  any goroutine (the whole node)
 //	Table   any goroutine, one bucket a peer in fixed memory (addresses, users)
+//	Failures  what an address may fail at before it is no longer asked
 //	Gate    admission of connections: a Table for the rate, and an exact count of what each has open
 //
 // Time is an argument in nanoseconds of any clock that all callers share, best one that only runs

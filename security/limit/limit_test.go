@@ -210,14 +210,16 @@ func TestSizesAndAllocations(t *testing.T) {
 	table := NewTable(1024, 1)
 	gate := NewGate(GateConfig{ConnectRate: r, Connections: 2, Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Entries: 64})
 	peer, user := netip.MustParseAddr("2001:db8::1"), User("alice")
+	failures, other := NewFailures(r, 64), netip.MustParseAddr("192.0.2.1")
 	var b Bucket
 	var s Shared
 	now, at := int64(second), timeAt(1)
 	for name, f := range map[string]func(){
-		"bucket": func() { b.Take(&r, 1, now) },
-		"shared": func() { s.Take(r, 1, now) },
-		"table":  func() { table.Take(user, r, 1, now); table.Take(IP(peer), r, 100, now); now += second },
-		"gate":   func() { gate.Admit(peer, at); gate.Release(peer); gate.Exempt(peer) },
+		"bucket":   func() { b.Take(&r, 1, now) },
+		"shared":   func() { s.Take(r, 1, now) },
+		"table":    func() { table.Take(user, r, 1, now); table.Take(IP(peer), r, 100, now); now += second },
+		"failures": func() { failures.Note(peer, now); failures.May(peer, now); failures.May(other, now) },
+		"gate":     func() { gate.Admit(peer, at); gate.Release(peer); gate.Exempt(peer) },
 	} { // accepted at first, refused after the burst
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

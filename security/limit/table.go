@@ -74,6 +74,28 @@ func (t *Table) Take(k Key, r Rate, cost int, now int64) bool {
 	}
 }
 
+// has reports whether Take would admit cost, and changes nothing.
+func (t *Table) has(k Key, r Rate, cost int, now int64) bool {
+	if r.PerSecond == 0 {
+		return true
+	}
+	if k.kind == none {
+		return false
+	}
+	for {
+		h := k.hash(t.seed)
+		if ok, room := t.sets[h&uint64(len(t.sets)-1)].has(h, r, int64(cost), now); room {
+			return ok
+		}
+		wide, more := k.wider()
+		if !more {
+			_, ok := r.take(t.rest.fullAt.Load(), int64(cost), now)
+			return ok
+		}
+		k = wide
+	}
+}
+
 // Entries is how many keys the table has room for, Bytes the memory that they take.
 func (t *Table) Entries() int { return len(t.sets) * ways }
 func (t *Table) Bytes() int   { return len(t.sets) * int(unsafe.Sizeof(set{})) }
@@ -101,6 +123,23 @@ func (s *set) take(h uint64, r Rate, cost, now int64) (ok, room bool) {
 			return ok, room
 		}
 	}
+}
+
+// has is take without taking.
+func (s *set) has(h uint64, r Rate, cost, now int64) (ok, room bool) {
+	if at := s.find(h); at >= 0 {
+		if fullAt := s.fullAt[at].Load(); fullAt != moving && s.hash[at].Load() == h {
+			_, ok = r.take(fullAt, cost, now)
+			return ok, true
+		}
+	}
+	for i := range s.fullAt {
+		if fullAt := s.fullAt[i].Load(); fullAt != moving && (fullAt <= now || r.astray(fullAt, now)) {
+			_, ok = r.take(now, cost, now)
+			return ok, true
+		}
+	}
+	return false, false
 }
 
 func (s *set) find(h uint64) int {

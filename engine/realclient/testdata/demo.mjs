@@ -1,5 +1,5 @@
 // Opens the demo page in Chromium and tells what a visitor would see, as one line of JSON.
-// Its input, one line too: {chromium, url, pin, received, busy, screenshot, foreign, api, key}.
+// Its input, one line too: {chromium, url, pin, received, busy, screenshot, foreign, witness, api, key}.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
@@ -178,6 +178,25 @@ await told;
 await visitor.close();
 stranger.close();
 
+// So does one of another origin on the same site, from where the browser sends the cookie that it has for the server.
+const victim = await browser.newContext();
+await victim.addCookies([{ name: "session", value: "victim", domain: "localhost", path: "/", secure: true, httpOnly: true, sameSite: "None" }]);
+const neighbour = await victim.newPage();
+const rebuffs = [];
+neighbour.on("console", (m) => rebuffs.push(m.text()));
+await neighbour.goto(order.witness, patience);
+const rebuffed = neighbour.waitForEvent("console", patience);
+const withCookie = await neighbour.evaluate((url) => new Promise((resolve) => {
+  const socket = new WebSocket(url);
+  socket.onopen = () => resolve({ event: "open" });
+  socket.onclose = (c) => resolve({ event: "close", code: c.code });
+}), order.foreign);
+await rebuffed;
+await neighbour.evaluate((url) => new Promise((resolve) => { // the same handshake to one who writes it down
+  new WebSocket(url).onclose = resolve;
+}), order.witness.replace("https", "wss") + "connection/websocket");
+await victim.close();
+
 // The same page from the right origin, with the same code: it is the origin that made the difference.
 const own = await page.evaluate((url) => new Promise((resolve) => {
   const socket = new WebSocket(url);
@@ -201,7 +220,7 @@ const violations = [...await page.evaluate(() => globalThis.violations), ...awai
 
 console.log(JSON.stringify({
   status: answer.status(), policy: answer.headers()["content-security-policy"] ?? "", before, after, complaints, violations, requests, frames,
-  history, channels, presence, slow, phone, foreign, refusals, own, lightBackground, darkBackground,
+  history, channels, presence, slow, phone, foreign, refusals, withCookie, rebuffs, own, lightBackground, darkBackground,
 }));
 await browser.close();
 process.exit(0);
