@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/engine/backend"
+	"weir/security/anomaly"
 	"weir/security/audit"
 	"weir/security/grant"
 	"weir/security/origin"
@@ -61,7 +62,8 @@ type Config struct {
 
 	Limits      Limits
 	Log         *slog.Logger
-	Audit       *audit.Log // nil: none. The caller closes it, after Run
+	Audit       *audit.Log        // nil: none. The caller closes it, after Run
+	Anomaly     *anomaly.Response // what is done about alerts; nil: nothing
 	Version     string
 	Pollers     int // shards; 0 is one per core
 	ReusePort   bool

@@ -149,6 +149,9 @@ func newShared(cfg *Config) *shared {
 		users: limit.NewUsers(l.UserConnections),
 		fails: limit.NewFailures(failureRate, failureEntries),
 	}
+	if cfg.Anomaly != nil {
+		sh.bans = cfg.Anomaly.Bans
+	}
 	if sh.tokens == nil {
 		sh.tokens = new(token.Verifier) // it refuses all until Reload brings keys
 	}

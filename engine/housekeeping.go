@@ -36,6 +36,7 @@ func (h *housekeeper) tick(s *Server, now time.Time) {
 	}
 	s.pressure.tick(s, now)
 	h.release(s, now)
+	s.expireBans()
 	if now.Sub(h.swept) > time.Minute {
 		h.swept = now
 		s.memory.Sweep(now)
@@ -106,6 +107,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		}),
 		refused("descriptors", listeners(func(c poll.ListenCounters) uint64 { return c.Exhausted })),
 		refused("untrusted", s.untrusted.Load),
+		refused(reasonBanned, sh.banned.Load),
 		{Name: "weir_handshakes_in_flight", Help: "TLS handshakes computing, queued or waiting for the client.",
 			Read: func() float64 { return float64(sh.pool.Counters().InFlight) }},
 		{Name: "weir_handshake_slots", Help: "TLS handshakes that may compute at once: fewer while the loops are late.",
@@ -136,6 +138,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 	}
 	list = append(list, auditSources(sh.audit)...)
 	list = append(list, s.pressure.sources()...)
+	list = append(list, anomalySources(cfg.Anomaly)...)
 	if cfg.CertNotAfter != nil {
 		notAfter := cfg.CertNotAfter
 		list = append(list, stats.Source{Name: "weir_cert_expiry_seconds", Help: "Seconds until the certificate expires.",

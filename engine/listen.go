@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"weir/engine/poll"
-	"weir/security/limit"
 )
 
 // listen binds the addresses of the public listener and of that for proxies.
@@ -59,8 +58,8 @@ func (s *Server) admit(peer netip.Addr) bool {
 	if !s.roomForOne(s.policy.Load()) {
 		return s.refused(peer, poll.Full.String())
 	}
-	if d := s.shared.gate.Decide(peer, s.shared.wall()); d != limit.Admitted {
-		return s.refused(peer, admission(d))
+	if reason := s.shared.objection(peer); reason != "" {
+		return s.refused(peer, reason)
 	}
 	return true
 }

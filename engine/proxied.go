@@ -6,7 +6,6 @@ import (
 	"weir/engine/poll"
 	"weir/engine/upgrade"
 	"weir/security/audit"
-	"weir/security/limit"
 	"weir/security/proxy"
 )
 
@@ -98,8 +97,8 @@ func (s *shard) preamble(c *conn, b []byte) {
 func (s *shard) meet(c *conn, client netip.Addr, forwarded [][]byte) bool {
 	via := c.peer
 	s.through(c, client, forwarded)
-	if d := s.gate.Decide(client, s.wall()); d != limit.Admitted {
-		s.attempted(c, audit.ConnectionRefused, admission(d), 0)
+	if reason := s.objection(client); reason != "" {
+		s.attempted(c, audit.ConnectionRefused, reason, 0)
 		c.peer = via // the client has no connection more
 		return false
 	}

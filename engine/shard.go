@@ -17,6 +17,7 @@ import (
 	"weir/engine/wheel"
 	"weir/engine/work"
 	"weir/engine/ws"
+	"weir/security/anomaly"
 	"weir/security/audit"
 	"weir/security/limit"
 	"weir/security/schema"
@@ -40,7 +41,9 @@ type shared struct {
 	hub     *hub.Hub
 	broker  broker.Broker
 	desk    *desk
-	audit   *audit.Log // nil: there is none
+	audit   *audit.Log    // nil: there is none
+	bans    *anomaly.Bans // nil: there are none
+	banned  atomic.Uint64 // refused for one
 
 	compression, echo bool
 	proxyProtocol     bool   // connections of --proxy-listen begin with a header of it

@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"weir/security/anomaly"
 	"weir/security/audit"
 )
 
@@ -32,6 +33,8 @@ type auditQueryCommand struct {
 	Connection text     `name:"connection" placeholder:"ID" help:"This connection."`
 	Reason     text     `name:"reason" placeholder:"REASON" help:"This reason."`
 	Channel    text     `name:"channel" placeholder:"CHANNEL" help:"This channel."`
+	Anomalies  bool     `name:"anomalies" help:"Print what the detectors find in the whole of the files, instead of the records; the other options but --anomaly-scale are left out."`
+	Scale      factor   `name:"anomaly-scale" default:"1" placeholder:"FACTOR" help:"That of the server (default ${default})."`
 	By         text     `name:"count-by" placeholder:"FIELD" help:"Print how many events there are by event, reason, user, address, prefix, origin, path, channel, hour or minute, instead of the records."`
 }
 
@@ -134,6 +137,9 @@ func (c *auditQueryCommand) query(now time.Time) (q audit.Query, err error) {
 }
 
 func auditQuery(p *process, c *auditQueryCommand) error {
+	if c.Anomalies {
+		return auditAnomalies(p, c)
+	}
 	q, err := c.query(time.Now())
 	if err != nil {
 		return err
@@ -146,27 +152,74 @@ func auditQuery(p *process, c *auditQueryCommand) error {
 		}
 		tally = audit.NewTally(by)
 	}
-	unread := 0
-	for _, name := range c.Files {
-		n, err := queryFile(p, name, &q, tally)
-		if err != nil {
+	unread, err := eachEntry(c.Files, func(text []byte, r *audit.Record) error {
+		switch {
+		case !q.Matches(r):
+		case tally != nil:
+			tally.Add(r)
+		default:
+			_, err := fmt.Fprintf(p.stdout, "%s\n", printable(text))
 			return err
 		}
-		unread += n
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if tally != nil {
 		if err := printTally(p.stdout, tally); err != nil {
 			return err
 		}
 	}
-	if unread > 0 {
-		return fmt.Errorf("%d lines are no records, and were passed over", unread)
-	}
-	return nil
+	return passedOver(unread)
 }
 
-// queryFile prints the lines that match, or counts them; unread lines are no records.
-func queryFile(p *process, name string, q *audit.Query, tally *audit.Tally) (unread int, err error) {
+func passedOver(lines int) error {
+	if lines == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d lines are no records, and were passed over", lines)
+}
+
+// auditAnomalies runs the detectors over a log, as they ran beside the server.
+func auditAnomalies(p *process, c *auditQueryCommand) error {
+	if c.Scale == 0 {
+		return mistake("--anomaly-scale: 0 switches every detector off")
+	}
+	var failed error
+	w := anomaly.New(anomaly.Config{Scale: float64(c.Scale), Alert: func(a *anomaly.Alert) {
+		from := "all"
+		if a.Prefix.IsValid() {
+			from = a.Prefix.String()
+		}
+		if _, err := fmt.Fprintf(p.stdout, "%s\t%s\t%s\t%d in %v, the threshold is %d\n", a.Time.UTC().Format("2006-01-02T15:04:05.000Z"), a.Detector, from,
+			a.Count, anomaly.Window, a.Threshold); err != nil {
+			failed = err
+		}
+	}})
+	unread, err := eachEntry(c.Files, func(_ []byte, r *audit.Record) error {
+		w.Observe(r)
+		return failed
+	})
+	if err != nil {
+		return err
+	}
+	return passedOver(unread)
+}
+
+// eachEntry reads files in their order; unread is how many lines are no records.
+func eachEntry(files []string, do func(text []byte, r *audit.Record) error) (unread int, err error) {
+	for _, name := range files {
+		n, err := fileEntries(name, do)
+		if err != nil {
+			return unread, err
+		}
+		unread += n
+	}
+	return unread, nil
+}
+
+func fileEntries(name string, do func(text []byte, r *audit.Record) error) (unread int, err error) {
 	r := io.NopCloser(os.Stdin)
 	if name != "-" {
 		if r, err = audit.Open(name); err != nil {
@@ -179,16 +232,10 @@ func queryFile(p *process, name string, q *audit.Query, tally *audit.Tally) (unr
 			return unread, fmt.Errorf("%s: %w", name, err)
 		}
 		e, err := audit.ParseLine(line.Text)
-		switch {
-		case err != nil:
+		if err != nil {
 			unread++
-		case !q.Matches(&e.Record):
-		case tally != nil:
-			tally.Add(&e.Record)
-		default:
-			if _, err := fmt.Fprintf(p.stdout, "%s\n", printable(line.Text)); err != nil {
-				return unread, err
-			}
+		} else if err := do(line.Text, &e.Record); err != nil {
+			return unread, err
 		}
 	}
 	return unread, nil

@@ -3,9 +3,12 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +36,8 @@ func auditStderrFlood() audit.Flood { return audit.Flood{Each: 2, All: 20, Entri
 // auditPlan is what the options amount to; the log is opened by serve only.
 type auditPlan struct {
 	auditOptions
+	anomalyOptions
+	spared []netip.Prefix // never banned, besides those of anomalyOptions
 	format audit.Format
 	roots  *x509.CertPool // of the collector; nil: the system's
 }
@@ -70,11 +75,13 @@ func (o auditOptions) auditPlan(dev bool) (auditPlan, error) {
 
 func (s *setup) loadAudit(o *serverOptions) (err error) {
 	s.audit, err = o.auditPlan(o.Dev)
-	return err
+	s.audit.anomalyOptions = o.anomalyOptions
+	s.audit.spared = slices.Concat([]netip.Prefix(o.LimitExempt), []netip.Prefix(o.TrustedProxies))
+	return errors.Join(err, o.anomalyOptions.check(o.AuditFile))
 }
 
-// openAudit opens the audit log; nil if it is off.
-func (s *setup) openAudit(p *process) error {
+// openAudit opens the audit log, and has the detectors watch it; nil if it is off.
+func (s *setup) openAudit(p *process) (*alarms, error) {
 	plan, log := &s.audit, s.config.Log
 	cfg := audit.Config{Log: log}
 	now := time.Now()
@@ -82,7 +89,7 @@ func (s *setup) openAudit(p *process) error {
 	if toFile || plan.AuditSyslog != "" {
 		key, err := plan.auditKey(toFile)
 		if err != nil {
-			return mistake("--audit-key-file: %w", err)
+			return nil, mistake("--audit-key-file: %w", err)
 		}
 		cfg.Key = key
 	}
@@ -92,7 +99,7 @@ func (s *setup) openAudit(p *process) error {
 			Format: plan.format, MaxSize: int64(plan.AuditMaxSize), MaxAge: time.Duration(plan.AuditMaxAge), Key: cfg.Key,
 		}, now)
 		if err != nil {
-			return mistake("--audit-file: %w", err)
+			return nil, mistake("--audit-file: %w", err)
 		}
 		cfg.Destinations = append(cfg.Destinations, d)
 	case plan.AuditFile == "stderr":
@@ -108,14 +115,20 @@ func (s *setup) openAudit(p *process) error {
 			Host: host, PID: os.Getpid(), Format: plan.format, Key: cfg.Key, Log: log,
 		})
 		if err != nil {
-			return mistake("--audit-syslog: %w", err)
+			return nil, mistake("--audit-syslog: %w", err)
 		}
 		cfg.Destinations = append(cfg.Destinations, d)
 	}
-	if len(cfg.Destinations) > 0 {
-		s.config.Audit = audit.New(cfg)
+	if len(cfg.Destinations) == 0 {
+		return nil, nil
 	}
-	return nil
+	al := s.newAlarms(&cfg)
+	s.config.Audit = audit.New(cfg)
+	if al != nil {
+		s.config.Anomaly = al.response
+		al.response.Log = s.config.Audit
+	}
+	return al, nil
 }
 
 // auditKey is that of the checkpoints. One that is not named is made beside the log; a

@@ -124,6 +124,7 @@ type serverOptions struct {
 	LogLevel  text `name:"log-level" restart:"" group:"Logs" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
 
 	auditOptions
+	anomalyOptions
 }
 
 // apiKeyOptions is the key that the server asks for and weir pub sends.

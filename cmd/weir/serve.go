@@ -35,7 +35,8 @@ func serve(p *process, c *command) error {
 		return err
 	}
 	s.config.Usage = meter.Read
-	if err := s.openAudit(p); err != nil {
+	alarms, err := s.openAudit(p)
+	if err != nil {
 		return err
 	}
 	defer s.config.Audit.Close() // after the server: its last records are of that
@@ -57,6 +58,9 @@ func serve(p *process, c *command) error {
 	var background sync.WaitGroup
 	defer background.Wait()
 	background.Go(func() { s.certs.watch(ctx, log, s.config.Audit) })
+	if alarms != nil {
+		background.Go(func() { alarms.run(ctx, server) })
+	}
 	r := &reloader{p: p, s: s, server: server, options: c.Serve.serverOptions, policies: make(chan []byte)}
 	if r.options.PolicyFile != "" {
 		background.Go(func() { r.watch(ctx, s.policyText, log) })

@@ -129,6 +129,18 @@ func (r *rate) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// factor multiplies something.
+type factor float64
+
+func (f *factor) UnmarshalText(b []byte) error {
+	n, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.IsNaN(n) || n < 0 || n > 1e6 {
+		return fmt.Errorf("%q is no factor; write a number, as in 0.5 or 2", b)
+	}
+	*f = factor(n)
+	return nil
+}
+
 func badRate(b []byte) error {
 	return fmt.Errorf("%q is not a rate; write a number per second, minute or hour, as in 50/s, 300/m", b)
 }

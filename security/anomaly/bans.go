@@ -54,6 +54,9 @@ func (b *Bans) Add(p netip.Prefix, until, now time.Time) bool {
 
 // Expire forgets the bans that are over and returns them.
 func (b *Bans) Expire(now time.Time) (over []netip.Prefix) {
+	if b == nil {
+		return nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	next := b.alive(now)
@@ -93,6 +96,13 @@ func (b *Bans) Banned(a netip.Addr, now time.Time) bool {
 	return banned && until.After(now)
 }
 
-// Len is how many prefixes are banned, also those just over; Full how many found no room.
-func (b *Bans) Len() int     { return len(*b.now.Load()) }
+// Len is how many prefixes are banned, also those just over.
+func (b *Bans) Len() int {
+	if b == nil {
+		return 0
+	}
+	return len(*b.now.Load())
+}
+
+// Full is how many found no room.
 func (b *Bans) Full() uint64 { return b.full.Load() }
