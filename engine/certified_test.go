@@ -83,7 +83,7 @@ func TestCertificateIsACredential(t *testing.T) {
 					t.Errorf("the user is %v", user)
 				}
 			}
-			c.mustDo(`"refresh":{"token":"` + issuedAs(t, "alice.test", "", time.Now()) + `"}`)
+			c.mustDo(`"refresh":{"token":"` + issuedAs(t, "alice.test", "", s.clock.now()) + `"}`)
 			c.mustDo(`"subscribe":{"channel":"feeds:a"}`)
 			c.send(`{"id":99,"refresh":{"token":"` + foreign + `"}}`)
 			c.wantClose(3500)
