@@ -96,8 +96,8 @@ func TestNPM(t *testing.T) {
 		`{"auditReportVersion":2,"vulnerabilities":{},"metadata":{"dependencies":{"total":17}}}`:                                    ok,
 		`{"vulnerabilities":{"ws":{"severity":"high","via":[{"title":"x"}]}},"metadata":{"dependencies":{"total":17}}}`:             failed,
 		`{"vulnerabilities":{"known":{"severity":"high","via":["ws"]}},"metadata":{"dependencies":{"total":17}}}`:                   ok,
-		`{"message":"405 Method Not Allowed - POST https://registry.npmjs.org/-/npm/v1/security/advisories/bulk","statusCode":405}`: notRun,
-		`{"message":"request to https://registry.npmjs.org/ failed, reason: connect: connection refused"}`:                          notRun,
+		`{"message":"405 Method Not Allowed - POST https://registry.example.com/-/npm/v1/security/advisories/bulk","statusCode":405}`: notRun,
+		`{"message":"request to https://registry.example.com/ failed, reason: connect: connection refused"}`:                          notRun,
 		`{"error":{"code":"ENOLOCK","summary":"This command requires an existing lockfile."}}`:                                      failed,
 		``: failed,
 	} {
