@@ -57,7 +57,8 @@ func serve(p *process, c *command) error {
 	defer drain()
 	var background sync.WaitGroup
 	defer background.Wait()
-	background.Go(func() { s.certs.watch(ctx, log, s.config.Audit) })
+	trail := s.config.Audit // a reload writes the configuration anew
+	background.Go(func() { s.certs.watch(ctx, log, trail) })
 	if alarms != nil {
 		background.Go(func() { alarms.run(ctx, server) })
 	}
