@@ -96,7 +96,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		"serve", "--listen", cmp.Or(o.Listen, "127.0.0.1:0"), "--api-listen", "127.0.0.1:0",
 		"--tls-cert", n.file("cert.pem"), "--tls-key", n.file("key.pem"), "--allow-self-signed",
 		"--api-key-file", n.file("api-key"), "--token-hmac-secret-file", n.file("secret"), "--allow-no-origin",
-		"--limit-exempt", cmp.Or(o.Exempt, "127.0.0.0/8"), "--tcp-congestion", "cubic", "--drain-period", "1s",
+		"--limit-exempt", cmp.Or(o.Exempt, "127.0.0.0/8"), "--tcp-congestion", "cubic", "--drain-period", "1s", "--audit-file", n.file("audit.log"),
 	}, o.Flags...)...)
 	n.process.Cancel = func() error { return n.process.Process.Signal(os.Interrupt) }
 	n.process.WaitDelay = stopTimeout
