@@ -63,7 +63,7 @@ func TestKeysThatCome(t *testing.T) {
 	}
 	waiting := s.client(t)
 	pending("connect", waiting.do(`"connect":{"token":"`+jwt+`"}`))
-	hmac := s.connected(t, signClaims(t, token.SignClaims{Subject: "alice", ExpiresAt: time.Now().Add(time.Hour).Unix(), IssuedAt: time.Now().Unix() - 5}))
+	hmac := s.connected(t, signClaims(t, token.SignClaims{Subject: "alice", ExpiresAt: time.Now().Add(time.Hour).Unix(), IssuedAt: time.Now().Unix() - 60}))
 	pending("refresh", hmac.do(`"refresh":{"token":"`+jwt+`"}`))
 	pending("subscribe", hmac.do(`"subscribe":{"channel":"feeds:a","token":"`+sub+`"}`))
 	select {
