@@ -74,6 +74,12 @@ const (
 	// the same reason: about half a millisecond.
 	sweepDeliveries = 16 << 10
 
+	// stoodStill is how long a loop may be without a turn, by the machine's clock,
+	// before it counts as stopped; readUpIn is what it then has to read what came
+	// meanwhile, before it closes anybody for being late.
+	stoodStill = time.Second
+	readUpIn   = 2 * time.Second
+
 	// tightenedShare divides idle timeouts while the node is under pressure. Attack:
 	// connections that are opened and left.
 	tightenedShare = 2

@@ -86,6 +86,7 @@ type shard struct {
 	events  limit.Bucket // what joins and leaves cost
 	drain   drain
 	strain  strain
+	pause   pause
 	partial int   // bytes held of what is not whole
 	queued  int64 // bytes referenced by outboxes, and those of replies
 	shedBy  int64 // when the outboxes may be looked through again
@@ -192,7 +193,7 @@ func (s *shard) Closed(pc *poll.Conn) {
 
 // Wake implements poll.Handler: everything that others left for the loop, then
 // the timers, then one flush for each connection that has something to send.
-func (s *shard) Wake(time.Time) {
+func (s *shard) Wake(turn time.Time) {
 	s.now = s.clock()
 	s.roused()
 	s.mu.Lock()
@@ -204,7 +205,7 @@ func (s *shard) Wake(time.Time) {
 	}
 	clear(posts)
 	s.spare = posts
-	s.expire()
+	s.deadlines(turn)
 	s.drainSome()
 	s.makeRoom()
 	if s.walkOn() {
