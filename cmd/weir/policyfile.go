@@ -192,7 +192,7 @@ func unknownKey(key string, known []string) error {
 // that it sent will be sent the next change. A file that cannot be read is told of
 // once.
 func watchPolicy(ctx context.Context, file string, used []byte, ticks <-chan time.Time, changed chan<- []byte, log *slog.Logger) {
-	last, complaint := used, ""
+	seen, complaint := standing{last: used, used: used}, ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -208,18 +208,29 @@ func watchPolicy(ctx context.Context, file string, used []byte, ticks <-chan tim
 			continue
 		}
 		complaint = ""
-		whole := bytes.Equal(b, last)
-		last = b
-		if !whole || bytes.Equal(b, used) {
+		if !seen.another(b) {
 			continue
 		}
 		select {
 		case changed <- b:
-			used = b
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// standing tells when a text that is looked at again and again is another one than is used, and is being written no
+// longer: it was the same at the last look.
+type standing struct{ last, used []byte }
+
+func (s *standing) another(b []byte) bool {
+	still := bytes.Equal(b, s.last)
+	s.last = b
+	if !still || bytes.Equal(b, s.used) {
+		return false
+	}
+	s.used = b
+	return true
 }
 
 // takePolicy has the server take another policy; a mistake in it changes nothing.

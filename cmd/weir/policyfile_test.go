@@ -196,6 +196,22 @@ func TestPolicyWatch(t *testing.T) {
 	<-done
 }
 
+// TestPolicyStands: what is being written is not taken, nor what is in force.
+func TestPolicyStands(t *testing.T) {
+	s := standing{last: []byte("a"), used: []byte("a")}
+	for i, step := range []struct {
+		text string
+		want bool
+	}{
+		{"a", false}, {"b", false}, {"bc", false}, {"bcd", false}, {"bcd", true}, {"bcd", false}, {"", false}, {"bcd", false}, {"bcd", false},
+		{"e", false}, {"bcd", false}, {"e", false}, {"e", true}, {"a", false}, {"a", true}, {"a", false},
+	} {
+		if got := s.another([]byte(step.text)); got != step.want {
+			t.Errorf("look %d at %q: %v", i, step.text, got)
+		}
+	}
+}
+
 // TestPolicyReload: a server takes another policy when its file changes and on
 // SIGHUP, and keeps the old one over a mistake.
 func TestPolicyReload(t *testing.T) {
