@@ -134,6 +134,11 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	p := newPolicy(&cfg, old.rules.Node, len(s.shared.page), s.classes, &s.origins)
 	s.policy.Store(p)
 	s.shared.gate.Replace(cfg.gate())
+	for _, l := range s.listeners {
+		if err := l.SetUserTimeout(kernelTimeout(p.limits.WriteTimeout)); err != nil && !s.draining.Load() {
+			s.log.Warn("the kernel keeps the old --write-timeout", "error", err.Error())
+		}
+	}
 	s.shared.tokens.Adopt(cfg.Tokens)
 	s.handlers.Reload(cfg.APIKey)
 	if e := (node{s}).everyShard(ctx, func(sh *shard) { sh.adopt(p) }); e != nil {

@@ -166,6 +166,25 @@ func TestOptionsAreInherited(t *testing.T) {
 	}
 }
 
+// TestUserTimeoutOfNewcomers: it can be changed while the listener is open.
+func TestUserTimeoutOfNewcomers(t *testing.T) {
+	s := &server{data: func(c *Conn, b []byte) { _ = c.Write(b) }}
+	ln := serve(t, ListenConfig{UserTimeout: 1500 * time.Millisecond}, s.start(t, LoopConfig{}))
+	if err := ln.SetUserTimeout(2500 * time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	roundTrip(t, dial(t, ln.Addr()), "x")
+	if v, err := unix.GetsockoptInt(s.descriptor(s.only()), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT); err != nil || v != 2500 {
+		t.Errorf("TCP_USER_TIMEOUT is %d, %v, want 2500", v, err)
+	}
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ln.SetUserTimeout(time.Second) == nil {
+		t.Error("a closed listener took it")
+	}
+}
+
 // TestVanishedPeer: nobody acts, the kernel gives up after UserTimeout.
 func TestVanishedPeer(t *testing.T) {
 	closed := make(chan struct{}, 1)

@@ -145,6 +145,19 @@ func (cfg *ListenConfig) setOptions(fd int) error {
 // Addr is the bound address, with the real port.
 func (l *Listener) Addr() netip.AddrPort { return addrPort(l.ln.Addr().(*net.TCPAddr)) }
 
+// SetUserTimeout sets TCP_USER_TIMEOUT for the connections that come from now on. Any goroutine.
+func (l *Listener) SetUserTimeout(d time.Duration) error {
+	rc, err := l.ln.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := rc.Control(func(fd uintptr) { failed = SocketOptions{UserTimeout: d}.set(int(fd)) }); err != nil {
+		return err
+	}
+	return failed
+}
+
 // Counters may be called by any goroutine.
 func (l *Listener) Counters() ListenCounters {
 	return ListenCounters{
