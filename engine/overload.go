@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/engine/stats"
+	"weir/security/audit"
 	"weir/security/overload"
 )
 
@@ -56,6 +57,7 @@ func (p *pressure) tick(s *Server, now time.Time) {
 		p.entered[level].Add(1)
 		s.shared.hub.Compress(level < overload.Plain)
 		p.log(s.log, before, level)
+		s.told(audit.OverloadLevel, level.String()+" was "+before.String())
 	}
 	if level == before && level < overload.Shed {
 		return

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/engine/stats"
+	"weir/security/audit"
 	"weir/security/overload"
 )
 
@@ -118,10 +119,12 @@ func (l *logLines) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestOverloadIsSeen in /ready, in metrics, and as one log line for each change.
+// TestOverloadIsSeen in /ready, in metrics, as one log line and one record of the
+// audit log for each change.
 func TestOverloadIsSeen(t *testing.T) {
 	log := &logLines{message: "overload level"}
-	s, g := strained(t, func(c *Config) { c.Log = slog.New(log) })
+	var trail *auditTrail
+	s, g := strained(t, func(c *Config) { c.Log, trail = slog.New(log), audited(t, c, audit.Flood{}) })
 	for l := overload.Normal; l < overload.Levels; l++ {
 		s.level(g, l)
 		status, body := s.ready()
@@ -149,6 +152,15 @@ func TestOverloadIsSeen(t *testing.T) {
 		if got := samples[fmt.Sprintf(`weir_overload_changes_total{level="%v"}`, l)]; got != "1" {
 			t.Errorf("%v was entered %s times", l, got)
 		}
+	}
+	var told []string
+	for _, e := range trail.entries(t) {
+		if e.Event == audit.OverloadLevel {
+			told = append(told, e.Message)
+		}
+	}
+	if len(told) != int(overload.Levels) || told[0] != "tighten was normal" || told[5] != "normal was evict" {
+		t.Errorf("the audit log has %q", told)
 	}
 	log.mu.Lock()
 	defer log.mu.Unlock()
