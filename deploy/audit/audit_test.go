@@ -93,12 +93,12 @@ func TestNPM(t *testing.T) {
 	a := &audit{now: now}
 	a.exceptions, _ = parseExceptions("npm:known until 2026-12-01: it waits", now)
 	for text, want := range map[string]verdict{
-		`{"auditReportVersion":2,"vulnerabilities":{},"metadata":{"dependencies":{"total":17}}}`:                                    ok,
-		`{"vulnerabilities":{"ws":{"severity":"high","via":[{"title":"x"}]}},"metadata":{"dependencies":{"total":17}}}`:             failed,
-		`{"vulnerabilities":{"known":{"severity":"high","via":["ws"]}},"metadata":{"dependencies":{"total":17}}}`:                   ok,
+		`{"auditReportVersion":2,"vulnerabilities":{},"metadata":{"dependencies":{"total":17}}}`:                                      ok,
+		`{"vulnerabilities":{"ws":{"severity":"high","via":[{"title":"x"}]}},"metadata":{"dependencies":{"total":17}}}`:               failed,
+		`{"vulnerabilities":{"known":{"severity":"high","via":["ws"]}},"metadata":{"dependencies":{"total":17}}}`:                     ok,
 		`{"message":"405 Method Not Allowed - POST https://registry.example.com/-/npm/v1/security/advisories/bulk","statusCode":405}`: notRun,
 		`{"message":"request to https://registry.example.com/ failed, reason: connect: connection refused"}`:                          notRun,
-		`{"error":{"code":"ENOLOCK","summary":"This command requires an existing lockfile."}}`:                                      failed,
+		`{"error":{"code":"ENOLOCK","summary":"This command requires an existing lockfile."}}`:                                        failed,
 		``: failed,
 	} {
 		if r := a.judgeNPM([]byte(text), nil); r.verdict != want {
