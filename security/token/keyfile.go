@@ -2,8 +2,6 @@ package token
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -17,6 +15,8 @@ import (
 
 // maxKeyFileBytes bounds a key file or key set.
 const maxKeyFileBytes = 1 << 20
+
+var errPrivateKey = errors.New("it is a private key, which this server must not have: give the public one")
 
 // ParseKeys reads the public keys of a file: PEM ("PUBLIC KEY", "RSA PUBLIC KEY" or "CERTIFICATE",
 // any number), or one JSON Web Key, or a set of them (RFC 7517). A PEM key has no kid and the
@@ -117,9 +117,15 @@ func parseJSON(content []byte) ([]Key, error) {
 	return keys, nil
 }
 
-// parseJWK reads one key; use is false for one that is well formed and not for us, such as issuers have in their sets
-// (RFC 7517 §5).
+// parseJWK reads one key; use is false for one that is not for us, such as issuers have in their sets (RFC 7517 §5).
 func parseJWK(raw []byte, inSet bool) (k Key, use bool, err error) {
+	var d described
+	if inSet && json.Unmarshal(raw, &d) == nil && d.foreign() { // first: the library knows fewer curves than issuers do
+		if d.private() {
+			return k, false, errPrivateKey
+		}
+		return k, false, nil
+	}
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(raw); errors.Is(err, jose.ErrUnsupportedKeyType) {
 		return k, false, nil
@@ -135,20 +141,40 @@ func parseJWK(raw []byte, inSet bool) (k Key, use bool, err error) {
 		return k, true, k.check()
 	}
 	if !jwk.IsPublic() {
-		return k, false, errors.New("it is a private key, which this server must not have: give the public one")
+		return k, false, errPrivateKey
 	}
 	k.Public = jwk.Key
 	if k.Algorithm == "" {
 		k.Algorithm = algorithmOf(k.Public)
 	}
-	if inSet && k.foreign() {
-		return k, false, nil
-	}
 	return k, true, k.check()
 }
 
-// foreign tells that a public key is for an algorithm that Weir does not use, whoever it is for.
-func (k *Key) foreign() bool {
-	pub, isECDSA := k.Public.(*ecdsa.PublicKey)
-	return isECDSA && pub.Curve != elliptic.P256() || !slices.Contains([]string{"RS256", "PS256", "ES256", "EdDSA", "HS256", "HS384", "HS512"}, k.Algorithm)
+// described is what a JWK says of itself. RFC 7517 §4, RFC 7518 §6.
+type described struct {
+	Type      string          `json:"kty"`
+	Curve     string          `json:"crv"`
+	Use       string          `json:"use"`
+	Algorithm string          `json:"alg"`
+	Exponent  json.RawMessage `json:"d"` // of a private key
 }
+
+// foreign tells that the key is for a use, of a type or for an algorithm that Weir does not have.
+func (d *described) foreign() bool {
+	switch {
+	case d.Use != "" && d.Use != "sig":
+		return true
+	case d.Algorithm != "" && !slices.Contains([]string{"RS256", "PS256", "ES256", "EdDSA", "HS256", "HS384", "HS512"}, d.Algorithm):
+		return true
+	}
+	switch d.Type {
+	case "EC":
+		return d.Curve != "P-256"
+	case "OKP":
+		return d.Curve != "Ed25519"
+	}
+	return d.Type != "RSA" && d.Type != "oct"
+}
+
+// private tells that a key for signatures is no public one: who publishes it has lost it. Secrets are other keys' to refuse.
+func (d *described) private() bool { return d.Exponent != nil && (d.Use == "" || d.Use == "sig") }
