@@ -126,6 +126,13 @@ func (e Event) index() (int, bool) {
 	return slices.BinarySearchFunc(events[:], e, func(a about, e Event) int { return int(a.event) - int(e) })
 }
 
+// ours reports whether it is not a peer's: an order, an alert, or of the node itself.
+// Peers cannot make many of these.
+func (e Event) ours() bool {
+	i, ok := e.index()
+	return ok && events[i].single
+}
+
 // String is the event's stable name.
 func (e Event) String() string {
 	i, ok := e.index()

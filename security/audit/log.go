@@ -15,6 +15,9 @@ const (
 	// queueRecords wait for the writer, about half a kilobyte each. Attack: events
 	// faster than they can be written. Over it they are counted by event.
 	queueRecords = 4096
+	// queueReserve of them only take what is not a peer's: orders, alerts, the node's own.
+	// Attack: a flood that hides what the operator did meanwhile.
+	queueReserve = 256
 	// batchRecords are taken out of the queue at once.
 	batchRecords = 256
 	// MemoryBytes is what a Log takes at most: its queue with the texts of the records,
@@ -116,8 +119,12 @@ func (l *Log) Add(r *Record) {
 	if l == nil {
 		return
 	}
+	room := queueRecords
+	if !r.Event.ours() {
+		room -= queueReserve
+	}
 	l.mu.Lock()
-	if l.n == len(l.queue) || l.closed {
+	if l.n >= room || l.closed {
 		l.mu.Unlock()
 		l.miss(r)
 		return

@@ -192,6 +192,60 @@ func TestAddNeverBlocks(t *testing.T) {
 	}
 }
 
+// TestFloodHidesNoOrder: in the queue and before a destination there is room for what
+// the operator does and what the detectors say, whatever peers send.
+func TestFloodHidesNoOrder(t *testing.T) {
+	out := &stuck{open: make(chan struct{})}
+	l := quiet(Config{Destinations: []Destination{Writer(out, Logfmt)}})
+	for i := range 3 * queueRecords {
+		l.Add(&Record{Time: at(0), Event: ConnectionRefused, Addr: netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})})
+	}
+	for i := range 200 {
+		l.Add(&Record{Time: at(1), Event: UserBlocked, User: fmt.Sprint("mallory ", i)})
+	}
+	close(out.open)
+	l.Close()
+	if got := users(out.entries(t)); got != 200 {
+		t.Errorf("%d orders of 200 have a line of their own", got)
+	}
+
+	name := filepath.Join(t.TempDir(), "out.log")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	disk := &flaky{plain: plain{file}, full: true}
+	s := newStream(Destination{sink: disk}, textLog(nowhere{}), at(0))
+	const events = 20_000
+	for range events {
+		s.append(&Record{Time: at(0), Event: ConnectionRefused, Reason: "rate"})
+	}
+	s.tick(at(1)) // says nothing of what was lost: there is no room
+	for i := range 200 {
+		s.append(&Record{Time: at(1), Event: UserBlocked, User: fmt.Sprint("mallory ", i)})
+	}
+	lost := s.lostEver.Load()
+	disk.full = false
+	s.close(at(2))
+	list := fileEntries(t, name)
+	if got := users(list); got != 200 {
+		t.Errorf("%d orders of 200 stand in the file", got)
+	}
+	if got := sums(list)[ConnectionRefused]; got != events || s.lostEver.Load() != lost {
+		t.Errorf("%d of %d accounted for, %d counted as lost, then %d", got, events, lost, s.lostEver.Load())
+	}
+}
+
+func users(list []Entry) (n int) {
+	for _, e := range list {
+		if e.User != "" {
+			n++
+		}
+	}
+	return n
+}
+
 func TestAddAllocatesNothing(t *testing.T) {
 	out := &stuck{open: make(chan struct{})}
 	l := quiet(Config{Destinations: []Destination{Writer(out, ECS)}})

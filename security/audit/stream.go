@@ -10,6 +10,8 @@ const (
 	// pendingBytes may wait for a destination that takes nothing. Attack: a full
 	// disk, and events that go on. Over it they are counted by event.
 	pendingBytes = 1 << 20
+	// pendingReserve of them only take what is not a peer's, as queueReserve does.
+	pendingReserve = 64 << 10
 	// A checkpoint follows so many records, or comes so long after the last if
 	// anything was written since.
 	checkpointRecords = 1000
@@ -65,7 +67,7 @@ func newStream(d Destination, log *slog.Logger, now time.Time) *stream {
 // append takes a record; the line waits for flush. One for which there is no room
 // is counted.
 func (s *stream) append(r *Record) {
-	if len(s.pending) >= pendingBytes {
+	if !s.room(r.Event) {
 		if i, ok := r.Event.index(); ok {
 			s.lost[i] += r.N()
 		}
@@ -76,6 +78,14 @@ func (s *stream) append(r *Record) {
 	if s.since++; s.key != nil && s.since >= checkpointRecords {
 		s.mark(Checkpoint, r.Time, "")
 	}
+}
+
+// room reports whether pending takes a line more of an event.
+func (s *stream) room(e Event) bool {
+	if e.ours() {
+		return len(s.pending) < pendingBytes
+	}
+	return len(s.pending) < pendingBytes-pendingReserve
 }
 
 // mark writes a record about the log itself, which seals what is before it.
@@ -154,9 +164,7 @@ func (s *stream) fail(now time.Time, err error) {
 // that is long or old enough.
 func (s *stream) tick(now time.Time) {
 	s.flush(now)
-	if len(s.pending) < pendingBytes {
-		s.confess(now)
-	}
+	s.confess(now)
 	if s.key != nil && s.since > 0 && !now.Before(s.sealAt) {
 		s.mark(Checkpoint, now, "")
 	}
@@ -177,10 +185,10 @@ func (s *stream) tick(now time.Time) {
 	s.flush(now)
 }
 
-// confess writes how many events of each kind had no line.
+// confess writes how many events of each kind had no line, if there is room now.
 func (s *stream) confess(now time.Time) {
 	for i, n := range s.lost {
-		if n > 0 {
+		if n > 0 && s.room(events[i].event) {
 			s.lost[i] = 0
 			s.append(&Record{Time: now, Event: events[i].event, Reason: "not_written", Count: n})
 		}
@@ -188,6 +196,7 @@ func (s *stream) confess(now time.Time) {
 }
 
 func (s *stream) close(now time.Time) {
+	s.flush(now) // that there is room for the counts
 	s.confess(now)
 	s.mark(LogClosed, now, "")
 	s.flush(now)
