@@ -172,6 +172,10 @@ func (s *shard) vouched(c *conn, j *hookJob) {
 // publishAnswered publishes what the backend let through, or put in its place.
 func (s *shard) publishAnswered(c *conn, j *hookJob) {
 	data := j.answer.Data
+	if e := c.session.ApprovedPublish(&j.step, s.rules); e != nil {
+		s.unasked(c, j, e)
+		return
+	}
 	switch {
 	case data == nil:
 		data = append([]byte(nil), j.step.Data...) // it is part of the question

@@ -242,16 +242,23 @@ func (s *Session) publish(dst []byte, cmd *clientproto.Command, r *Rules) ([]byt
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
 	step := Step{Kind: Publish, ID: cmd.ID, Channel: channel, Data: cmd.Publish.Data, Keep: r.Retention(channel)}
-	var e *clientproto.Error
-	if ns, _ := r.namespace(channel); ns.PublishHook {
-		step.Kind, step.Command, e = AskPublish, cmd, s.closed(channel, r)
-	} else {
-		e = s.mayPublish(channel, r)
-	}
+	ask, e := s.mayOffer(channel, r)
 	if e != nil {
 		return reject(dst, cmd.ID, e)
 	}
+	if ask {
+		step.Kind, step.Command = AskPublish, cmd
+	}
 	return dst, step
+}
+
+// mayOffer says whether the session may publish to channel, or ask the backend
+// whether it may.
+func (s *Session) mayOffer(channel string, r *Rules) (ask bool, e *clientproto.Error) {
+	if ns, _ := r.namespace(channel); ns.PublishHook {
+		return true, s.closed(channel, r)
+	}
+	return false, s.mayPublish(channel, r)
 }
 
 func (s *Session) mayPublish(channel string, r *Rules) *clientproto.Error {

@@ -86,3 +86,13 @@ func (s *Session) Approved(dst []byte, step Step, a *Approval, r *Rules, now tim
 	step.Kind, step.Expires, step.Info, step.Data = Subscribe, a.Expires, a.Info, a.Data
 	return dst, step
 }
+
+// ApprovedPublish goes on with step, an AskPublish, to which the backend said
+// yes: it is kept as the rules now have it, or refused by them.
+func (s *Session) ApprovedPublish(step *Step, r *Rules) *clientproto.Error {
+	if _, e := s.mayOffer(step.Channel, r); e != nil {
+		return e
+	}
+	step.Kind, step.Keep = Publish, r.Retention(step.Channel)
+	return nil
+}

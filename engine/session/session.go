@@ -88,7 +88,7 @@ const (
 	Presence                 // say who is subscribed to Channel
 	AskConnect               // ask the backend who it is → Authenticated or Rejected
 	AskSubscribe             // ask it about Channel → Approved
-	AskPublish               // ask it about Data in Channel, then publish
+	AskPublish               // ask it about Data in Channel → ApprovedPublish
 	RPC                      // have it answer
 	Send                     // tell it
 )
