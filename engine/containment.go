@@ -33,25 +33,36 @@ func (sh *shared) objection(client netip.Addr) (reason string) {
 }
 
 // Expel closes every connection from a prefix, as a ban does with those who were in
-// before it. Any goroutine may call it while the server runs.
+// before it; they may come back when it is over. Any goroutine may call it while the
+// server runs. It returns when the shards have begun; each goes on in slices.
 func (s *Server) Expel(ctx context.Context, from netip.Prefix) error {
-	e := (node{s}).everyShard(ctx, func(sh *shard) {
-		sh.conns.each(func(c *conn) {
-			if c.link == linkProxy || !from.Contains(c.peer.Unmap()) {
-				return
-			}
-			if c.phase == phaseOpen {
-				sh.close(c, clientproto.CloseForceNoReconnect)
-				sh.settle(c)
-				return
-			}
-			sh.abort(c, "")
-		})
-	})
-	if e != nil {
+	if e := (node{s}).everyShard(ctx, func(sh *shard) { sh.expel(from, 0) }); e != nil {
 		return errStopped
 	}
 	return nil
+}
+
+// expel looks at so many slots from one on, and at the rest in the next turn.
+func (s *shard) expel(from netip.Prefix, slot uint32) {
+	end := uint32(len(s.conns.chunks) * slabChunk)
+	for stop := min(slot+sweepConnections, end); slot < stop; slot++ {
+		if c := s.conns.at(slot); c.phase != phaseGone && c.link != linkProxy && from.Contains(c.peer.WithZone("")) {
+			s.sendAway(c)
+		}
+	}
+	if slot < end {
+		s.post(post{order: func(s *shard) { s.expel(from, slot) }})
+	}
+}
+
+func (s *shard) sendAway(c *conn) {
+	defer func() { s.contain(recover(), c) }()
+	if c.phase != phaseOpen {
+		s.abort(c, "")
+		return
+	}
+	s.close(c, clientproto.CloseForceReconnect)
+	s.settle(c)
 }
 
 // anomalySources are the figures of the detectors.
@@ -63,8 +74,14 @@ func anomalySources(r *anomaly.Response) (list []stats.Source) {
 		list = append(list, stats.Source{Name: "weir_anomalies_total", Help: "Alerts, by detector.", Kind: stats.SourceCounter,
 			Label: [2]string{"detector", name}, Read: func() float64 { return float64(r.Alerts(i)) }})
 	}
-	return append(list, stats.Source{Name: "weir_bans", Help: "Address prefixes that are banned for now.",
-		Read: func() float64 { return float64(r.Bans.Len()) }})
+	if w := r.Watcher; w != nil {
+		list = append(list, stats.Source{Name: "weir_anomaly_crowded_total", Help: "Events of prefixes that the detectors had no room to watch.",
+			Kind: stats.SourceCounter, Read: func() float64 { return float64(w.Crowded()) }})
+	}
+	return append(list,
+		stats.Source{Name: "weir_bans", Help: "Address prefixes that are banned for now.", Read: func() float64 { return float64(r.Bans.Len()) }},
+		stats.Source{Name: "weir_bans_full_total", Help: "Bans for which there was no room.", Kind: stats.SourceCounter,
+			Read: func() float64 { return float64(r.Bans.Full()) }})
 }
 
 // expireBans lets those back in whose time is over, and tells so.

@@ -48,6 +48,9 @@ func (o *anomalyOptions) check(auditFile path) error {
 			return errors.New("--anomaly-webhook: not an address that alerts may go to; write https://host/path, or http:// for one on loopback")
 		}
 	}
+	if o.AnomalyBanTime <= span(anomaly.Quiet) {
+		return fmt.Errorf("--anomaly-ban-time: an attack that goes on is told of again after %v; write a longer time, as in 10m", anomaly.Quiet)
+	}
 	unheard := auditFile == "off" || o.AnomalyScale == 0
 	if unheard && (o.AnomalyWebhook != "" || o.AnomalyContainment == "ban") {
 		return errors.New("--anomaly-webhook and --anomaly-containment=ban: the detectors watch the audit log; leave --audit-file=off and --anomaly-scale=0 out")
@@ -64,6 +67,10 @@ type alarms struct {
 	log      *slog.Logger
 	acts     chan anomaly.Report // bans, whose prefixes are to be sent away
 	posts    chan anomaly.Report
+
+	// Owned by the goroutine of the audit log.
+	told   time.Time // when a line said so
+	untold int       // alerts since then that no line showed, or that nobody acts on
 }
 
 // newAlarms has the detectors watch a log that is about to be made; nil if they are off.
@@ -80,30 +87,41 @@ func (s *setup) newAlarms(cfg *audit.Config) *alarms {
 	if o.AnomalyContainment != "off" {
 		a.response.Bans = anomaly.NewBans(slices.Concat([]netip.Prefix(o.AnomalyAllow), s.audit.spared))
 	}
-	cfg.Written = anomaly.New(anomaly.Config{Scale: float64(o.AnomalyScale), Alert: a.response.Take}).Observe
+	a.response.Watcher = anomaly.New(anomaly.Config{Scale: float64(o.AnomalyScale), Alert: a.response.Take})
+	if s.audit.toFiles() {
+		cfg.Written = a.response.Watcher.Observe // what the files will tell, too
+	} else {
+		cfg.Tap = a.response.Watcher.Observe
+	}
 	return a
 }
 
-// tell passes a report on, on the goroutine of the audit log: it never waits.
+// tell passes a report on, on the goroutine of the audit log: it never waits. At most
+// one line a second says so; the audit log has all.
 func (a *alarms) tell(r anomaly.Report) {
 	prefix := "all"
 	if r.Prefix.IsValid() {
 		prefix = r.Prefix.String()
 	}
-	a.log.Warn("anomaly", "detector", r.Detector, "from", prefix, "count", r.Count, "threshold", r.Threshold, "action", string(r.Action))
+	if now := a.response.Now(); now.Sub(a.told) >= time.Second {
+		a.log.Warn("anomaly", "detector", r.Detector, "from", prefix, "count", r.Count, "threshold", r.Threshold, "action", string(r.Action), "not_shown", a.untold)
+		a.told, a.untold = now, 0
+	} else {
+		a.untold++
+	}
 	if r.Action == anomaly.Banned {
-		a.queue(a.acts, r, "those who are connected are not sent away")
+		a.queue(a.acts, r)
 	}
 	if a.webhook != "" {
-		a.queue(a.posts, r, "not posted to --anomaly-webhook")
+		a.queue(a.posts, r)
 	}
 }
 
-func (a *alarms) queue(to chan<- anomaly.Report, r anomaly.Report, otherwise string) {
+func (a *alarms) queue(to chan<- anomaly.Report, r anomaly.Report) {
 	select {
 	case to <- r:
 	default:
-		a.log.Warn("too many alerts wait: "+otherwise, "detector", r.Detector)
+		a.untold++ // too many wait: it is in the audit log, and nowhere else
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -197,7 +198,11 @@ func auditAnomalies(p *process, c *auditQueryCommand) error {
 			failed = err
 		}
 	}})
-	unread, err := eachEntry(c.Files, func(_ []byte, r *audit.Record) error {
+	files, err := inOrder(c.Files)
+	if err != nil {
+		return err
+	}
+	unread, err := eachEntry(files, func(_ []byte, r *audit.Record) error {
 		w.Observe(r)
 		return failed
 	})
@@ -205,6 +210,32 @@ func auditAnomalies(p *process, c *auditQueryCommand) error {
 		return err
 	}
 	return passedOver(unread)
+}
+
+// inOrder sorts the files of a log by the time of their first record.
+func inOrder(files []string) ([]string, error) {
+	begins := make(map[string]time.Time, len(files))
+	for _, name := range files {
+		if name == "-" {
+			continue // first
+		}
+		r, err := audit.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		for e, err := range audit.Entries(r) {
+			if err == nil {
+				begins[name] = e.Time
+				break
+			}
+		}
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+	}
+	files = slices.Clone(files)
+	slices.SortStableFunc(files, func(a, b string) int { return begins[a].Compare(begins[b]) })
+	return files, nil
 }
 
 // eachEntry reads files in their order; unread is how many lines are no records.

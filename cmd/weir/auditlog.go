@@ -73,6 +73,12 @@ func (o auditOptions) auditPlan(dev bool) (auditPlan, error) {
 	return p, nil
 }
 
+// toFile reports whether the log is kept in a file.
+func (p *auditPlan) toFile() bool { return p.AuditFile != "off" && p.AuditFile != "stderr" }
+
+// toFiles reports whether somebody keeps the log in files.
+func (p *auditPlan) toFiles() bool { return p.toFile() || p.AuditSyslog != "" }
+
 func (s *setup) loadAudit(o *serverOptions) (err error) {
 	s.audit, err = o.auditPlan(o.Dev)
 	s.audit.anomalyOptions = o.anomalyOptions
@@ -85,7 +91,7 @@ func (s *setup) openAudit(p *process) (*alarms, error) {
 	plan, log := &s.audit, s.config.Log
 	cfg := audit.Config{Log: log}
 	now := time.Now()
-	toFile := plan.AuditFile != "off" && plan.AuditFile != "stderr"
+	toFile := plan.toFile()
 	if toFile || plan.AuditSyslog != "" {
 		key, err := plan.auditKey(toFile)
 		if err != nil {

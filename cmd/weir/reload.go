@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"weir/engine"
@@ -63,7 +65,10 @@ func (r *reloader) take() (restart []string, err error) {
 	if err := r.server.Reload(context.Background(), fresh.config); err != nil {
 		return nil, err
 	}
-	fresh.config.Audit = r.s.config.Audit // it stays open
+	fresh.config.Audit, fresh.config.Anomaly = r.s.config.Audit, r.s.config.Anomaly // they stay as they are
+	if a := fresh.config.Anomaly; a != nil && a.Bans != nil {
+		a.Bans.Spare(slices.Concat([]netip.Prefix(r.options.AnomalyAllow), fresh.audit.spared))
+	}
 	r.s.config = fresh.config
 	return restart, nil
 }

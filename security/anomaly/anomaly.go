@@ -16,6 +16,7 @@ package anomaly
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"weir/security/audit"
@@ -62,7 +63,7 @@ type Watcher struct {
 	order    []*scope                // those of prefixes; the hand goes round
 	hand     int
 	now      int64 // the bucket of the newest record
-	crowded  uint64
+	crowded  atomic.Uint64
 }
 
 // New makes a Watcher.
@@ -75,19 +76,25 @@ func New(cfg Config) *Watcher {
 	return w
 }
 
-// begin forgets everything: so a run of the server begins.
+// begin forgets everything but what is usual.
 func (w *Watcher) begin() {
-	w.all, w.usual = scope{}, [kinds]usual{}
+	w.all = scope{}
 	w.prefixes, w.order, w.hand, w.now = make(map[netip.Prefix]*scope), nil, 0, 0
 }
 
 // Crowded is how many events came from prefixes that found no room to be watched.
-func (w *Watcher) Crowded() uint64 { return w.crowded }
+// Any goroutine may ask.
+func (w *Watcher) Crowded() uint64 { return w.crowded.Load() }
+
+// Watched is how many prefixes are watched one by one.
+func (w *Watcher) Watched() int { return len(w.prefixes) }
 
 // Observe takes the next record of a log. Records of the log about itself and of
-// detectors change nothing. What is older than the newest one counts as that.
+// detectors change nothing. What is older than the newest one counts as that, but
+// after a clock that went back by more than a Window all counting begins anew.
 func (w *Watcher) Observe(r *audit.Record) {
 	if r.Event == audit.Started {
+		w.usual = [kinds]usual{}
 		w.begin()
 		return
 	}
@@ -100,7 +107,7 @@ func (w *Watcher) Observe(r *audit.Record) {
 	var one *scope
 	if p := prefixOf(r); p.IsValid() {
 		if one = w.scope(p); one == nil {
-			w.crowded += r.N()
+			w.crowded.Add(r.N())
 		}
 	}
 	for k := range kinds {
@@ -124,6 +131,9 @@ func (w *Watcher) scaled(threshold uint64) uint64 {
 // advance closes the buckets that have ended since the last record.
 func (w *Watcher) advance(at time.Time) {
 	now := at.Unix() / int64(bucket/time.Second)
+	if now < w.now-buckets {
+		w.begin()
+	}
 	if w.now == 0 {
 		w.now = now
 	}
@@ -140,7 +150,6 @@ func (w *Watcher) advance(at time.Time) {
 func (w *Watcher) count(s *scope, k kind, n uint64, at time.Time, threshold uint64, contain bool) {
 	v := &s.windows[k]
 	v.add(w.now, n)
-	s.last = w.now
 	if v.sum(w.now) < threshold {
 		return
 	}
@@ -154,8 +163,8 @@ func (w *Watcher) count(s *scope, k kind, n uint64, at time.Time, threshold uint
 	}
 }
 
-// scope finds a prefix's windows, or room for them: that of one which has been
-// silent for a Window and has no alert to remember. nil: there is none near the hand.
+// scope finds a prefix's windows, or makes room for them: of the next few, those go
+// that count least and have no alert to remember. nil: all of these are alerting.
 func (w *Watcher) scope(p netip.Prefix) *scope {
 	if s := w.prefixes[p]; s != nil {
 		return s
@@ -164,25 +173,26 @@ func (w *Watcher) scope(p netip.Prefix) *scope {
 	if len(w.order) < maxPrefixes {
 		s = new(scope)
 		w.order = append(w.order, s)
-	} else if s = w.silent(); s == nil {
+	} else if s = w.least(); s == nil {
 		return nil
 	}
 	delete(w.prefixes, s.prefix)
-	*s = scope{prefix: p, last: w.now}
+	*s = scope{prefix: p}
 	w.prefixes[p] = s
 	return s
 }
 
-func (w *Watcher) silent() *scope {
+func (w *Watcher) least() (least *scope) {
 	const steps = 16
+	var fewest uint64
 	for range steps {
 		s := w.order[w.hand]
 		w.hand = (w.hand + 1) % len(w.order)
-		if w.now-s.last > buckets && !s.alerting(w.now) {
-			return s
+		if n := s.total(w.now); !s.alerting(w.now) && (least == nil || n < fewest) {
+			least, fewest = s, n
 		}
 	}
-	return nil
+	return least
 }
 
 // prefixOf is whom a record counts for: an IPv4 address, an IPv6 /64.

@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -15,7 +16,7 @@ const maxBans = 4096
 // Bans are the prefixes that may not connect, each for a time. Any goroutine. A nil
 // Bans bans nobody.
 type Bans struct {
-	allow []netip.Prefix
+	allow atomic.Pointer[[]netip.Prefix]
 	now   atomic.Pointer[map[netip.Prefix]time.Time] // until; replaced, never changed
 	full  atomic.Uint64
 
@@ -24,14 +25,27 @@ type Bans struct {
 
 // NewBans makes Bans that spare the addresses of allow.
 func NewBans(allow []netip.Prefix) *Bans {
-	b := &Bans{allow: slices.Clone(allow)}
+	b := new(Bans)
+	allow = slices.Clone(allow)
+	b.allow.Store(&allow)
 	b.now.Store(&map[netip.Prefix]time.Time{})
 	return b
 }
 
 // Spared reports whether p has an address that is never banned.
 func (b *Bans) Spared(p netip.Prefix) bool {
-	return slices.ContainsFunc(b.allow, p.Overlaps)
+	return slices.ContainsFunc(*b.allow.Load(), p.Overlaps)
+}
+
+// Spare takes others to spare, and lifts the bans that concern them.
+func (b *Bans) Spare(allow []netip.Prefix) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	allow = slices.Clone(allow)
+	b.allow.Store(&allow)
+	next := maps.Clone(*b.now.Load())
+	maps.DeleteFunc(next, func(p netip.Prefix, _ time.Time) bool { return b.Spared(p) })
+	b.now.Store(&next)
 }
 
 // Add bans a prefix as PrefixOf makes it, until then. It returns false if p is
@@ -105,4 +119,9 @@ func (b *Bans) Len() int {
 }
 
 // Full is how many found no room.
-func (b *Bans) Full() uint64 { return b.full.Load() }
+func (b *Bans) Full() uint64 {
+	if b == nil {
+		return 0
+	}
+	return b.full.Load()
+}

@@ -39,6 +39,8 @@ type Response struct {
 	Now  func() time.Time
 	Tell func(Report) // must not block; may be nil
 
+	Watcher *Watcher // whose alerts these are, for its figures; may be nil
+
 	alerts [kinds]atomic.Uint64
 }
 
@@ -72,6 +74,9 @@ func (r *Response) contain(report *Report) {
 		report.Action, report.Until = Banned, now.Add(r.For)
 	case r.Ban:
 		report.Action = Spared
+	}
+	if report.Action == Spared {
+		return
 	}
 	r.Log.Add(&audit.Record{
 		Time: now, Event: audit.Contained, Reason: string(report.Action), Prefix: report.Prefix,

@@ -5,8 +5,15 @@ import "net/netip"
 // scope is one prefix, or all.
 type scope struct {
 	prefix  netip.Prefix
-	last    int64 // bucket of the last event
 	windows [kinds]window
+}
+
+// total is what all windows together hold.
+func (s *scope) total(now int64) (n uint64) {
+	for k := range s.windows {
+		n += s.windows[k].sum(now)
+	}
+	return n
 }
 
 // alerting reports whether an alert of the scope is still remembered.
