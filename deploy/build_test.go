@@ -102,7 +102,7 @@ func TestUnit(t *testing.T) {
 	}
 	for _, line := range []string{"DynamicUser=yes", "NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "PrivateDevices=yes",
 		"PrivateTmp=yes", "CapabilityBoundingSet=", "MemoryDenyWriteExecute=yes", "RestrictNamespaces=yes", "SystemCallFilter=@system-service",
-		"MemoryMax=85%", "LimitCORE=0", "UMask=0077", "KillSignal=SIGTERM", "ExecReload=/bin/kill -HUP $MAINPID"} {
+		"MemoryMax=85%", "LimitCORE=0", "UMask=0077", "StateDirectory=weir", "StateDirectoryMode=0700", "KillSignal=SIGTERM", "ExecReload=/bin/kill -HUP $MAINPID"} {
 		if !strings.Contains(string(b), "\n"+line+"\n") {
 			t.Errorf("weir.service has no %s", line)
 		}

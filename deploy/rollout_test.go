@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -293,6 +294,13 @@ func TestRollout(t *testing.T) {
 	waitForSubscriber(t, n, first)
 	published()
 
+	interrupted, err := os.Readlink(filepath.Join(n.dir, "prefix", "current"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(interrupted, filepath.Join(n.dir, "prefix", ".current.new")); err != nil {
+		t.Fatal(err)
+	}
 	n.must("runs", "upgrade", second)
 	n.runs(second)
 	if status := n.drained(); status != 0 {
@@ -320,6 +328,20 @@ func TestRollout(t *testing.T) {
 	if _, out := n.rollout("status"); strings.Count(out, " current\n") != 1 || strings.Count(out, " previous\n") != 1 {
 		t.Errorf("status: %s", out)
 	}
+
+	// What was changed in its place is not started.
+	changed := filepath.Join(n.dir, "prefix", "previous", "weir")
+	b, err := os.ReadFile(changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.mustFail("is not what was put there", "upgrade", func() string {
+		if err := errors.Join(os.Remove(changed), os.WriteFile(changed, append(b, '#'), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		return second
+	}())
+	n.runs(first)
 
 	// One version everywhere, and then not.
 	n.must("the same: weir", "same", n.report(first))

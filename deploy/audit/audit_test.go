@@ -165,6 +165,7 @@ func TestReport(t *testing.T) {
 	}{
 		{"all is well", "", "", true, true, 0, []string{"vulnerabilities  ok: 0 found", "npm              ok"}},
 		{"offline", "", "", false, false, 0, []string{"vulnerabilities  not run: the database", "npm              not run", "scanner          ok"}},
+		{"nothing can be fetched", "", "", false, false, 0, []string{"scanner          not run: the scanner cannot be fetched", "vulnerabilities  not run"}},
 		{"offline, strict", "", "", false, true, 1, []string{"vulnerabilities  not run"}},
 		{"an entry that is over", "GO-0000-0009 until 2026-01-01: long ago\n", "", true, false, 1, []string{"exceptions       FAILED"}},
 		{"reached", "", reached, true, false, 1, []string{"vulnerabilities  FAILED: 1 found", "reached from weir/engine.New"}},
@@ -177,6 +178,8 @@ func TestReport(t *testing.T) {
 				return []byte("all modules verified\n"), nil, nil
 			case line == "go mod download -json":
 				return []byte(`{"Path":"a.com/b","Dir":"` + filepath.Join(a.root, "mod") + `"}`), nil, nil
+			case c.name == "nothing can be fetched" && strings.HasPrefix(line, "go run"):
+				return nil, []byte("golang.org/x/vuln: module lookup disabled by GOPROXY=off"), errors.New("exit status 1")
 			case strings.Contains(line, "testdata/vulndb"):
 				return []byte(invented), nil, nil
 			case !c.online && name == "npm":
