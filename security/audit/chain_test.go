@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -324,6 +325,86 @@ func TestRotationByAge(t *testing.T) {
 	}
 	if _, err := Verify(files, VerifyOptions{Key: testKey(), Seal: name + ".seal"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// crooked is a file of which something goes wrong at each end but the last.
+type crooked struct {
+	*file
+	wrong func(now time.Time, p place) error
+}
+
+func (c *crooked) rotate(now time.Time, p place) error {
+	if c.wrong == nil {
+		return c.file.rotate(now, p)
+	}
+	return c.wrong(now, p)
+}
+
+// TestRotationThatFails: whether the next file could not be opened, or the old one not
+// be moved, each file begins with log-opened and nothing else stands behind log-closed.
+func TestRotationThatFails(t *testing.T) {
+	for _, what := range []string{"open", "rename"} {
+		name := filepath.Join(t.TempDir(), "logs", "audit.log")
+		d, err := OpenFile(name, FileOptions{Key: testKey(), MaxAge: time.Hour}, at(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk := &crooked{file: d.sink.(*file)}
+		d.sink = disk
+		inTheWay, failed := name, 0
+		disk.wrong = func(now time.Time, p place) error {
+			failed++
+			if what == "rename" {
+				inTheWay = aside(name, now, p.seq)
+				if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				return disk.file.rotate(now, p)
+			}
+			if err := errors.Join(disk.file.rotate(now, p), disk.f.Close(), os.Remove(name), os.Mkdir(name, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			disk.f, disk.size = nil, 0
+			return syscall.EMFILE
+		}
+		s := newStream(d, textLog(nowhere{}), at(0))
+		s.append(&Record{Time: at(1), Event: Started})
+		s.tick(at(3600))
+		if err := os.RemoveAll(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			s.append(&Record{Time: at(3601 + i), Event: UserBlocked, User: "mallory"})
+			s.tick(at(3601 + i))
+		}
+		if failed != 1 || s.failures.Load() == 0 {
+			t.Errorf("%s: %d rotations failed, %d failures are counted", what, failed, s.failures.Load())
+		}
+		disk.wrong = nil
+		s.tick(at(7300))
+		s.append(&Record{Time: at(7301), Event: Stopped})
+		s.close(at(7302))
+		disk.compressing.Wait()
+
+		files := logFiles(t, name)
+		for i := range files { // those before it may be gone
+			if _, err := Verify(files[i:], VerifyOptions{Key: testKey(), Seal: name + ".seal"}); err != nil {
+				t.Errorf("%s: without the oldest %d of %d files: %v", what, i, len(files), err)
+			}
+		}
+		if want := map[string]int{"open": 3, "rename": 2}[what]; len(files) != want {
+			t.Errorf("%s: %v, want %d files", what, files, want)
+		}
+		for _, f := range files {
+			before := LogClosed
+			for _, e := range fileEntries(t, f) {
+				if (before == LogClosed) != (e.Event == LogOpened) {
+					t.Errorf("%s: in %s %v stands behind %v", what, f, e.Event, before)
+				}
+				before = e.Event
+			}
+		}
 	}
 }
 

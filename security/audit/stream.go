@@ -16,6 +16,8 @@ const (
 	// anything was written since.
 	checkpointRecords = 1000
 	checkpointAfter   = time.Minute
+	// rotateAgain is how long a file goes on that could not be ended.
+	rotateAgain = time.Minute
 )
 
 // Destination is where a Log writes. OpenFile, Writer and DialSyslog make them.
@@ -50,6 +52,8 @@ type stream struct {
 	sealAt  time.Time           // when the next checkpoint is due, if anything was written
 	sealing bool                // a checkpoint is in pending
 	saidAt  time.Time           // when a failure was last logged
+
+	rotateAt time.Time // no file is ended before; zero: none failed to
 
 	lostEver, failures atomic.Uint64
 }
@@ -169,18 +173,19 @@ func (s *stream) tick(now time.Time) {
 		s.mark(Checkpoint, now, "")
 	}
 	s.flush(now)
-	if len(s.pending) > 0 || !s.sink.due(now, 0) {
+	if len(s.pending) > 0 || now.Before(s.rotateAt) || !s.sink.due(now, 0) {
 		return
 	}
 	s.mark(LogClosed, now, "")
 	s.flush(now)
-	if len(s.pending) > 0 {
-		return // the next turn sees to it
+	if len(s.pending) == 0 { // else a later turn ends it
+		if err := s.sink.rotate(now, s.at); err != nil {
+			s.fail(now, err)
+			s.rotateAt = now.Add(rotateAgain)
+		}
 	}
-	if err := s.sink.rotate(now, s.at); err != nil {
-		s.fail(now, err)
-		return
-	}
+	// Also where that failed: which file goes on is not known, and no record may stand behind an end,
+	// or be the first of a file.
 	s.mark(LogOpened, now, "")
 	s.flush(now)
 }
