@@ -67,6 +67,7 @@ type conn struct {
 	origin     origin.ID
 
 	by             audit.Auth // what said who the session's user is
+	wrong          uint8      // tokens that its user's session brought, and that were none
 	account        account
 	port           uint16 // of the peer
 	opened         int64
@@ -130,6 +131,9 @@ func (w *waiting) idle() bool {
 
 // handle names one life of a slot.
 type handle uint64
+
+// ofUser reports whether c is somebody's: of a user that was proven.
+func (c *conn) ofUser() bool { return c.session != nil && c.session.User() != "" }
 
 func (c *conn) handle() handle { return handle(uint64(c.generation)<<32 | uint64(c.Slot)) }
 

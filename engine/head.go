@@ -216,7 +216,7 @@ func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
 	if len(k.ticket) > 0 {
 		claims, err := s.tickets.Redeem(k.ticket, s.wall())
 		if err != nil {
-			s.fails.Note(c.peer, s.now)
+			s.failed(c)
 		}
 		s.headAuthenticated(c, claims, err)
 		return

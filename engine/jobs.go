@@ -78,8 +78,26 @@ type authJob struct {
 	err    error
 }
 
-// mayFail reports whether the address of c may send another credential: it has not sent too many that were none.
-func (s *shard) mayFail(c *conn) bool { return c.exempt || s.fails.May(c.peer, s.now) }
+// mayFail reports whether c may bring another credential: that its address, or the session of a user itself, has not brought too
+// many that were none.
+func (s *shard) mayFail(c *conn) bool {
+	switch {
+	case c.exempt:
+		return true
+	case c.ofUser():
+		return c.wrong < sessionFailures
+	default:
+		return s.fails.May(c.peer, s.now)
+	}
+}
+
+// failed charges a credential that was none.
+func (s *shard) failed(c *conn) {
+	s.fails.Note(c.peer, s.now)
+	if c.ofUser() && c.wrong < sessionFailures {
+		c.wrong++
+	}
+}
 
 // check has the token of a step looked at.
 func (s *shard) check(c *conn, use authUse, step *session.Step) {
@@ -110,7 +128,7 @@ func (j *authJob) Run() {
 
 func (j *authJob) finish(s *shard, c *conn) {
 	if errors.Is(j.err, token.ErrInvalid) {
-		s.fails.Note(c.peer, s.now)
+		s.failed(c)
 	}
 	if j.use != authHead && j.err != nil && !errors.Is(j.err, token.ErrUnknownKey) {
 		s.unauthenticated(c, [...]audit.Auth{authConnect: audit.ByConnect, authRefresh: audit.ByRefresh, authSubscription: audit.BySubToken}[j.use], authReason(j.err))

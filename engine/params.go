@@ -241,6 +241,10 @@ var failureRate = limit.Rate{PerSecond: 10, Burst: 100}
 
 const failureEntries = 1 << 14
 
+// sessionFailures is how many wrong tokens a session of a user may bring, and is asked for in the place of its address: others there
+// must not be able to end it at its refresh. They count for the address too. Attack: tokens to be guessed from within. Over it: 3013.
+const sessionFailures = 10
+
 // eventRate is how many joins and leaves a shard tells its connections, one for
 // each of them. Attack: subscribing and unsubscribing, in a channel where all are
 // told of it. Over it: they are dropped and counted.
