@@ -349,6 +349,71 @@ func TestOverloadEvictsTheMostExpensive(t *testing.T) {
 	eventually(t, "all being counted", func() bool { return s.stats.LabelTotal(stats.OverloadCloses, "evict") == 4 })
 }
 
+// TestOverloadEvictsTheSilentFirst: who has not said who it is, however far it came,
+// the oldest of them first, and no subscriber in their place.
+func TestOverloadEvictsTheSilentFirst(t *testing.T) {
+	s, _ := strained(t, alone, func(c *Config) {
+		c.Limits.HandshakeTimeout, c.Limits.HeadTimeout, c.Limits.StaleCloseDelay = time.Hour, time.Hour, time.Hour
+	})
+	honest := s.connected(t, sign(t, "honest", "feeds:*"))
+	for i := range 10 {
+		honest.mustDo(fmt.Sprintf(`"subscribe":{"channel":"feeds:%d"}`, i))
+	}
+	silent := []struct {
+		phase phase
+		come  func() net.Conn
+	}{
+		{phaseOpen, func() net.Conn { return s.rawWebSocket(t, pathProtocol) }},
+		{phaseHandshake, func() net.Conn { return s.silentHello(t, "127.0.0.1") }},
+		{phaseHello, func() net.Conn {
+			c, err := net.Dial("tcp", s.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			return c
+		}},
+		{phaseHead, func() net.Conn { return s.raw(t) }},
+	}
+	left := func(p phase, n int) bool {
+		return s.every(n, func(c *conn) bool { return c.phase == p && !c.connected() })
+	}
+	for _, c := range silent {
+		s.clock.move(time.Second)
+		c.come()
+		eventually(t, "one more silent", func() bool { return left(c.phase, 1) })
+	}
+	evict := func(limit int) {
+		s.onLoops(func(sh *shard) {
+			sh.strain.level = overload.Evict
+			sh.conns.each(func(c *conn) {
+				if c.phase < phaseClosing {
+					sh.weigh(c)
+				}
+			})
+			sh.closeBurdens(sh.strain.heavy, limit, overload.Evict)
+			sh.strain = strain{}
+		})
+	}
+	for i, c := range silent {
+		evict(1)
+		if !left(c.phase, 0) {
+			t.Errorf("the oldest, in phase %d, is here still", c.phase)
+		}
+		for _, later := range silent[i+1:] {
+			if !left(later.phase, 1) {
+				t.Errorf("after %d the one in phase %d is gone too", i+1, later.phase)
+			}
+		}
+	}
+	honest.mustDo(`"subscribe":{"channel":"feeds:still"}`)
+	evict(1)
+	honest.wantClose(3011)
+	if n := s.stats.LabelTotal(stats.OverloadCloses, "evict"); n != 5 {
+		t.Errorf("%d are counted as evicted, want 5", n)
+	}
+}
+
 // TestOverloadLooksInSlices: a turn looks at so many connections and no more, and
 // a look closes so many and no more.
 func TestOverloadLooksInSlices(t *testing.T) {
@@ -391,7 +456,7 @@ func TestOverloadLooksInSlices(t *testing.T) {
 	})
 	var list []burden
 	for i := range 10_000 {
-		list = addBurden(list, burden{handle(i), (i * 7919) % 10_000}, evictPerScan)
+		list = addBurden(list, burden{of: handle(i), bytes: (i * 7919) % 10_000}, evictPerScan)
 	}
 	if sortBurdens(list); cap(list) > 4*evictPerScan || list[0].bytes != 9_999 || list[evictPerScan-1].bytes != 10_000-evictPerScan {
 		t.Errorf("%d of a capacity of %d are kept, the heaviest %+v", len(list), cap(list), list[0])

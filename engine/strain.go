@@ -21,10 +21,11 @@ type strain struct {
 	heavy  []burden // and of all others, from Evict on
 }
 
-// burden is a connection that the scan found, and what closing it frees, in bytes.
+// burden is a connection that the scan found.
 type burden struct {
-	of    handle
-	bytes int
+	of     handle
+	bytes  int   // what closing it frees
+	silent int64 // nanoseconds since it came, of one that has not connected; else 0
 }
 
 // takeLevel takes the node's level and has all connections looked at, unless that
@@ -54,7 +55,7 @@ func (s *shard) makeRoom() {
 	}
 	end := uint32(len(s.conns.chunks) * slabChunk)
 	for stop := min(p.cursor+sweepConnections, end); p.cursor < stop; p.cursor++ {
-		if c := s.conns.at(p.cursor); c.phase == phaseOpen {
+		if c := s.conns.at(p.cursor); c.phase < phaseClosing {
 			s.weigh(c)
 		}
 	}
@@ -76,7 +77,7 @@ func (s *shard) makeRoom() {
 func (s *shard) weigh(c *conn) {
 	defer func() { s.contain(recover(), c) }()
 	p := &s.strain
-	if c.phaseBy != 0 { // it has not connected
+	if c.phaseBy != 0 && c.phase == phaseOpen { // it has not connected
 		c.phaseBy = min(c.phaseBy, s.now+p.idle(s.limits.StaleCloseDelay))
 		s.arm(c)
 	}
@@ -87,20 +88,30 @@ func (s *shard) weigh(c *conn) {
 	switch {
 	case p.level < overload.Shed:
 	case s.isBehind(c):
-		p.behind = addBurden(p.behind, burden{c.handle(), c.owed() + s.arrears(c)}, shedPerScan)
+		p.behind = addBurden(p.behind, burden{of: c.handle(), bytes: c.owed() + s.arrears(c)}, shedPerScan)
 	case p.level >= overload.Evict:
-		p.heavy = addBurden(p.heavy, burden{c.handle(), s.weight(c)}, evictPerScan)
+		p.heavy = addBurden(p.heavy, burden{of: c.handle(), bytes: s.weight(c), silent: s.silence(c)}, evictPerScan)
 	}
 }
 
 // isBehind reports whether a reader's socket takes nothing while more waits for it:
 // for a while, or with half of what may wait.
 func (s *shard) isBehind(c *conn) bool {
-	if c.Unsent() == 0 || !c.pending() && !c.behind {
+	if c.phase != phaseOpen || c.Unsent() == 0 || !c.pending() && !c.behind {
 		return false
 	}
 	since := c.writeBy - int64(s.limits.WriteTimeout)
 	return c.writeBy != 0 && s.now-since >= int64(behindAfter) || c.owed() >= s.limits.MaxOutboxBytes/2
+}
+
+// silence is for how long a connection is here that has not connected, in any phase;
+// 0 if it has. Such go first. Attack: hoarders who say nothing and so weigh nothing,
+// that subscribers are closed in their place.
+func (s *shard) silence(c *conn) int64 {
+	if c.connected() {
+		return 0
+	}
+	return max(s.now-c.opened, 1)
 }
 
 // weight is what a connection takes beside what each does, in bytes.
@@ -112,8 +123,8 @@ func (s *shard) weight(c *conn) int {
 	return n
 }
 
-// addBurden keeps the heaviest of what it is given, at least as many as limit and
-// fewer than twice that.
+// addBurden keeps the first, as sortBurdens has them, of what it is given: at least
+// as many as limit and fewer than twice that.
 func addBurden(list []burden, b burden, limit int) []burden {
 	list = append(list, b)
 	if len(list) < 2*limit {
@@ -123,16 +134,18 @@ func addBurden(list []burden, b burden, limit int) []burden {
 	return list[:limit]
 }
 
-// sortBurdens puts the heaviest first.
+// sortBurdens puts first who has been silent for longest, then the heaviest.
 func sortBurdens(list []burden) {
-	slices.SortFunc(list, func(a, b burden) int { return cmp.Compare(b.bytes, a.bytes) })
+	slices.SortFunc(list, func(a, b burden) int {
+		return cmp.Or(cmp.Compare(b.silent, a.silent), cmp.Compare(b.bytes, a.bytes))
+	})
 }
 
-// closeBurdens closes the heaviest connections of the list, at most so many.
+// closeBurdens closes the first connections of the list, at most so many.
 func (s *shard) closeBurdens(list []burden, limit int, level overload.Level) {
 	sortBurdens(list)
 	for _, b := range list[:min(limit, len(list))] {
-		if c := s.conns.find(b.of); c != nil && c.phase == phaseOpen {
+		if c := s.conns.find(b.of); c != nil && c.phase < phaseClosing && (b.silent == 0 || !c.connected()) {
 			s.closeBurden(c, level)
 		}
 	}
@@ -148,6 +161,10 @@ func (s *shard) closeBurden(c *conn, level overload.Level) {
 		why = clientproto.CloseSlow
 	}
 	s.stats.Label(stats.OverloadCloses, level.String())
-	s.cutOff(c, why)
+	if c.phase == phaseOpen {
+		s.cutOff(c, why)
+	} else {
+		s.abort(c, "")
+	}
 	s.settle(c)
 }
