@@ -258,6 +258,10 @@ func (n node) revocation(r *api.Revocation) {
 func (s *shard) unpermitted(c *conn, j *hookJob, e *clientproto.Error) {
 	switch j.kind {
 	case backend.Connect:
+		if e.Temporary { // nobody said that it is wrong
+			s.refusedCommand(c, clientproto.Connect, "", e)
+			return
+		}
 		s.unauthenticated(c, audit.ByBackend, errorReason(e.Code))
 	case backend.Subscribe:
 		s.refusedCommand(c, clientproto.Subscribe, j.step.Channel, e)

@@ -85,6 +85,10 @@ type hookJob struct {
 
 // ask has the backend asked what step is about.
 func (s *shard) ask(c *conn, kind backend.Kind, step *session.Step) {
+	if kind == backend.Connect && !s.mayFail(c) {
+		s.tooMany(c, limitFailures)
+		return
+	}
 	req := backend.Request{Client: c.session.Client(), User: c.session.User(), Channel: step.Channel, Data: step.Data}
 	switch kind {
 	case backend.Connect:
@@ -114,16 +118,28 @@ func (j *hookJob) Run() {
 }
 
 func (j *hookJob) finish(s *shard, c *conn) {
+	if j.denies() {
+		s.failed(c)
+	}
 	switch {
 	case j.err != nil: // nothing is permitted that nobody permitted
 		s.unasked(c, j, clientproto.ErrInternal)
 	case j.answer.Close != nil:
+		if j.denies() {
+			s.unauthenticated(c, audit.ByBackend, closeReason(j.answer.Close.Code))
+		}
 		s.close(c, j.answer.Close)
 	case j.answer.Error != nil:
 		s.unasked(c, j, j.answer.Error)
 	default:
 		s.answered(c, j)
 	}
+}
+
+// denies reports whether the backend said that what the client brought is no credential: not that it cannot tell now.
+func (j *hookJob) denies() bool {
+	a := &j.answer
+	return j.kind == backend.Connect && j.err == nil && (a.Close != nil || a.Error != nil && !a.Error.Temporary)
 }
 
 // unasked answers the command of j with an error: of the backend, or in its

@@ -124,7 +124,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 			Read: func() float64 { return float64(sh.work.Queued()) }},
 	}
 	list = append(list,
-		stats.Source{Name: "weir_auth_failures_total", Help: "Credentials that were none: forged, malformed or for another server, unknown tickets; not those that are over.",
+		stats.Source{Name: "weir_auth_failures_total", Help: "Credentials that were none: forged, malformed or for another server, unknown tickets, refused by the connect hook; not those that are over.",
 			Kind: stats.SourceCounter, Read: func() float64 { return float64(sh.fails.Noted()) }},
 		stats.Source{Name: "weir_auth_refused_total", Help: "Credentials that were not looked at, because their address had failed too often.",
 			Kind: stats.SourceCounter, Read: func() float64 { return float64(sh.fails.Refused()) }})
