@@ -29,6 +29,9 @@ func check(p *process, c *command) error {
 		}
 	}
 	fmt.Fprintf(p.stdout, "The configuration is good.\n\n")
+	if s.warning != "" {
+		fmt.Fprintf(p.stdout, "Warning: %s\n\n", s.warning)
+	}
 	fmt.Fprintf(p.stdout, "public      %s, TLS %s and later, certificate %s%s\n",
 		s.config.Listen, c.Check.TLSMin, s.certs.describe(), clientAuth(s.config.TLS))
 	for _, l := range []struct{ name, addr, more string }{{"API", s.config.APIListen, clientAuth(s.config.APITLS)}, {"health", s.config.HealthListen, ""}} {

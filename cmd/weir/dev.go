@@ -106,7 +106,7 @@ func newDevSetup(o *serverOptions) (*devSetup, error) {
 	if err != nil {
 		return nil, err
 	}
-	signed, err := signToken(secret, token.SignClaims{Subject: devUser, Caps: caps}, time.Now(), devTokenLife)
+	signed, err := signToken(secret, token.SignClaims{Subject: devUser, Caps: caps, Issuer: string(o.TokenIssuer), Audience: o.TokenAudience}, time.Now(), devTokenLife)
 	if err != nil {
 		return nil, &configError{err}
 	}

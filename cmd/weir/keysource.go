@@ -11,6 +11,13 @@ import (
 	"weir/security/token"
 )
 
+// warn tells the log what check tells the operator.
+func (s *setup) warn() {
+	if s.warning != "" {
+		s.config.Log.Warn(s.warning)
+	}
+}
+
 // loadKeySource makes what fetches --jwks-url, and the set that it fills; nil if
 // there is none. Messages do not hold the URL: it may be a secret.
 func (s *setup) loadKeySource(o *serverOptions) (*token.KeySet, error) {
@@ -33,6 +40,9 @@ func (s *setup) loadKeySource(o *serverOptions) (*token.KeySet, error) {
 		if !cfg.RootCAs.AppendCertsFromPEM(b) {
 			return nil, fmt.Errorf("--jwks-ca-file: %s holds no certificate in PEM", o.JWKSCAFile)
 		}
+	}
+	if len(o.TokenAudience) == 0 {
+		s.warning = "--jwks-url without --token-audience: a token that the issuer signed for another application opens connections here"
 	}
 	keys := token.NewKeySet()
 	s.keySource = jwks.New(jwks.Config{URL: string(o.JWKSURL), TLS: cfg, Keys: keys, Log: s.config.Log, Now: time.Now})

@@ -35,7 +35,7 @@ func TestKeysByURL(t *testing.T) {
 	i := &invocation{args: unhurried(args...), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`, `"msg":"token keys fetched","keys":1`)
+	i.stderr.await(t, `"msg":"serving"`, `"msg":"token keys fetched","keys":1`, "--jwks-url without --token-audience")
 	i.signals <- syscall.SIGHUP // the keys that came stay
 	i.stderr.await(t, `"msg":"reloaded"`)
 

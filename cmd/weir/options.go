@@ -67,6 +67,7 @@ type serverOptions struct {
 
 	apiKeyOptions
 	secretOptions
+	claimOptions
 	TokenKeyFile path `name:"token-key-file" group:"Keys" placeholder:"FILE" help:"Public keys of ES256, RS256, PS256 and EdDSA tokens, PEM or a JSON Web Key Set."`
 	JWKSURL      text `name:"jwks-url" restart:"" group:"Keys" placeholder:"URL" help:"Where to fetch public keys, https, a JSON Web Key Set; every ten minutes, and when a token has a key that is not known."`
 	JWKSCAFile   path `name:"jwks-ca-file" restart:"" group:"Keys" placeholder:"FILE" help:"Certificates, PEM, that the server of --jwks-url is checked against instead of the system's."`
@@ -152,9 +153,16 @@ type secretOptions struct {
 	TokenHMACSecretFile path `name:"token-hmac-secret-file" group:"Keys" placeholder:"FILE" help:"File with that secret."`
 }
 
+// claimOptions are what weir token writes into a token and the server wants to see there.
+type claimOptions struct {
+	TokenIssuer   text `name:"token-issuer" group:"Keys" placeholder:"NAME" help:"Issuer, which the claim iss of every token must name (default any)."`
+	TokenAudience list `name:"token-audience" group:"Keys" placeholder:"NAME,…" help:"Audiences, of which the claim aud of every token must name one (default any). An issuer that signs for others too needs it."`
+}
+
 // tokenCommand signs a token; the secret is the server's.
 type tokenCommand struct {
 	secretOptions
+	claimOptions
 	Subject        text `name:"sub" placeholder:"USER" help:"User the token is for; empty is anonymous."`
 	Channels       list `name:"channels" placeholder:"PATTERN,…" help:"Channels the token grants; * stands for any run of characters."`
 	Allow          list `name:"allow" default:"sub" placeholder:"VERB,…" help:"What it grants there: sub, pub, hst, prs (default ${default})."`

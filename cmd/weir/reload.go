@@ -36,6 +36,7 @@ func (r *reloader) reload(log *slog.Logger) {
 		return
 	}
 	log.Info("reloaded", "certificate_until", r.s.certs.NotAfter().UTC())
+	r.s.warn()
 	if len(restart) > 0 {
 		log.Warn("some options changed that only a restart changes", "options", restart)
 	}
@@ -69,7 +70,7 @@ func (r *reloader) take() (restart []string, err error) {
 	if a := fresh.config.Anomaly; a != nil && a.Bans != nil {
 		a.Bans.Spare(slices.Concat([]netip.Prefix(r.options.AnomalyAllow), fresh.audit.spared))
 	}
-	r.s.config = fresh.config
+	r.s.config, r.s.warning = fresh.config, fresh.warning
 	return restart, nil
 }
 

@@ -47,6 +47,7 @@ func serve(p *process, c *command) error {
 	log := s.config.Log
 	log.Info("serving", "listen", server.Addr().String(), "api", server.APIAddr().String(),
 		"version", s.config.Version, "certificate_until", s.certs.NotAfter().UTC())
+	s.warn()
 	if s.dev != nil {
 		if err := s.dev.announce(p, server); err != nil {
 			return err

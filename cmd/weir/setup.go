@@ -28,6 +28,7 @@ type setup struct {
 
 	policyText []byte       // of --policy-file
 	keySource  *jwks.Source // nil without --jwks-url
+	warning    string       // of what is no mistake; "": there is nothing to say
 }
 
 // newSetup checks the options against each other and loads what they name.
@@ -117,7 +118,7 @@ func (s *setup) loadKeys(o *serverOptions) error {
 		return err
 	}
 	s.config.APIKey = string(key)
-	cfg := token.Config{}
+	cfg := token.Config{Issuer: string(o.TokenIssuer), Audiences: o.TokenAudience}
 	hmacSecret, err := o.secret()
 	if err != nil {
 		return err

@@ -38,7 +38,8 @@ func printToken(p *process, c *tokenCommand) error {
 
 // claims are what the token says beside its dates.
 func (c *tokenCommand) claims() (token.SignClaims, error) {
-	claims := token.SignClaims{Subject: string(c.Subject), Channel: string(c.Channel), Channels: c.ServerChannels, Roles: c.Roles}
+	claims := token.SignClaims{Subject: string(c.Subject), Channel: string(c.Channel), Channels: c.ServerChannels, Roles: c.Roles,
+		Issuer: string(c.TokenIssuer), Audience: c.TokenAudience}
 	if c.Channel != "" && len(c.Channels)+len(c.ServerChannels)+len(c.Roles) > 0 {
 		return claims, mistake("--channel: a subscription token is for one channel and grants nothing else; leave out --channels, --server-channels and --roles")
 	}

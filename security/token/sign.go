@@ -19,7 +19,7 @@ type SignClaims struct {
 	IssuedAt  int64              `json:"iat,omitempty"`
 	NotBefore int64              `json:"nbf,omitempty"`
 	Issuer    string             `json:"iss,omitempty"`
-	Audience  string             `json:"aud,omitempty"`
+	Audience  []string           `json:"aud,omitempty"`
 	Channel   string             `json:"channel,omitempty"` // makes it a subscription token
 	Channels  []string           `json:"channels,omitempty"`
 	Info      json.RawMessage    `json:"info,omitempty"`

@@ -20,6 +20,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -77,7 +78,7 @@ type Config struct {
 	PublicKeys  []crypto.PublicKey // RSA is RS256, ECDSA P-256 is ES256, Ed25519 is EdDSA
 	Keys        []Key              // from ParseKeys: each names its algorithm and perhaps its kid
 	KeySet      *KeySet            // keys that come later; nil: none do. It stays with the Verifier that New makes
-	Audience    string             // must be in aud; "" accepts any
+	Audiences   []string           // one must be in aud; none accepts any
 	Issuer      string             // must be iss; "" accepts any
 	Leeway      time.Duration      // allowed difference of clocks, 0 to MaxLeeway
 }
@@ -90,9 +91,10 @@ type Verifier struct {
 
 // rules is one immutable configuration.
 type rules struct {
-	keys             ring
-	audience, issuer string
-	leeway           int64 // seconds
+	keys      ring
+	audiences []string
+	issuer    string
+	leeway    int64 // seconds
 }
 
 // New checks the configuration; the error names the flag and the mend.
@@ -115,10 +117,10 @@ func (v *Verifier) Replace(cfg Config) error {
 		return err
 	}
 	v.rules.Store(&rules{
-		keys:     keys,
-		audience: cfg.Audience,
-		issuer:   cfg.Issuer,
-		leeway:   int64(cfg.Leeway / time.Second),
+		keys:      keys,
+		audiences: slices.Clone(cfg.Audiences),
+		issuer:    cfg.Issuer,
+		leeway:    int64(cfg.Leeway / time.Second),
 	})
 	return nil
 }
@@ -224,7 +226,7 @@ func (r *rules) accept(c *claims, now int64) error {
 		return errNotYet
 	case r.issuer != "" && c.issuer != r.issuer: // §4.1.1
 		return errIssuer
-	case r.audience != "" && !c.audience.holds(r.audience): // §4.1.3
+	case len(r.audiences) > 0 && !slices.ContainsFunc(r.audiences, c.audience.holds): // §4.1.3
 		return errAudience
 	case now-r.leeway >= c.ExpiresAt: // §4.1.4, last: all else was good
 		return ErrExpired

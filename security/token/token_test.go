@@ -30,7 +30,7 @@ func TestConnectionClaims(t *testing.T) {
 		"channels":["news","feeds:prices","news"],"subs":{"zoo":{},"feeds:prices":{"info":{"a" : 1},"data": [ ],"override":{"presence":{"value":true}}}},
 		"caps":[{"channels":["feeds:*"],"match":"wildcard","allow":["sub","hst"]},{"channels":["chat"],"allow":["pub"]}]}`
 	payload = strings.ReplaceAll(payload, "Al\nice", `Al\nice`)
-	v := verifier(t, Config{HMACSecrets: [][]byte{[]byte(secret)}, Audience: "weir", Issuer: "auth"})
+	v := verifier(t, Config{HMACSecrets: [][]byte{[]byte(secret)}, Audiences: []string{"weir0", "weir"}, Issuer: "auth"})
 	token := []byte(hs256(head, payload))
 	c, err := v.Connection(token, now)
 	if err != nil {
@@ -74,7 +74,7 @@ func TestLeastClaims(t *testing.T) {
 }
 
 func TestClaimsRefused(t *testing.T) {
-	v := verifier(t, Config{HMACSecrets: [][]byte{[]byte(secret)}, Audience: "weir", Issuer: "auth", Leeway: MaxLeeway})
+	v := verifier(t, Config{HMACSecrets: [][]byte{[]byte(secret)}, Audiences: []string{"weir0", "weir"}, Issuer: "auth", Leeway: MaxLeeway})
 	const rest = `,"aud":"weir","iss":"auth"}`
 	if _, err := v.Connection([]byte(hs256(head, `{"sub":"a","exp":1800000060`+rest)), now); err != nil {
 		t.Fatal(err)
@@ -128,6 +128,7 @@ func TestClaimsRefused(t *testing.T) {
 		// audience, issuer
 		{`{"sub":"a","exp":1800000060,"iss":"auth"}`, errAudience}, {`{"sub":"a","exp":1800000060,"iss":"auth","aud":[]}`, errAudience},
 		{`{"sub":"a","exp":1800000060,"iss":"auth","aud":"Weir"}`, errAudience}, {`{"sub":"a","exp":1800000060,"iss":"auth","aud":["a","weir2"]}`, errAudience},
+		{`{"sub":"a","exp":1800000060,"iss":"auth","aud":"weir0,weir"}`, errAudience}, {`{"sub":"a","exp":1800000060,"iss":"auth","aud":""}`, errAudience},
 		{`{"sub":"a","exp":1800000060,"iss":"auth","aud":{"weir":1}}`, errClaims}, {`{"sub":"a","exp":1800000060,"iss":"auth","aud":null}`, errClaims},
 		{`{"sub":"a","exp":1800000060,"iss":"auth","aud":["weir",1]}`, errClaims}, {`{"sub":"a","exp":1800000060,"iss":"auth","aud":["weir",["weir"]]}`, errClaims},
 		{`{"sub":"a","exp":1800000060,"aud":"weir"}`, errIssuer}, {`{"sub":"a","exp":1800000060,"aud":"weir","iss":"auth2"}`, errIssuer},
@@ -396,7 +397,7 @@ func TestSign(t *testing.T) {
 	v := hmacVerifier(t)
 	caps := []grant.Capability{{Channels: []string{"feeds:*", "bench*"}, Match: "wildcard", Allow: []string{"sub", "hst"}}}
 	text, err := Sign([]byte(secret), SignClaims{Subject: "alice", ID: "j", ExpiresAt: now.Unix() + 5, IssuedAt: now.Unix(), Caps: caps,
-		Channels: []string{"news"}, Info: json.RawMessage(`{"a":1}`), Audience: "weir", Issuer: "me"})
+		Channels: []string{"news"}, Info: json.RawMessage(`{"a":1}`), Audience: []string{"weir"}, Issuer: "me"})
 	if err != nil {
 		t.Fatal(err)
 	}
