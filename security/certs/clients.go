@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -138,9 +139,7 @@ func Identity(c *x509.Certificate) (user string, err error) {
 	var names []string
 	switch {
 	case len(c.URIs) > 0:
-		for _, u := range c.URIs {
-			names = append(names, u.String())
-		}
+		names = rawURIs(c) // url.URL writes several texts as one
 	case len(c.EmailAddresses) > 0:
 		names = c.EmailAddresses
 	default:
@@ -158,6 +157,26 @@ func Identity(c *x509.Certificate) (user string, err error) {
 		return "", errIdentityText
 	}
 	return names[0], nil
+}
+
+// rawURIs are the URIs of a certificate, byte for byte. RFC 5280 §4.2.1.6.
+func rawURIs(c *x509.Certificate) (uris []string) {
+	const uniformResourceIdentifier = 6
+	for _, e := range c.Extensions {
+		if !e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) {
+			continue
+		}
+		var list []asn1.RawValue
+		if _, err := asn1.Unmarshal(e.Value, &list); err != nil {
+			return nil
+		}
+		for _, name := range list {
+			if name.Class == asn1.ClassContextSpecific && name.Tag == uniformResourceIdentifier {
+				uris = append(uris, string(name.Bytes))
+			}
+		}
+	}
+	return uris
 }
 
 // verifyClient is the VerifyConnection of a tls.Config with ClientCAs, also for resumed sessions. That the

@@ -4,6 +4,8 @@ import (
 	"crypto/elliptic"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"net"
 	"net/url"
 	"os"
@@ -49,6 +51,23 @@ func TestIdentity(t *testing.T) {
 		user, err := Identity(issue(t, w.between, w.leaf.key, c.change).cert)
 		if user != c.user || err != c.err {
 			t.Errorf("%s: %q, %v", c.name, user, err)
+		}
+	}
+}
+
+// Two texts of one URL are two users.
+func TestIdentityIsTheRawURI(t *testing.T) {
+	w := newWorld(t)
+	for _, uri := range []string{"spiffe://example.com/feeder", "SPIFFE://example.com/feeder", "spiffe://example.com/feeder#", "spiffe://example.com/feeder?", "spiffe://example.com/%66eeder"} {
+		san, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte("a.example.com")}, {Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(uri)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert := issue(t, w.between, w.leaf.key, func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: san}}
+		}).cert
+		if user, err := Identity(cert); user != uri || err != nil {
+			t.Errorf("%s: %q, %v", uri, user, err)
 		}
 	}
 }
