@@ -17,9 +17,11 @@ func (s *shard) certified(c *conn, cert *x509.Certificate) {
 		return // certs.ServerConfig lets none in that names nobody; another configuration may not care
 	}
 	digest := sha256.Sum256(cert.Raw)
-	c.waitings().certificate = &token.Claims{
+	w := c.waitings()
+	w.certificate = &token.Claims{
 		Subject: user, ID: "sha256:" + hex.EncodeToString(digest[:]), IssuedAt: cert.NotBefore.Unix(), ExpireAt: new(int64),
 	}
+	w.shown = s.revoked.Identify(w.certificate)
 	left := min(cert.NotAfter.Sub(s.wall()), forever)
 	if end := max(s.now+int64(left), 1); c.endAt == 0 || end < c.endAt {
 		c.endAt = end
@@ -36,8 +38,16 @@ func (c *conn) certificate() *token.Claims {
 }
 
 // agrees reports that claims are of the user whom the client's certificate, if
-// there is one, names, and that it is not revoked.
-func (s *shard) agrees(c *conn, claims *token.Claims) bool {
+// there is one, names.
+func (c *conn) agrees(claims *token.Claims) bool {
 	cert := c.certificate()
-	return cert == nil || cert.Subject == claims.Subject && !s.revoked.Revoked(cert.Subject, s.revoked.Identify(cert), s.wall())
+	return cert == nil || cert.Subject == claims.Subject
+}
+
+// revokedNow reports whether a session of user must end: for its user, its token or, whatever token it lives by, the
+// client's certificate.
+func (s *shard) revokedNow(c *conn, user string) bool {
+	now := s.wall()
+	return s.revoked.Revoked(user, c.identity, now) ||
+		c.waiting != nil && c.waiting.shown != (token.Identity{}) && s.revoked.Revoked(user, c.waiting.shown, now)
 }

@@ -145,8 +145,12 @@ func TestCertificateIsRevoked(t *testing.T) {
 			"revoke_token": `{"jti":"sha256:` + hex.EncodeToString(digest[:]) + `"}`, "block_user": `{"user":"alice.test"}`,
 			"invalidate_user_tokens": `{"user":"alice.test"}`,
 		}[method]
-		c, waits := s.client(t), s.client(t)
-		c.mustDo(`"connect":{}`)
+		c, waits, refreshed := s.client(t), s.client(t), s.client(t)
+		withToken := s.connected(t, issuedAs(t, "alice.test", "", time.Now()))
+		for _, c := range []*client{c, refreshed} {
+			c.mustDo(`"connect":{}`)
+		}
+		refreshed.mustDo(`"refresh":{"token":"` + issuedAs(t, "alice.test", "", time.Now()) + `"}`)
 		feed, _, err := s.dial(pathFeed+"?channel=open:a", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -155,7 +159,9 @@ func TestCertificateIsRevoked(t *testing.T) {
 		if answer := s.api(method, body); answer["error"] != nil {
 			t.Fatalf("%s: %v", method, answer)
 		}
-		c.wantClose(3500)
+		for _, c := range []*client{c, withToken, refreshed} { // whatever token it lives by
+			c.wantClose(3500)
+		}
 		if _, _, err := feed.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "3500") {
 			t.Errorf("%s: /feed ends with %v", method, err)
 		}

@@ -79,7 +79,7 @@ type conn struct {
 	handshake *tlsconn.Handshake // phaseHandshake
 	frames    ws.Reader
 	session   *session.Session // from the 101 on; nil on /echo
-	waiting   *waiting         // nil but while something is held
+	waiting   *waiting         // nil but while something is held, or of a client that showed a certificate
 
 	// What waits to be written: replies and control frames as bytes, sent first;
 	// publications as references.
@@ -120,13 +120,14 @@ type waiting struct {
 	plain  []byte        // rest of a record
 	claims *token.Claims // of the handshake's credential, until connect
 
-	certificate *token.Claims // of the client's certificate, until the session is authenticated
-	upgrade     upgradePlan   // what the request asked for, while its credential is checked
+	certificate *token.Claims  // of the client's certificate, until the session is authenticated
+	shown       token.Identity // of the client's certificate, for the life of the connection; zero: it has shown none
+	upgrade     upgradePlan    // what the request asked for, while its credential is checked
 }
 
-// idle reports whether nothing is held.
+// idle reports whether nothing is held or known.
 func (w *waiting) idle() bool {
-	return len(w.head) == 0 && len(w.lines) == 0 && len(w.plain) == 0 && w.claims == nil && w.certificate == nil
+	return len(w.head) == 0 && len(w.lines) == 0 && len(w.plain) == 0 && w.claims == nil && w.certificate == nil && w.shown == token.Identity{}
 }
 
 // handle names one life of a slot.

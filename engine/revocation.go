@@ -69,18 +69,18 @@ var (
 )
 
 // identify notes whose token the connection lives by, and reports whether it
-// is good: neither it nor its user is revoked, nor is it another's than the
-// client's certificate is.
+// is good: neither it, its user nor the client's certificate is revoked, nor is
+// it another's than the certificate is.
 func (s *shard) identify(c *conn, claims *token.Claims) bool {
 	if claims == nil {
 		return true
 	}
-	if !s.agrees(c, claims) {
+	if !c.agrees(claims) {
 		return false
 	}
 	c.revocations = s.revoked.Epoch()
 	c.identity = s.revoked.Identify(claims)
-	return !s.revoked.Revoked(claims.Subject, c.identity, s.wall())
+	return !s.revokedNow(c, claims.Subject)
 }
 
 // stillGood is asked for each message: two comparisons, unless the token is over
@@ -96,7 +96,7 @@ func (s *shard) stillGood(c *conn) bool {
 		return true
 	}
 	c.revocations = epoch
-	if !c.connected() || !s.revoked.Revoked(c.session.User(), c.identity, s.wall()) {
+	if !c.connected() || !s.revokedNow(c, c.session.User()) {
 		return true
 	}
 	s.close(c, clientproto.CloseInvalidToken)

@@ -50,6 +50,15 @@ func TestStillGoodDoesNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations after a change", n)
 	}
+	c.waitings().shown = sh.revoked.Identify(&token.Claims{ID: "sha256:00", IssuedAt: 1})
+	if n := testing.AllocsPerRun(1000, func() {
+		c.revocations++
+		if !sh.stillGood(c) {
+			t.Error("it ended")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations with a certificate", n)
+	}
 	sh.now = c.expireBy - 1
 	if !sh.stillGood(c) || c.phase != phaseOpen {
 		t.Error("it ends a nanosecond early")
