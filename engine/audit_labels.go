@@ -17,11 +17,15 @@ const (
 	reasonRevoked = "revoked"
 	reasonMissing = "missing"
 	reasonSchema  = "schema" // of a publication
+	reasonUnknown = "unknown_key"
 )
 
 func authReason(err error) string {
 	if errors.Is(err, token.ErrExpired) {
 		return reasonExpired
+	}
+	if errors.Is(err, token.ErrUnknownKey) {
+		return reasonUnknown
 	}
 	return reasonInvalid
 }

@@ -145,9 +145,10 @@ func newShared(cfg *Config) *shared {
 		wall: cfg.Now, start: cfg.Now(),
 		audit: cfg.Audit, tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept),
 		compression: cfg.Compression, echo: cfg.EnableEcho, proxyProtocol: cfg.ProxyProtocol,
-		gate:  limit.NewGate(cfg.gate()),
-		users: limit.NewUsers(l.UserConnections),
-		fails: limit.NewFailures(failureRate, failureEntries),
+		gate:    limit.NewGate(cfg.gate()),
+		users:   limit.NewUsers(l.UserConnections),
+		fails:   limit.NewFailures(failureRate, failureEntries),
+		pending: limit.NewFailures(pendingRate, failureEntries),
 	}
 	if cfg.Anomaly != nil {
 		sh.bans = cfg.Anomaly.Bans

@@ -127,11 +127,15 @@ func (j *authJob) Run() {
 }
 
 func (j *authJob) finish(s *shard, c *conn) {
-	if errors.Is(j.err, token.ErrInvalid) {
+	early := s.early(c, j.err)
+	if errors.Is(j.err, token.ErrInvalid) || errors.Is(j.err, token.ErrUnknownKey) && !early {
 		s.failed(c)
 	}
-	if j.use != authHead && j.err != nil && !errors.Is(j.err, token.ErrUnknownKey) {
-		s.unauthenticated(c, [...]audit.Auth{authConnect: audit.ByConnect, authRefresh: audit.ByRefresh, authSubscription: audit.BySubToken}[j.use], authReason(j.err))
+	switch {
+	case early:
+		s.notice(c, audit.CommandRefused, reasonUnknown)
+	case j.err != nil && (j.use != authHead || errors.Is(j.err, token.ErrUnknownKey)): // those of a head are told with it
+		s.unauthenticated(c, [...]audit.Auth{authHead: c.by, authConnect: audit.ByConnect, authRefresh: audit.ByRefresh, authSubscription: audit.BySubToken}[j.use], authReason(j.err))
 	}
 	switch {
 	case j.use == authHead:
@@ -157,6 +161,16 @@ func (j *authJob) finish(s *shard, c *conn) {
 	default:
 		s.refreshed(c, j)
 	}
+}
+
+// early reports whether err is that the key of a token is not here, while the address of c has not sent too many such tokens: it may
+// come. More of them are failures.
+func (s *shard) early(c *conn, err error) bool {
+	if !errors.Is(err, token.ErrUnknownKey) || !s.pending.May(c.peer, s.now) {
+		return false
+	}
+	s.pending.Note(c.peer, s.now)
+	return true
 }
 
 // errKeyPending is told to who may come again soon: the key of the token is asked for.

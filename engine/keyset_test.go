@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"weir/security/audit"
 	"weir/security/token"
 )
 
@@ -86,5 +87,53 @@ func TestKeysThatCome(t *testing.T) {
 	s.connected(t, jwt)
 	if m := s.metrics(t); m["weir_token_keys"] != "1" || m[`weir_token_key_fetches_total{result="ok"}`] != "1" {
 		t.Errorf("metrics: %q keys, %q fetched", m["weir_token_keys"], m[`weir_token_key_fetches_total{result="ok"}`])
+	}
+}
+
+// TestKeysThatNeverCome: tokens by keys that nobody has are in the audit log, and more of them than a rotation brings are failures.
+func TestKeysThatNeverCome(t *testing.T) {
+	tokens, err := token.New(token.Config{HMACSecrets: [][]byte{testSecret}, KeySet: token.NewKeySet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var trail *auditTrail
+	s := start(t, func(c *Config) {
+		c.Tokens, c.Limits.MessageRate = tokens, 0
+		trail = audited(t, c, audit.Flood{Each: 1000})
+	})
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwt := signES(t, key, "k", "")
+	if _, res, err := s.dial(pathProtocol, bearer(jwt)); err == nil || res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("%v, %v, want 503", res, err)
+	}
+	c := s.client(t)
+	send := func(n int) {
+		for range n {
+			if reply := c.do(`"connect":{"token":"` + jwt + `"}`); !strings.Contains(reply, `"temporary":true`) {
+				t.Fatal(reply)
+			}
+		}
+	}
+	send(int(pendingRate.Burst) - 1)
+	if n := s.shared.fails.Noted(); n != 0 {
+		t.Errorf("%d failures before there are too many", n)
+	}
+	send(int(failureRate.Burst))
+	c.send(`{"id":9,"connect":{"token":"` + jwt + `"}}`)
+	c.wantClose(3013)
+	if n := s.shared.fails.Noted(); n != uint64(failureRate.Burst) {
+		t.Errorf("%d failures, want %d", n, int(failureRate.Burst))
+	}
+	told := map[audit.Event]int{}
+	for _, e := range trail.entries(t) {
+		if e.Reason == "unknown_key" {
+			told[e.Event] += int(e.N())
+		}
+	}
+	if told[audit.CommandRefused] != int(pendingRate.Burst) || told[audit.AuthenticationFailed] != int(failureRate.Burst) {
+		t.Errorf("the audit log has %v", told)
 	}
 }

@@ -241,6 +241,11 @@ var failureRate = limit.Rate{PerSecond: 10, Burst: 100}
 
 const failureEntries = 1 << 14
 
+// pendingRate is how many tokens by keys that are not here yet one address may send before more of them are failures, for as many
+// addresses. After a rotation many clients behind one may come with such tokens, and come again until the key is here. Attack: forged
+// tokens with a kid that nobody has.
+var pendingRate = limit.Rate{PerSecond: 20, Burst: 500}
+
 // sessionFailures is how many wrong tokens a session of a user may bring, and is asked for in the place of its address: others there
 // must not be able to end it at its refresh. They count for the address too. Attack: tokens to be guessed from within. Over it: 3013.
 const sessionFailures = 10

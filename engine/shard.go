@@ -35,6 +35,7 @@ type shared struct {
 	gate    *limit.Gate
 	users   *limit.Users
 	fails   *limit.Failures // credentials that were none, by address
+	pending *limit.Failures // tokens by keys that are not here yet, by address
 	pool    *tlsconn.Pool
 	work    *work.Pool
 	hooks   *hooks // nil: the operator has no backend
