@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -188,11 +189,11 @@ func unknownKey(key string, known []string) error {
 }
 
 // watchPolicy sends the policy file's text each time that it is another one than
-// before, until ctx is done. Used is the one that is in force. Who cannot take one
-// that it sent will be sent the next change. A file that cannot be read is told of
+// before, until ctx is done. Who cannot take one that it sent will be sent the next
+// change. A file that cannot be read is told of
 // once.
-func watchPolicy(ctx context.Context, file string, used []byte, ticks <-chan time.Time, changed chan<- []byte, log *slog.Logger) {
-	seen, complaint := standing{last: used, used: used}, ""
+func watchPolicy(ctx context.Context, file string, seen *standing, ticks <-chan time.Time, changed chan<- []byte, log *slog.Logger) {
+	complaint := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -221,9 +222,23 @@ func watchPolicy(ctx context.Context, file string, used []byte, ticks <-chan tim
 
 // standing tells when a text that is looked at again and again is another one than is used, and is being written no
 // longer: it was the same at the last look.
-type standing struct{ last, used []byte }
+type standing struct {
+	last []byte // owned by whoever looks
+
+	mu   sync.Mutex
+	used []byte // guarded by mu
+}
+
+// take notes what is used from now on.
+func (s *standing) take(b []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = b
+}
 
 func (s *standing) another(b []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	still := bytes.Equal(b, s.last)
 	s.last = b
 	if !still || bytes.Equal(b, s.used) {
@@ -235,6 +250,7 @@ func (s *standing) another(b []byte) bool {
 
 // takePolicy has the server take another policy; a mistake in it changes nothing.
 func (r *reloader) takePolicy(b []byte, log *slog.Logger) {
+	r.policy.take(b) // SIGHUP may have taken a newer one since it was sent
 	policy, err := parsePolicy(string(r.options.PolicyFile), b)
 	if err == nil {
 		fresh := r.s.config
@@ -252,8 +268,8 @@ func (r *reloader) takePolicy(b []byte, log *slog.Logger) {
 }
 
 // watch tells superviseSignals of another policy, until ctx is done.
-func (r *reloader) watch(ctx context.Context, used []byte, log *slog.Logger) {
+func (r *reloader) watch(ctx context.Context, log *slog.Logger) {
 	ticker := time.NewTicker(policyPoll)
 	defer ticker.Stop()
-	watchPolicy(ctx, string(r.options.PolicyFile), used, ticker.C, r.policies, log)
+	watchPolicy(ctx, string(r.options.PolicyFile), &r.policy, ticker.C, r.policies, log)
 }

@@ -155,7 +155,7 @@ func TestPolicyWatch(t *testing.T) {
 	var log safeBuffer
 	go func() {
 		defer close(done)
-		watchPolicy(ctx, file, []byte("one"), ticks, changed, slog.New(slog.NewTextHandler(&log, nil)))
+		watchPolicy(ctx, file, &standing{last: []byte("one"), used: []byte("one")}, ticks, changed, slog.New(slog.NewTextHandler(&log, nil)))
 	}()
 	look := func(want string) {
 		t.Helper()
@@ -209,6 +209,35 @@ func TestPolicyStands(t *testing.T) {
 		if got := s.another([]byte(step.text)); got != step.want {
 			t.Errorf("look %d at %q: %v", i, step.text, got)
 		}
+	}
+}
+
+// TestPolicyTakenBack: what SIGHUP took and the watcher never saw is replaced by what stands in the file again.
+func TestPolicyTakenBack(t *testing.T) {
+	s := standing{last: []byte("a"), used: []byte("a")}
+	s.take([]byte("b")) // written, taken and taken back between two looks
+	if !s.another([]byte("a")) || s.another([]byte("a")) {
+		t.Error("b stays in force")
+	}
+	a := "roles: {reader: [{channels: a, allow: sub}]}"
+	file := writeFile(t, "policy.yaml", a)
+	i := &invocation{args: append(good(t, "serve"), "--policy-file", file), signals: make(chan os.Signal, 1)}
+	status := make(chan int, 1)
+	go func() { status <- run(i.process()) }()
+	i.stderr.await(t, `"msg":"serving"`)
+	for _, text := range []string{"roles: {b: , c: }", a} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if text != a {
+			i.signals <- syscall.SIGHUP
+			i.stderr.await(t, `"msg":"reloaded"`)
+		}
+	}
+	i.stderr.await(t, `"msg":"policy reloaded","roles":1`)
+	i.signals <- syscall.SIGTERM
+	if got := <-status; got != 0 {
+		t.Errorf("status %d: %s", got, i.stderr.String())
 	}
 }
 

@@ -22,6 +22,7 @@ type reloader struct {
 	options serverOptions // of the start: what needs a restart is as it was then
 
 	policies chan []byte // other texts of the policy file
+	policy   standing    // of the policy file
 }
 
 func (r *reloader) reload(log *slog.Logger) {
@@ -70,6 +71,7 @@ func (r *reloader) take() (restart []string, err error) {
 	if a := fresh.config.Anomaly; a != nil && a.Bans != nil {
 		a.Bans.Spare(slices.Concat([]netip.Prefix(r.options.AnomalyAllow), fresh.audit.spared))
 	}
+	r.policy.take(fresh.policyText)
 	r.s.config, r.s.warning = fresh.config, fresh.warning
 	return restart, nil
 }

@@ -65,7 +65,8 @@ func serve(p *process, c *command) error {
 	}
 	r := &reloader{p: p, s: s, server: server, options: c.Serve.serverOptions, policies: make(chan []byte)}
 	if r.options.PolicyFile != "" {
-		background.Go(func() { r.watch(ctx, s.policyText, log) })
+		r.policy.last, r.policy.used = s.policyText, s.policyText
+		background.Go(func() { r.watch(ctx, log) })
 	}
 	if s.keySource != nil {
 		background.Go(func() { s.keySource.Run(ctx) })
