@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"time"
@@ -48,6 +49,9 @@ func (s *shard) connID(c *conn) audit.ConnID {
 // record is what is known of c for any event.
 func (s *shard) record(c *conn, e audit.Event, reason string) audit.Record {
 	r := audit.Record{Time: s.wall(), Event: e, Reason: reason, Conn: s.connID(c), Addr: c.peer, Port: c.port, Auth: c.by}
+	if c.link == linkProxy { // whose it is is not known: nobody may be blamed, the proxy least of all
+		r.Addr, r.Port, r.Proxy = netip.Addr{}, 0, c.peer.String()
+	}
 	if c.session != nil {
 		r.User, r.Session = c.session.User(), c.session.Client()
 	}
@@ -137,7 +141,7 @@ func (s *shard) attempted(c *conn, e audit.Event, reason string, status int) {
 	if a := c.asked; a != nil {
 		r.TLSVersion, r.TLSSuite, r.Resumed, r.ServerName = a.tls.Version, a.tls.Suite, a.tls.Resumed, a.tls.ServerName
 		r.Path, r.Origin, r.UserAgent, r.Trace = a.path, a.origin, a.agent, a.trace
-		r.Proxy, r.RequestID = a.proxy, a.id
+		r.Proxy, r.RequestID = cmp.Or(a.proxy, r.Proxy), a.id
 		c.asked = nil
 	}
 	if c.account == accountClosed {

@@ -316,6 +316,54 @@ func TestAuditBehindAProxy(t *testing.T) {
 	}
 }
 
+// TestMalformedHeadsOfProxiedClients: a head that is none of ours counts for the client
+// that the proxy names, like any other; where it names none, nobody is blamed.
+func TestMalformedHeadsOfProxiedClients(t *testing.T) {
+	var trail *auditTrail
+	s := start(t, func(cfg *Config) {
+		trail = audited(t, cfg, audit.Flood{Each: 1000})
+		cfg.ProxyListen, cfg.Trust = "127.0.0.1:0", trusting("127.0.0.1/32", "")
+		cfg.Limits.IPConnectBurst, cfg.Limits.IPConnectRate = 5, 0.001
+	})
+	const head = "POST /connection/websocket HTTP/1.1\r\nHost: h\r\n"
+	send := func(in string) int {
+		nc := s.plain(t)
+		defer nc.Close()
+		status, _ := answer(t, nc, in)
+		return status
+	}
+	statuses := map[int]int{}
+	for range 8 {
+		statuses[send(head+fromOne+"\r\n"+overTLS+"\r\n\r\n")]++
+	}
+	if statuses[405] != 5 || statuses[429] != 3 {
+		t.Errorf("answered with %v, want 5 times 405 and 3 times 429", statuses)
+	}
+	for range 8 {
+		if status := send(head + "\r\n"); status != 405 {
+			t.Errorf("without a client: %d", status)
+		}
+	}
+	told := map[string]int{}
+	for _, e := range trail.entries(t) {
+		if e.Event == audit.UpgradeRefused || e.Event == audit.ConnectionRefused {
+			told[fmt.Sprintf("%v %s of %v by %s", e.Event, e.Reason, e.Addr, e.Proxy)]++
+		}
+	}
+	for line, n := range map[string]int{
+		"upgrade-refused method of 192.0.2.1 by 127.0.0.1": 5, "connection-refused rate of 192.0.2.1 by 127.0.0.1": 3,
+		"upgrade-refused method of invalid IP by 127.0.0.1": 8,
+	} {
+		if told[line] != n {
+			t.Errorf("%q is told %d times, want %d: %v", line, told[line], n, told)
+		}
+	}
+	eventually(t, "all gone", func() bool { return s.connections() == 0 })
+	if n := s.shared.gate.Counters().Unmatched; n != 0 {
+		t.Errorf("%d releases of what was not admitted", n)
+	}
+}
+
 // TestAuditOfUnfitPublications: by the channel, and never by what they hold.
 func TestAuditOfUnfitPublications(t *testing.T) {
 	var trail *auditTrail
@@ -342,7 +390,7 @@ func TestAuditOfProxies(t *testing.T) {
 		in, addr, proxy, id string
 	}{
 		{"X-Forwarded-For", "", false, forward(forged, overTLS, "X-Request-ID: r-1"), "203.0.113.7", "10.0.0.2,10.0.0.1,127.0.0.1", "r-1"},
-		{"an unproven one", "s3cret", false, forward(forged, overTLS, "X-Request-ID: r-2"), "127.0.0.1", "", ""},
+		{"an unproven one", "s3cret", false, forward(forged, overTLS, "X-Request-ID: r-2"), "invalid IP", "127.0.0.1", ""},
 		{"PROXY: the id may be the client's", "", true, proxyHeader(testHost, true) + forward(forged, "X-Request-ID: r-3"), testHost, "127.0.0.1", ""},
 		{"PROXY and the secret", "s3cret", true, proxyHeader(testHost, true) + forward("X-Weir-Proxy-Secret: s3cret", "X-Request-ID: r-4"), testHost, "127.0.0.1", "r-4"},
 	} {

@@ -42,7 +42,7 @@ func (s *shard) head(c *conn, b []byte) {
 	req, n, refusal := upgrade.Parse(in, upgrade.Limits{HeadBytes: headBytes, Headers: headFields, Proxied: c.proxied()})
 	switch {
 	case refusal != nil:
-		s.refuse(c, refusal)
+		s.malformed(c, &req, refusal)
 		return
 	case n == 0 && !held:
 		c.waitings().head = append([]byte(nil), b...)
@@ -67,6 +67,15 @@ func (s *shard) head(c *conn, b []byte) {
 		c.waiting.head = nil
 	}
 	s.resumeOpened(c)
+}
+
+// malformed refuses a head that is none of ours. Behind a proxy it counts for the
+// client, as every request does, if the head says who that is.
+func (s *shard) malformed(c *conn, req *upgrade.Request, f *upgrade.Refusal) {
+	if c.link == linkProxy && s.vouch(c, req) == upgrade.TooManyRequests {
+		f = upgrade.TooManyRequests
+	}
+	s.refuse(c, f)
 }
 
 // request decides about a whole head.

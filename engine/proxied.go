@@ -97,12 +97,12 @@ func (s *shard) preamble(c *conn, b []byte) {
 func (s *shard) meet(c *conn, client netip.Addr, forwarded [][]byte) bool {
 	via := c.peer
 	s.through(c, client, forwarded)
+	c.link = linkClient
 	if reason := s.objection(client); reason != "" {
 		s.attempted(c, audit.ConnectionRefused, reason, 0)
-		c.peer = via // the client has no connection more
+		c.peer, c.link = via, linkProxy // the client has no connection more
 		return false
 	}
-	c.link = linkClient
 	c.exempt = s.gate.Exempt(client)
 	return true
 }

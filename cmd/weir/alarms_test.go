@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +149,33 @@ func TestSparedAreNotBanned(t *testing.T) {
 			t.Errorf("%s: posted %+v", option, about)
 		}
 		r.stop()
+	}
+}
+
+// TestProxiesAreNotBanned: neither those that are named, nor those that are trusted
+// because none are.
+func TestProxiesAreNotBanned(t *testing.T) {
+	for _, c := range []struct {
+		listen  address
+		trusted networks
+		proxy   string
+		want    bool
+	}{
+		{"127.0.0.1:8080", nil, "127.0.0.1", true},
+		{"127.0.0.1:8080", nil, "::1", true},
+		{"127.0.0.1:8080", nil, "10.0.0.7", false},
+		{"0.0.0.0:8080", networks{netip.MustParsePrefix("10.0.0.7/32")}, "10.0.0.7", true},
+		{"0.0.0.0:8080", networks{netip.MustParsePrefix("10.0.0.7/32")}, "127.0.0.1", false},
+		{"", nil, "127.0.0.1", false},
+	} {
+		var s setup
+		var o serverOptions
+		o.AuditFile, o.ProxyListen, o.TrustedProxies = "off", c.listen, c.trusted
+		_ = s.loadAudit(&o) // of options that are not about this
+		holds := func(p netip.Prefix) bool { return p.Contains(netip.MustParseAddr(c.proxy)) }
+		if got := slices.ContainsFunc(s.audit.spared, holds); got != c.want {
+			t.Errorf("%+v: spared is %v", c, got)
+		}
 	}
 }
 

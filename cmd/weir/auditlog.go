@@ -82,7 +82,10 @@ func (p *auditPlan) toFiles() bool { return p.toFile() || p.AuditSyslog != "" }
 func (s *setup) loadAudit(o *serverOptions) (err error) {
 	s.audit, err = o.auditPlan(o.Dev)
 	s.audit.anomalyOptions = o.anomalyOptions
-	s.audit.spared = slices.Concat([]netip.Prefix(o.LimitExempt), []netip.Prefix(o.TrustedProxies))
+	s.audit.spared = slices.Clone([]netip.Prefix(o.LimitExempt))
+	if o.ProxyListen != "" {
+		s.audit.spared = append(s.audit.spared, o.proxies()...)
+	}
 	return errors.Join(err, o.anomalyOptions.check(o.AuditFile))
 }
 

@@ -1,5 +1,7 @@
 package upgrade
 
+import "bytes"
+
 // forwarded keeps what a proxy says of its client. Everything here could be the client's own word: only who knows that a
 // trusted proxy wrote the head asks for it (Limits.Proxied).
 func (r *Request) forwarded(name, value []byte) *Refusal {
@@ -22,4 +24,26 @@ func (r *Request) forwarded(name, value []byte) *Refusal {
 		}
 	}
 	return nil
+}
+
+// testimony is what a proxy says of its client in a head that is refused for something else: its method, a body, too many
+// fields. It is empty unless the head is whole and every line is what it seems: where a line could be read in two ways, the
+// one that names the client could be the client's.
+func testimony(head []byte) (r Request) {
+	for first := true; ; first = false {
+		i := bytes.IndexByte(head, '\n')
+		if i < 1 || head[i-1] != '\r' || first && i == 1 {
+			return Request{}
+		}
+		if i == 1 {
+			return r
+		}
+		if !first {
+			name, value, f := split(head[: i-1 : i-1])
+			if f != nil || r.forwarded(name, value) != nil {
+				return Request{}
+			}
+		}
+		head = head[i+1:]
+	}
 }

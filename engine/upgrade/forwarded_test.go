@@ -1,6 +1,9 @@
 package upgrade
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // fromProxy are the limits for heads that a trusted proxy wrote.
 var fromProxy = Limits{HeadBytes: usual.HeadBytes, Headers: usual.Headers, Proxied: true}
@@ -53,6 +56,59 @@ func TestForwardedFieldsEveryPrefix(t *testing.T) {
 	for i := range proxyHead {
 		if _, n, f := Parse([]byte(proxyHead[:i]), fromProxy); n != 0 || f != nil {
 			t.Fatalf("cut at %d: %d, %v", i, n, f)
+		}
+	}
+}
+
+// TestTestimonyWithARefusal: what a proxy says of its client comes with the refusal of a head that is whole and plain to
+// read, and with no other.
+func TestTestimonyWithARefusal(t *testing.T) {
+	const start, fields = "GET / HTTP/1.1\r\n", "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Weir-Proxy-Secret: s\r\n"
+	many := strings.Repeat("A: b\r\n", 30)
+	for _, c := range []struct {
+		head  string
+		want  *Refusal
+		known bool
+	}{
+		{"POST / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n", MethodNotAllowed, true},
+		{"GET / HTTP/1.0\r\nHost: h\r\n" + fields + "\r\n", ErrHTTPVersion, true},
+		{"GET http://h/ HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n", ErrTarget, true},
+		{"GET  / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n", ErrRequestLine, true},
+		{start + "Host: h\r\nContent-Length: 1\r\n" + fields + "\r\nx", ErrBody, true},
+		{start + "Host: h\r\nHost: h\r\n" + fields + "\r\n", ErrDuplicate, true},
+		{start + fields + "\r\n", ErrHost, true},
+		{start + "Host: h\r\n" + many + fields + "\r\n", ErrTooManyHeaders, true},
+
+		{"POST / HTTP/1.1\r\nHost: h\r\n" + fields, MethodNotAllowed, false}, // the end is not here
+		{start + "Host: h\r\nA: b\n" + fields + "\r\n", ErrBareLF, false},
+		{start + "Host: h\r\n" + fields + " b\r\n\r\n", ErrFolding, false},
+		{start + "Host: h\r\nA : b\r\n" + fields + "\r\n", ErrHeaderName, false},
+		{start + "Host: h\r\nA: \x00\r\n" + fields + "\r\n", ErrHeaderValue, false},
+		{start + "Host: h\r\nX-Weir-Proxy-Secret: t\r\n" + fields + "Host: h\r\n\r\n", ErrDuplicate, false},
+		{"POST / HTTP/1.1\r\nHost: h\r\nA: b\rX\r\n" + fields + "\r\n", MethodNotAllowed, false},
+		{start + "Host: h\r\n" + strings.Repeat("A: b\r\n", 200) + fields + "\r\n", ErrHeadTooLong, false},
+		{"\r\n" + fields + "\r\n", ErrRequestLine, false},
+		{"\n", ErrRequestLine, false},
+	} {
+		for _, proxied := range []bool{true, false} {
+			lim := Limits{HeadBytes: 1000, Headers: 20, Proxied: proxied}
+			if c.want == ErrHeadTooLong {
+				lim.Headers = 1000
+			}
+			r, n, f := Parse([]byte(c.head), lim)
+			if f != c.want || n != 0 {
+				t.Errorf("%.60q: %d, %v, want %v", c.head, n, f, c.want)
+			}
+			got := string(r.ForwardedFor) + " " + string(r.ForwardedProto) + " " + string(r.ProxySecret)
+			if known := got == "192.0.2.1 https s"; known != (c.known && proxied) || !known && got != "  " || r.Path != nil || r.Host != nil {
+				t.Errorf("%.60q, proxied %v: %+v", c.head, proxied, r)
+			}
+		}
+		for i := range len(c.head) { // what is known of a part is what is known of it all, or nothing
+			r, _, f := Parse([]byte(c.head[:i]), Limits{HeadBytes: 1000, Headers: 20, Proxied: true})
+			if f != nil && r.ForwardedFor != nil && (!c.known || string(r.ForwardedFor) != "192.0.2.1") {
+				t.Errorf("%.60q to %d: %+v", c.head, i, r)
+			}
 		}
 	}
 }

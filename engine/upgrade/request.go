@@ -44,7 +44,18 @@ type Request struct {
 // the 101; n 0 and no refusal means need more. Refusals come as early as they can be known: for the request line and
 // for line ends at once, for header fields with the head's last line. Nothing is allocated unless
 // Sec-WebSocket-Protocol or another list comes in several fields.
+//
+// With a refusal the request is empty; but behind a proxy it has what the proxy says of its client, if the head is whole
+// and its lines are beyond doubt.
 func Parse(b []byte, lim Limits) (r Request, n int, f *Refusal) {
+	r, n, f = parse(b, lim)
+	if f != nil && lim.Proxied {
+		r = testimony(b[:min(len(b), lim.HeadBytes)])
+	}
+	return r, n, f
+}
+
+func parse(b []byte, lim Limits) (r Request, n int, f *Refusal) {
 	head := b[:min(len(b), lim.HeadBytes)]
 	fields, end, f := r.lines(head, lim.Headers)
 	if f != nil {
@@ -131,30 +142,39 @@ func (r *Request) requestLine(line []byte) *Refusal {
 	return nil
 }
 
-// field reads one header field: RFC 9112 §5.
+// field reads one header field.
 func (r *Request) field(line []byte, proxied bool) *Refusal {
+	name, value, f := split(line)
+	if f != nil {
+		return f
+	}
+	if proxied {
+		if f := r.forwarded(name, value); f != nil {
+			return f
+		}
+	}
+	return r.set(name, value)
+}
+
+// split parts a field's name from its value: RFC 9112 §5.
+func split(line []byte) (name, value []byte, f *Refusal) {
 	// §5.2: obs-fold is refused.
 	if line[0] == ' ' || line[0] == '\t' {
-		return ErrFolding
+		return nil, nil, ErrFolding
 	}
 	i := bytes.IndexByte(line, ':')
 	// §5.1: no white space between name and colon; a name is a token.
 	if i < 0 || !isToken(line[:i]) {
-		return ErrHeaderName
+		return nil, nil, ErrHeaderName
 	}
-	value := trimSpace(line[i+1:])
+	value = trimSpace(line[i+1:])
 	for _, c := range value {
 		// RFC 9110 §5.5: NUL, CR and other controls. A CR inside a line is one that no LF follows.
 		if c < ' ' && c != '\t' || c == 0x7f {
-			return ErrHeaderValue
+			return nil, nil, ErrHeaderValue
 		}
 	}
-	if proxied {
-		if f := r.forwarded(line[:i], value); f != nil {
-			return f
-		}
-	}
-	return r.set(line[:i], value)
+	return line[:i], value, nil
 }
 
 // set keeps the fields that matter here. Lengths go first: most fields of a browser cost one comparison.
