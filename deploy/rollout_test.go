@@ -154,7 +154,7 @@ func (n *node) rollout(args ...string) (int, string) {
 		within = "1" // it never will
 	}
 	cmd.Env = append(os.Environ(), "PREFIX="+filepath.Join(n.dir, "prefix"), "CONFIG="+filepath.Join(n.dir, "weir.yaml"),
-		"RESTART="+filepath.Join(n.dir, "restart"), "READY="+n.ready, "READY_WITHIN="+within)
+		"RESTART="+filepath.Join(n.dir, "restart"), "READY="+n.ready, "READY_WITHIN="+within, "BACK_WITHIN=240")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		n.t.Fatal(err)
