@@ -146,11 +146,11 @@ func TestCertificateIsRevoked(t *testing.T) {
 			"invalidate_user_tokens": `{"user":"alice.test"}`,
 		}[method]
 		c, waits, refreshed := s.client(t), s.client(t), s.client(t)
-		withToken := s.connected(t, issuedAs(t, "alice.test", "", time.Now()))
+		withToken := s.connected(t, issuedAs(t, "alice.test", "", s.clock.now()))
 		for _, c := range []*client{c, refreshed} {
 			c.mustDo(`"connect":{}`)
 		}
-		refreshed.mustDo(`"refresh":{"token":"` + issuedAs(t, "alice.test", "", time.Now()) + `"}`)
+		refreshed.mustDo(`"refresh":{"token":"` + issuedAs(t, "alice.test", "", s.clock.now()) + `"}`)
 		feed, _, err := s.dial(pathFeed+"?channel=open:a", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ func TestAuthFailures(t *testing.T) {
 	good, bad := sign(t, "alice", "feeds:*"), sign(t, "alice", "feeds:*")+"x"
 	expired := signClaims(t, token.SignClaims{Subject: "a", ExpiresAt: time.Now().Add(-time.Hour).Unix()})
 	issued := func(ago time.Duration) string {
-		now := time.Now()
+		now := s.clock.now()
 		return signClaims(t, token.SignClaims{Subject: "alice", ExpiresAt: now.Add(time.Hour).Unix(), IssuedAt: now.Add(-ago).Unix()})
 	}
 	inside := s.connected(t, issued(time.Minute))

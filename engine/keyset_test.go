@@ -24,7 +24,7 @@ func signES(t testing.TB, key *ecdsa.PrivateKey, kid, more string) string {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	j, err := s.Sign(fmt.Appendf(nil, `{"sub":"alice","iat":%d,"exp":%d%s}`, now.Unix(), now.Add(time.Hour).Unix(), more))
+	j, err := s.Sign(fmt.Appendf(nil, `{"sub":"alice","iat":%d,"exp":%d%s}`, now.Unix()-30, now.Add(time.Hour).Unix(), more))
 	if err != nil {
 		t.Fatal(err)
 	}
