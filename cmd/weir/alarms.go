@@ -63,7 +63,7 @@ func (o *anomalyOptions) check(auditFile path) error {
 type alarms struct {
 	response *anomaly.Response
 	webhook  string
-	node     string
+	version  string
 	log      *slog.Logger
 	acts     chan anomaly.Report // bans, whose prefixes are to be sent away
 	posts    chan anomaly.Report
@@ -80,7 +80,7 @@ func (s *setup) newAlarms(cfg *audit.Config) *alarms {
 		return nil
 	}
 	a := &alarms{
-		webhook: string(o.AnomalyWebhook), node: s.config.Version, log: s.config.Log,
+		webhook: string(o.AnomalyWebhook), version: s.config.Version, log: s.config.Log,
 		acts: make(chan anomaly.Report, alarmsWaiting), posts: make(chan anomaly.Report, alarmsWaiting),
 	}
 	a.response = &anomaly.Response{Ban: o.AnomalyContainment == "ban", For: time.Duration(o.AnomalyBanTime), Now: time.Now, Tell: a.tell}
@@ -88,7 +88,7 @@ func (s *setup) newAlarms(cfg *audit.Config) *alarms {
 		a.response.Bans = anomaly.NewBans(slices.Concat([]netip.Prefix(o.AnomalyAllow), s.audit.spared))
 	}
 	a.response.Watcher = anomaly.New(anomaly.Config{Scale: float64(o.AnomalyScale), Alert: a.response.Take})
-	if s.audit.toFiles() {
+	if s.audit.kept() {
 		cfg.Written = a.response.Watcher.Observe // what the files will tell, too
 	} else {
 		cfg.Tap = a.response.Watcher.Observe
@@ -178,7 +178,7 @@ type posted struct {
 func (a *alarms) post(ctx context.Context, client *http.Client, r anomaly.Report) error {
 	body := posted{
 		Time: r.Time.UTC(), Detector: r.Detector, Count: r.Count, Threshold: r.Threshold, Window: anomaly.Window.String(),
-		Action: string(r.Action), Version: a.node,
+		Action: string(r.Action), Version: a.version,
 	}
 	if r.Prefix.IsValid() {
 		body.Prefix = r.Prefix.String()

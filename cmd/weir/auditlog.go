@@ -76,8 +76,8 @@ func (o auditOptions) auditPlan(dev bool) (auditPlan, error) {
 // toFile reports whether the log is kept in a file.
 func (p *auditPlan) toFile() bool { return p.AuditFile != "off" && p.AuditFile != "stderr" }
 
-// toFiles reports whether somebody keeps the log in files.
-func (p *auditPlan) toFiles() bool { return p.toFile() || p.AuditSyslog != "" }
+// kept reports whether the log can be read again, here or at a collector.
+func (p *auditPlan) kept() bool { return p.toFile() || p.AuditSyslog != "" }
 
 func (s *setup) loadAudit(o *serverOptions) (err error) {
 	s.audit, err = o.auditPlan(o.Dev)

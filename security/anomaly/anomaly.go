@@ -200,16 +200,5 @@ func prefixOf(r *audit.Record) netip.Prefix {
 	if !r.Addr.IsValid() {
 		return r.Prefix
 	}
-	return PrefixOf(r.Addr)
-}
-
-// PrefixOf is the prefix that an address is watched and banned by.
-func PrefixOf(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // the bits fit
-	return p
+	return audit.PrefixOf(r.Addr)
 }

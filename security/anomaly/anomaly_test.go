@@ -64,7 +64,7 @@ func TestEachDetector(t *testing.T) {
 		if a.Count != uint64(fed) || a.Threshold != uint64(fed) || !a.Time.Equal(record.Time) {
 			t.Errorf("%s: %+v after %d events", name, a, fed)
 		}
-		if a.Prefix.IsValid() && a.Prefix != anomaly.PrefixOf(addr(1)) || a.Contain && !a.Prefix.IsValid() {
+		if a.Prefix.IsValid() && a.Prefix != audit.PrefixOf(addr(1)) || a.Contain && !a.Prefix.IsValid() {
 			t.Errorf("%s: %+v", name, a)
 		}
 
@@ -175,7 +175,7 @@ func TestPrefixesAreBounded(t *testing.T) {
 			w.Observe(&audit.Record{Event: audit.AuthenticationFailed, Reason: "invalid", Addr: addr(1), Time: at})
 		}
 	}
-	if !slices.ContainsFunc(*alerts, func(a anomaly.Alert) bool { return a.Prefix == anomaly.PrefixOf(addr(1)) && a.Contain }) {
+	if !slices.ContainsFunc(*alerts, func(a anomaly.Alert) bool { return a.Prefix == audit.PrefixOf(addr(1)) && a.Contain }) {
 		t.Errorf("who guesses in the midst of a flood is not found: %+v", *alerts)
 	}
 }
@@ -240,11 +240,11 @@ func TestOldAndStrangeRecords(t *testing.T) {
 		w.Observe(&audit.Record{Event: audit.Checkpoint})
 		w.Observe(&audit.Record{Event: 9999, Time: noon})
 	}
-	if len(*alerts) != 1 || (*alerts)[0].Prefix != anomaly.PrefixOf(addr(3)) {
+	if len(*alerts) != 1 || (*alerts)[0].Prefix != audit.PrefixOf(addr(3)) {
 		t.Errorf("%+v", *alerts)
 	}
-	w.Observe(&audit.Record{Event: audit.AuthenticationFailed, Reason: "invalid", Time: noon, Count: 1 << 40, Prefix: anomaly.PrefixOf(addr(4))})
-	if a := (*alerts)[1]; a.Prefix != anomaly.PrefixOf(addr(4)) || a.Count < 1<<31 {
+	w.Observe(&audit.Record{Event: audit.AuthenticationFailed, Reason: "invalid", Time: noon, Count: 1 << 40, Prefix: audit.PrefixOf(addr(4))})
+	if a := (*alerts)[1]; a.Prefix != audit.PrefixOf(addr(4)) || a.Count < 1<<31 {
 		t.Errorf("%+v", a)
 	}
 	if n := len(*alerts); n != 3 { // the count of 2^40 was one of all, too
@@ -310,7 +310,7 @@ func TestOfflineIsOnline(t *testing.T) {
 
 func TestBans(t *testing.T) {
 	b := anomaly.NewBans([]netip.Prefix{netip.MustParsePrefix("198.18.5.0/24"), netip.MustParsePrefix("2001:db8:1::/48")})
-	bad, good := anomaly.PrefixOf(addr(1)), anomaly.PrefixOf(addr(5<<8|9))
+	bad, good := audit.PrefixOf(addr(1)), audit.PrefixOf(addr(5<<8|9))
 	if !b.Add(bad, noon.Add(time.Minute), noon) || b.Add(good, noon.Add(time.Minute), noon) {
 		t.Fatal("one is banned, one is spared")
 	}
@@ -334,7 +334,7 @@ func TestBans(t *testing.T) {
 		t.Error("a ban that is over is told once")
 	}
 	for i := range 5000 {
-		b.Add(anomaly.PrefixOf(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})), noon.Add(time.Minute), noon)
+		b.Add(audit.PrefixOf(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})), noon.Add(time.Minute), noon)
 	}
 	if b.Len() != 4096 || b.Full() != 904 {
 		t.Errorf("%d bans, %d had no room", b.Len(), b.Full())

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/security/audit"
 )
 
 // maxBans is how many prefixes may be banned at once. Attack: one that makes us ban
@@ -48,7 +50,7 @@ func (b *Bans) Spare(allow []netip.Prefix) {
 	b.now.Store(&next)
 }
 
-// Add bans a prefix as PrefixOf makes it, until then. It returns false if p is
+// Add bans a prefix as audit.PrefixOf makes it, until then. It returns false if p is
 // spared or there is no room.
 func (b *Bans) Add(p netip.Prefix, until, now time.Time) bool {
 	if b.Spared(p) {
@@ -106,7 +108,7 @@ func (b *Bans) Banned(a netip.Addr, now time.Time) bool {
 	if len(bans) == 0 {
 		return false
 	}
-	until, banned := bans[PrefixOf(a)]
+	until, banned := bans[audit.PrefixOf(a)]
 	return banned && until.After(now)
 }
 

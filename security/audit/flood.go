@@ -52,7 +52,7 @@ func (f *flood) admit(r *Record) bool {
 		f.left--
 		return true
 	}
-	t := f.entry(tallyKey{prefix: prefixOf(r.Addr), event: r.Event, reason: r.Reason}, i)
+	t := f.entry(tallyKey{prefix: PrefixOf(r.Addr), event: r.Event, reason: r.Reason}, i)
 	if f.left > 0 && t.seen < f.cfg.Each && t.count == 0 {
 		f.left--
 		t.seen++
@@ -102,8 +102,9 @@ func (t *tally) record(k tallyKey) *Record {
 	return &Record{Time: t.last, Since: t.first.Time, Event: k.event, Reason: k.reason, Count: t.count, Prefix: k.prefix}
 }
 
-// prefixOf is what an attacker has for nothing: an IPv4 address, an IPv6 /64.
-func prefixOf(a netip.Addr) netip.Prefix {
+// PrefixOf is what an attacker has for nothing, by which events are counted together,
+// watched and banned: an IPv4 address, an IPv6 /64. That of the zero Addr is none.
+func PrefixOf(a netip.Addr) netip.Prefix {
 	if !a.IsValid() {
 		return netip.Prefix{}
 	}

@@ -73,7 +73,7 @@ func (g Grouping) of(r *Record) string {
 		case r.Prefix.IsValid():
 			return r.Prefix.String()
 		case r.Addr.IsValid():
-			return prefixOf(r.Addr).String()
+			return PrefixOf(r.Addr).String()
 		}
 		return ""
 	case "origin":
