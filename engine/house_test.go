@@ -64,18 +64,19 @@ var testsMayImport = []string{"engine/broker/brokertest", "engine/broker/memory"
 
 // libraries lists who may import a library outside tests.
 var libraries = map[string][]string{
-	"github.com/alecthomas/kong":          {"cmd/weir"},
-	"github.com/cespare/xxhash/v2":        {"security/limit", "security/schema"},
-	"github.com/coder/websocket":          {"cmd/weir"},
-	"github.com/go-jose/go-jose/v4":       {"security/token"},
-	"github.com/klauspost/compress":       {"engine/ws"},
-	"github.com/lesismal/nbio":            {"engine/poll"},
-	"github.com/pires/go-proxyproto":      {"security/proxy"},
-	"github.com/prometheus/client_golang": {"engine", "engine/api", "engine/stats"},
-	"github.com/valyala/fastjson":         {"engine/clientproto"},
-	"go.yaml.in/yaml/v3":                  {"cmd/weir"},
-	"golang.org/x/crypto":                 {"engine/tlsconn/record", "security/certs"},
-	"golang.org/x/sys":                    {"engine/poll", "bench/..."},
+	"github.com/HdrHistogram/hdrhistogram-go": {"loadtest/tally"},
+	"github.com/alecthomas/kong":              {"cmd/weir", "cmd/weir-load"},
+	"github.com/cespare/xxhash/v2":            {"security/limit", "security/schema"},
+	"github.com/coder/websocket":              {"cmd/weir"},
+	"github.com/go-jose/go-jose/v4":           {"security/token"},
+	"github.com/klauspost/compress":           {"engine/ws"},
+	"github.com/lesismal/nbio":                {"engine/poll"},
+	"github.com/pires/go-proxyproto":          {"security/proxy"},
+	"github.com/prometheus/client_golang":     {"engine", "engine/api", "engine/stats"},
+	"github.com/valyala/fastjson":             {"engine/clientproto"},
+	"go.yaml.in/yaml/v3":                      {"cmd/weir"},
+	"golang.org/x/crypto":                     {"engine/tlsconn/record", "security/certs"},
+	"golang.org/x/sys":                        {"engine/poll", "bench/..."},
 }
 
 // testLibraries may be imported by any test.

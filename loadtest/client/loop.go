@@ -109,7 +109,7 @@ func (l *Loop) Stop() { l.loop.Stop() }
 type turns Loop
 
 // Open finds the adopted connection.
-func (t *turns) Open(_, local netip.AddrPort) *poll.Conn {
+func (t *turns) Open(_, local netip.AddrPort, _ uint8) *poll.Conn {
 	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	t.mu.Lock()
 	c := t.adopted[local]
