@@ -2,6 +2,7 @@ package limit
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 
 	"github.com/cespare/xxhash/v2"
@@ -58,14 +59,33 @@ func (k Key) wider() (_ Key, ok bool) {
 }
 
 // hash is never 0, which marks an entry that was never used. Peers choose keys, so the seed is
-// secret: nobody can aim at the entry of another.
+// secret: nobody can aim at the entry of another. It is XXH64 of the prefix, or of the name, with a
+// seed of the kind's own.
 func (k Key) hash(seed uint64) uint64 {
+	seed += uint64(k.kind)
+	if k.kind != named {
+		return max(hash64(k.prefix, seed), 1)
+	}
 	var d xxhash.Digest
 	d.ResetWithSeed(seed)
-	var b [9]byte
-	binary.LittleEndian.PutUint64(b[:], k.prefix)
-	b[8] = byte(k.kind)
-	_, _ = d.Write(b[:])
 	_, _ = d.WriteString(k.name)
 	return max(d.Sum64(), 1)
+}
+
+// hash64 is XXH64 of the 8 bytes of v in little-endian order: what xxhash.Digest says in a third of
+// the time, for it must be ready for input of any length.
+func hash64(v, seed uint64) uint64 {
+	const (
+		prime1 = 11400714785074694791
+		prime2 = 14029467366897019727
+		prime3 = 1609587929392839161
+		prime4 = 9650029242287828579
+		prime5 = 2870177450012600261
+	)
+	h := seed + prime5 + 8
+	h ^= bits.RotateLeft64(v*prime2, 31) * prime1
+	h = bits.RotateLeft64(h, 27)*prime1 + prime4
+	h = (h ^ h>>33) * prime2
+	h = (h ^ h>>29) * prime3
+	return h ^ h>>32
 }

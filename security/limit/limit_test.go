@@ -1,11 +1,14 @@
 package limit
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 const ms = second / 1000
@@ -227,6 +230,20 @@ func TestSizesAndAllocations(t *testing.T) {
 	}
 }
 
+// An address hashes as the library hashes its eight bytes.
+func TestHashIsXXH64(t *testing.T) {
+	for i := range uint64(10_000) {
+		v, seed := i*0x9e3779b97f4a7c15, i*i*0xbf58476d1ce4e5b9
+		d := xxhash.NewWithSeed(seed)
+		if err := binary.Write(d, binary.LittleEndian, v); err != nil {
+			t.Fatal(err)
+		}
+		if got := hash64(v, seed); got != d.Sum64() {
+			t.Fatalf("%#x with seed %#x: %#x, and the library says %#x", v, seed, got, d.Sum64())
+		}
+	}
+}
+
 func BenchmarkTake(b *testing.B) {
 	r := Rate{PerSecond: 1e6, Burst: 100}
 	b.Run("bucket", func(b *testing.B) {
@@ -235,7 +252,20 @@ func BenchmarkTake(b *testing.B) {
 			k.Take(&r, 1, now)
 		}
 	})
-	b.Run("table", func(b *testing.B) {
+	b.Run("table/hot", func(b *testing.B) {
+		t, key := NewTable(1<<16, 1), IP(netip.MustParseAddr("2001:db8::1"))
+		for now := int64(0); b.Loop(); now += 1000 {
+			t.Take(key, r, 1, now)
+		}
+	})
+	b.Run("table/cold", func(b *testing.B) {
+		t, now := NewTable(1<<20, 1), int64(0)
+		for i := uint64(0); b.Loop(); i++ {
+			t.Take(Key{kind: ipv6, prefix: i * 0x9e3779b97f4a7c15 >> 45}, r, 1, now)
+			now += 1000
+		}
+	})
+	b.Run("table/users", func(b *testing.B) {
 		t, now := NewTable(1<<16, 1), int64(0)
 		keys := make([]Key, 1<<15)
 		for i := range keys {

@@ -24,25 +24,25 @@ const moving = -1 << 63
 // was given away, may get as much more as the rate admits in that difference.
 type Table struct {
 	sets []set
+	busy []atomic.Uint32 // of each set, 1 while a newcomer is let in: apart, for others never look
 	seed uint64
 	rest Shared
 
 	widened atomic.Uint64 // keys that were charged elsewhere for want of room
 }
 
-// set is two cache lines and its insertion word.
+// set is two cache lines side by side, which processors fetch as one.
 type set struct {
 	hash   [ways]atomic.Uint64 // who; written only between moving and the entry's new state
 	fullAt [ways]atomic.Int64  // the bucket, or moving
-	busy   atomic.Uint32       // 1 while a newcomer is let in
-	_      [60]byte
 }
 
 // NewTable makes a table for at least entries keys (rounded up to a power of two, at least 8). Seed
 // must be secret and random. All keys of one table should have about the same rate: what a key may
 // have ahead of the clock tells a live entry from one that a stepped clock has left behind.
 func NewTable(entries int, seed uint64) *Table {
-	return &Table{sets: make([]set, setsFor(entries)), seed: seed}
+	sets := setsFor(entries)
+	return &Table{sets: make([]set, sets), busy: make([]atomic.Uint32, sets), seed: seed}
 }
 
 // setsFor is the number of sets that hold entries keys: a power of two.
@@ -61,8 +61,8 @@ func (t *Table) Take(k Key, r Rate, cost int, now int64) bool {
 	}
 	for {
 		h := k.hash(t.seed)
-		set := &t.sets[h&uint64(len(t.sets)-1)]
-		if ok, room := set.take(h, r, int64(cost), now); room {
+		at := h & uint64(len(t.sets)-1)
+		if ok, room := t.sets[at].take(h, &t.busy[at], r, int64(cost), now); room {
 			return ok
 		}
 		wide, more := k.wider()
@@ -98,14 +98,14 @@ func (t *Table) has(k Key, r Rate, cost int, now int64) bool {
 
 // Entries is how many keys the table has room for, Bytes the memory that they take.
 func (t *Table) Entries() int { return len(t.sets) * ways }
-func (t *Table) Bytes() int   { return len(t.sets) * int(unsafe.Sizeof(set{})) }
+func (t *Table) Bytes() int   { return len(t.sets) * int(unsafe.Sizeof(set{})+unsafe.Sizeof(t.busy[0])) }
 
 // Widened counts the takes that found no room for the key or any of its prefixes and were charged to
 // the one bucket of all.
 func (t *Table) Widened() uint64 { return t.widened.Load() }
 
 // take charges h's entry, or makes one. room is false if the set is full of live entries.
-func (s *set) take(h uint64, r Rate, cost, now int64) (ok, room bool) {
+func (s *set) take(h uint64, busy *atomic.Uint32, r Rate, cost, now int64) (ok, room bool) {
 	for {
 		if at := s.find(h); at >= 0 {
 			if ok, done := s.charge(at, h, r, cost, now); done {
@@ -113,12 +113,12 @@ func (s *set) take(h uint64, r Rate, cost, now int64) (ok, room bool) {
 			}
 			continue // it was given away, or charged by another in between
 		}
-		if !s.busy.CompareAndSwap(0, 1) {
+		if !busy.CompareAndSwap(0, 1) {
 			runtime.Gosched() // the other may be about to insert h
 			continue
 		}
 		ok, room, done := s.insert(h, r, cost, now)
-		s.busy.Store(0)
+		busy.Store(0)
 		if done {
 			return ok, room
 		}
