@@ -39,6 +39,8 @@ const (
 	PerSecond Unit = "1/s"
 	Count     Unit = ""
 	Share     Unit = "share"
+
+	BytesPerSecond Unit = "B/s"
 )
 
 // Run is a whole test.
@@ -55,6 +57,8 @@ type Run struct {
 	Latency   Histogram         `json:"latency"`
 	Open      Histogram         `json:"open"`
 	Figures   []Figure          `json:"figures"`
+	// Thresholds are what must not be, as it was asked for: "p99>50ms".
+	Thresholds []string `json:"thresholds,omitempty"`
 	// Failures are what the scenario itself calls wrong: lost publications, a foreign
 	// message, honest clients that were closed.
 	Failures []string `json:"failures,omitempty"`
