@@ -43,6 +43,9 @@ type Options struct {
 	Exempt string    // from limits per address and user; "" is all of 127/8
 	Flags  []string  // more flags of weir serve
 	Log    io.Writer // what the server logs above INFO
+	// Like makes a second process of the same node: with the certificate, keys, ticket keys
+	// and public address of another, which must stop last. Both need --reuse-port.
+	Like *Node
 }
 
 // Node is a running server.
@@ -51,6 +54,7 @@ type Node struct {
 
 	process *exec.Cmd
 	folder  string // everything that was written for it
+	common  string // the folder of what it shares with those that are like it
 	secret  []byte
 	apiKey  string
 	http    *http.Client
@@ -65,27 +69,42 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		folder: folder, secret: []byte(rand.Text() + rand.Text()), apiKey: rand.Text(), exited: make(chan struct{}),
+		folder: folder, common: folder, exited: make(chan struct{}),
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: publishersKept}},
 	}
-	if err := n.start(ctx, o); err != nil {
+	if o.Like == nil {
+		err = n.identify()
+	} else {
+		n.common, n.secret, n.apiKey, o.Listen = o.Like.common, o.Like.secret, o.Like.apiKey, o.Like.Addr
+	}
+	if err := errors.Join(err, n.start(ctx, o)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return n, nil
 }
 
-func (n *Node) start(ctx context.Context, o Options) error {
+// identify makes what proves who the server is and who may talk to it.
+func (n *Node) identify() error {
+	n.secret, n.apiKey = []byte(rand.Text()+rand.Text()), rand.Text()
 	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), certificateValid)
 	if err != nil {
 		return err
 	}
+	var ticketKeys [32]byte
+	if _, err := rand.Read(ticketKeys[:]); err != nil {
+		return err
+	}
 	for name, content := range map[string][]byte{
-		"cert.pem": certPEM, "key.pem": keyPEM, "api-key": []byte(n.apiKey), "secret": n.secret,
+		"cert.pem": certPEM, "key.pem": keyPEM, "api-key": []byte(n.apiKey), "secret": n.secret, "ticket-keys": ticketKeys[:],
 	} {
-		if err := os.WriteFile(n.file(name), content, 0o600); err != nil {
+		if err := os.WriteFile(n.shared(name), content, 0o600); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (n *Node) start(ctx context.Context, o Options) error {
 	if o.Binary == "" {
 		o.Binary = n.file("weir")
 		if out, err := exec.CommandContext(ctx, "go", "build", "-o", o.Binary, "weir/cmd/weir").CombinedOutput(); err != nil {
@@ -94,8 +113,9 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	}
 	n.process = exec.CommandContext(ctx, o.Binary, append([]string{
 		"serve", "--listen", cmp.Or(o.Listen, "127.0.0.1:0"), "--api-listen", "127.0.0.1:0",
-		"--tls-cert", n.file("cert.pem"), "--tls-key", n.file("key.pem"), "--allow-self-signed",
-		"--api-key-file", n.file("api-key"), "--token-hmac-secret-file", n.file("secret"), "--allow-no-origin",
+		"--tls-cert", n.shared("cert.pem"), "--tls-key", n.shared("key.pem"), "--allow-self-signed",
+		"--api-key-file", n.shared("api-key"), "--token-hmac-secret-file", n.shared("secret"), "--allow-no-origin",
+		"--ticket-key-file", n.shared("ticket-keys"),
 		"--limit-exempt", cmp.Or(o.Exempt, "127.0.0.0/8"), "--tcp-congestion", "cubic", "--drain-period", "1s", "--audit-file", n.file("audit.log"),
 	}, o.Flags...)...)
 	n.process.Cancel = func() error { return n.process.Process.Signal(os.Interrupt) }
@@ -111,7 +131,14 @@ func (n *Node) start(ctx context.Context, o Options) error {
 	return n.awaitServing(log, o.Log)
 }
 
-func (n *Node) file(name string) string { return filepath.Join(n.folder, name) }
+func (n *Node) file(name string) string   { return filepath.Join(n.folder, name) }
+func (n *Node) shared(name string) string { return filepath.Join(n.common, name) }
+
+// Authority is the file of the certificate that clients must trust, KeyFile that of the
+// server API's key, PID the process.
+func (n *Node) Authority() string { return n.shared("cert.pem") }
+func (n *Node) KeyFile() string   { return n.shared("api-key") }
+func (n *Node) PID() int          { return n.process.Process.Pid }
 
 // awaitServing reads the log until the server says where it listens, and
 // passes the rest on.
@@ -172,7 +199,7 @@ func passOn(log *bufio.Reader, to io.Writer) {
 // its token is for.
 func (n *Node) Target(prefix string, channels []string) (client.Target, error) {
 	signed, err := n.Token(prefix, "sub")
-	return client.Target{Addr: n.Addr, Authority: n.file("cert.pem"), Token: signed, Channels: channels}, err
+	return client.Target{Addr: n.Addr, Authority: n.Authority(), Token: signed, Channels: channels}, err
 }
 
 // Token signs one for the channels that begin with prefix.
