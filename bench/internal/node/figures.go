@@ -36,11 +36,15 @@ func (n *Node) RSS() (int64, error) {
 }
 
 // CPU is the processor time that the server has used so far.
-func (n *Node) CPU() (time.Duration, error) {
-	stat, err := n.proc("stat")
+func (n *Node) CPU() (time.Duration, error) { return ProcessCPU(n.process.Process.Pid) }
+
+// ProcessCPU is the processor time that a process has used so far.
+func ProcessCPU(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
+	stat := string(b)
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // from the third on
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("stat: %q", stat)

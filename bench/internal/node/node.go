@@ -211,6 +211,12 @@ func (n *Node) Token(prefix string, allow ...string) (string, error) {
 	})
 }
 
+// Certificate returns the files with the server's certificate and key, in PEM.
+func (n *Node) Certificate() (cert, key string) { return n.file("cert.pem"), n.file("key.pem") }
+
+// Secret is what the server's tokens are signed with.
+func (n *Node) Secret() []byte { return n.secret }
+
 // Exited is closed when the server is gone.
 func (n *Node) Exited() <-chan struct{} { return n.exited }
 
