@@ -54,10 +54,8 @@ lint: ## gofmt, vet (also for darwin), staticcheck, go.mod
 audit: ## known vulnerabilities, licences, sums, sleeping dependencies; AUDIT=-strict fails for what cannot be reached too
 	$(GO) run ./deploy/audit $(AUDIT)
 
-bench: ## the benchmarks beside the code, then what an idle connection costs in memory, and a delivery and a connect beside their floors
-	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) run ./bench/memory -max-slope 2560
-	$(GO) run ./bench/floor
+bench: ## every benchmark that fits ten minutes; their figures and the goals go into BENCHMARKS.md
+	$(GO) run ./bench/goals -page BENCHMARKS.md
 
 soak: ## one minute of 200 publications a second to 2,000 subscribers, of which none may be lost; 10^7 messages, of which none may cross; the limiter with 10^8 addresses
 	$(GO) run ./bench/soak

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// steps are the benchmarks in the order in which they run. All together take
+// less than ten minutes on two cores.
+var steps = []step{
+	{
+		name:    "validator",
+		command: words("go test ./security/schema -run ^$ -bench Validate -count 3"),
+		keep:    benchmarks,
+		goals: []goal{
+			{what: "schema validation of the 256-byte message", pattern: regexp.MustCompile(`(?m)^BenchmarkValidate/tick-\S+ .* ([0-9.]+) ns/text`), unit: "ns", ship: 220, reach: 120},
+			{what: "the same against gjson.Valid, which looks at syntax only", pattern: regexp.MustCompile(`(?m)^BenchmarkValidate/tick-\S+ .* ([0-9.]+) x-gjson`), unit: "×", least: true, ship: 1.5, reach: 3},
+		},
+	},
+	{
+		name:    "limiter",
+		command: words("go test ./security/limit -run ^$ -bench Take -count 3"),
+		keep:    benchmarks,
+		goals: []goal{
+			{what: "limiter's table, an address that comes again and again", pattern: regexp.MustCompile(`(?m)^BenchmarkTake/table/hot-\S+ .* ([0-9.]+) ns/op`), unit: "ns", ship: 25, reach: 12},
+			{what: "limiter's table, half a million addresses in turn", pattern: regexp.MustCompile(`(?m)^BenchmarkTake/table/cold-\S+ .* ([0-9.]+) ns/op`), unit: "ns", ship: 60, reach: 40},
+		},
+	},
+	{
+		name:    "checks",
+		command: words("go test ./security/grant ./security/audit ./engine -run ^$ -bench Allows|Add$|StillGood"),
+		keep:    benchmarks,
+		goals: []goal{
+			{what: "permission check", pattern: regexp.MustCompile(`(?m)^BenchmarkAllows\S* .* ([0-9.]+) ns/op`), unit: "ns", ship: 30, reach: 30},
+			{what: "audit record", pattern: regexp.MustCompile(`(?m)^BenchmarkAdd\S* .* ([0-9.]+) ns/op`), unit: "ns", ship: 200, reach: 200},
+			{what: "expiry and revocation of a message", pattern: regexp.MustCompile(`(?m)^BenchmarkStillGood-\S* .* ([0-9.]+) ns/op`), unit: "ns", ship: 20, reach: 20},
+		},
+	},
+	{
+		name:    "memory",
+		command: words("go run ./bench/memory -from 1000 -to 18000"),
+		goals: []goal{
+			{what: "memory of an idle, authenticated, subscribed wss connection", pattern: regexp.MustCompile(`slope ([0-9.]+) bytes`), unit: "B", ship: 1024, reach: 512},
+		},
+	},
+	{
+		name:    "floor",
+		command: words("go run ./bench/floor"),
+		goals: []goal{
+			{what: "server CPU of a delivery, 256 bytes to 10,000 subscribers, against sealing and writing alone", pattern: regexp.MustCompile(`a delivery costs ([0-9.]+) times`), unit: "×", ship: 1.4, reach: 1.15},
+			{what: "deliveries for the same CPU, 8 publications at once against one by one", pattern: regexp.MustCompile(`there are ([0-9.]+) times as many`), unit: "×", least: true, ship: 5, reach: 7},
+			{what: "garbage collections in that fan-out", pattern: regexp.MustCompile(`([0-9]+) collections`), ship: 0, reach: 0},
+			{what: "server CPU of a connection against its own cryptography", pattern: regexp.MustCompile(`token alone [0-9]+ µs: ([0-9.]+) times`), unit: "×", ship: 1.4, reach: 1.15},
+		},
+	},
+	{
+		name:    "controls",
+		command: words("go run ./bench/controls -for 40s"),
+		goals: []goal{
+			{what: "throughput that all controls cost", pattern: regexp.MustCompile(`controls cost (-?[0-9.]+) %`), unit: "%", ship: 10, reach: 10},
+		},
+	},
+	{
+		name:    "conflation",
+		command: words("go run ./bench/conflation"),
+	},
+}
+
+func words(line string) []string { return strings.Fields(line) }
+
+// benchmarks keeps the results of Go benchmarks and what they ran on.
+func benchmarks(line string) bool {
+	return strings.HasPrefix(line, "Benchmark") || strings.HasPrefix(line, "cpu:")
+}
