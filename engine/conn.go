@@ -145,7 +145,9 @@ type slab struct {
 	used   int
 }
 
-const slabChunk = 64
+// slabChunk is how many connections a chunk has: so many that what rounding it up to
+// whole pages wastes is a few bytes for each.
+const slabChunk = 256
 
 func (s *slab) at(slot uint32) *conn { return &s.chunks[slot/slabChunk][slot%slabChunk] }
 

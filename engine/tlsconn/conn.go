@@ -39,30 +39,45 @@ var (
 //
 // Whatever Seal, Open and the Append methods produce must reach the socket in the order in which it was produced.
 type Conn struct {
-	in, out half
-	v12     *stream12 // nil for TLS 1.3
-	kept    uint32    // owned by Shared: 1 + place among the connections with a cipher; 0: none
+	keys  [2]record.Key // by direction
+	extra *extra        // nil with TLS 1.3 while no cipher is kept
+	used  [2]uint16     // Shared's clock, modulo 2^16, at the last use of each key; 0: never
 
-	minute  uint32  // in which updates were counted
-	updates uint8   // KeyUpdates of the peer in that minute
-	useless uint8   // records in a row that carried nothing
-	message [5]byte // a KeyUpdate of which messageLen bytes have arrived
-	partial uint8
+	minute  uint8 // in which updates were counted, modulo 2^8
+	updates uint8 // KeyUpdates of the peer in that minute
+	useless uint8 // records in a row that carried nothing
+	partial uint8 // bytes of a KeyUpdate that have arrived
+}
+
+// direction is which of a connection's keys.
+type direction uint8
+
+const (
+	reading direction = iota
+	writing
+)
+
+// extra is what an idle connection with TLS 1.3 does without.
+type extra struct {
+	v12   *stream12      // nil for TLS 1.3
+	aeads [2]cipher.AEAD // by direction, owned by Shared; nil: made anew for each record
+	place uint32         // owned by Shared: 1 + place among the connections with a cipher; 0: none
+}
+
+// v12 is nil for TLS 1.3.
+func (c *Conn) v12() *stream12 {
+	if c.extra == nil {
+		return nil
+	}
+	return c.extra.v12
 }
 
 // Extra is about what the connection takes beside what each does, in bytes: with TLS 1.2 crypto/tls goes on.
 func (c *Conn) Extra() int {
-	if c.v12 != nil {
+	if c.v12() != nil {
 		return extra12
 	}
 	return 0
-}
-
-// half is one direction.
-type half struct {
-	key  record.Key
-	aead cipher.AEAD // nil: made anew for each record
-	used uint32      // Shared's clock at the last use; 0: never
 }
 
 // Opened is the outcome of one record.
@@ -85,14 +100,14 @@ func (c *Conn) Open(s *Shared, in, out []byte) Opened {
 		return Opened{Out: out}
 	}
 	rec := in[:n:n]
-	if c.v12 != nil {
-		return c.v12.open(rec, out)
+	if v12 := c.v12(); v12 != nil {
+		return v12.open(rec, out)
 	}
 	// RFC 8446 §5: a change_cipher_spec may only stand before the peer's Finished.
 	if record.Type(rec[0]) == record.ChangeCipherSpec {
 		return c.refuse(s, out, ErrLateCCS)
 	}
-	typ, plain, v := c.in.key.Open(&s.scratch, s.cipher(c, &c.in), rec)
+	typ, plain, v := c.keys[reading].Open(&s.scratch, s.cipher(c, reading), rec)
 	if v != nil {
 		return c.refuse(s, out, v)
 	}
@@ -148,15 +163,16 @@ func (c *Conn) countUseless() *record.Violation {
 // tickets nor, unasked, certificates). It may be cut over records but must end where its record ends (§5.1).
 func (c *Conn) postHandshake(s *Shared, content, out []byte) ([]byte, *record.Violation) {
 	const typeKeyUpdate, updateRequested = 24, 1
+	keyUpdate := [...]byte{typeKeyUpdate, 0, 0, 1} // and its length; what is behind says whether to answer
 	for i, b := range content {
-		c.message[c.partial] = b
+		at := int(c.partial)
 		c.partial++
-		switch m := &c.message; {
-		case c.partial == 1 && b != typeKeyUpdate:
+		switch {
+		case at == 0 && b != typeKeyUpdate:
 			return out, ErrPostHandshake
-		case c.partial == messageHeaderLen && (m[1] != 0 || m[2] != 0 || m[3] != 1):
+		case at < len(keyUpdate) && b != keyUpdate[at]:
 			return out, ErrKeyUpdate
-		case int(c.partial) < len(m):
+		case at < len(keyUpdate):
 			continue
 		case b > updateRequested:
 			// §4.6.3: "any other value ... illegal_parameter".
@@ -171,15 +187,15 @@ func (c *Conn) postHandshake(s *Shared, content, out []byte) ([]byte, *record.Vi
 		if b == updateRequested {
 			out = c.appendKeyUpdate(s, out)
 		}
-		c.in.key.Update()
-		s.forget(&c.in)
+		c.keys[reading].Update()
+		s.forget(c, reading)
 	}
 	return out, nil
 }
 
 // countUpdate charges one KeyUpdate of the peer to the minute.
 func (c *Conn) countUpdate(s *Shared) *record.Violation {
-	if minute := s.clock / 60; minute != c.minute {
+	if minute := uint8(s.clock / 60); minute != c.minute {
 		c.minute, c.updates = minute, 0
 	}
 	if c.updates++; c.updates > maxKeyUpdates {
@@ -191,8 +207,8 @@ func (c *Conn) countUpdate(s *Shared) *record.Violation {
 // appendKeyUpdate sends update_not_requested under the old key, then rolls it: RFC 8446 §4.6.3.
 func (c *Conn) appendKeyUpdate(s *Shared, dst []byte) []byte {
 	dst = c.appendRecord(s, dst, record.Handshake, 24, 0, 0, 1, 0)
-	c.out.key.Update()
-	s.forget(&c.out)
+	c.keys[writing].Update()
+	s.forget(c, writing)
 	return dst
 }
 
@@ -201,7 +217,7 @@ func (c *Conn) appendRecord(s *Shared, dst []byte, typ record.Type, content ...b
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, 0)
 	dst = append(dst, content...)
-	return c.out.key.Seal(&s.scratch, s.cipher(c, &c.out), dst, start, typ)
+	return c.keys[writing].Seal(&s.scratch, s.cipher(c, writing), dst, start, typ)
 }
 
 // Seal makes one record of application data: buf[start:start+5] is room for the header, buf[start+5:] the plaintext,
@@ -210,11 +226,11 @@ func (c *Conn) appendRecord(s *Shared, dst []byte, typ record.Type, content ...b
 // (RFC 8446 §5.5), so what is returned may hold two records. TLS 1.2 cannot roll keys and empty plaintexts are
 // no record there.
 func (c *Conn) Seal(s *Shared, buf []byte, start int) []byte {
-	if c.v12 != nil {
-		return c.v12.seal(buf, start)
+	if v12 := c.v12(); v12 != nil {
+		return v12.seal(buf, start)
 	}
-	buf = c.out.key.Seal(&s.scratch, s.cipher(c, &c.out), buf, start, record.ApplicationData)
-	if c.out.key.NeedsUpdate() {
+	buf = c.keys[writing].Seal(&s.scratch, s.cipher(c, writing), buf, start, record.ApplicationData)
+	if c.keys[writing].NeedsUpdate() {
 		buf = c.appendKeyUpdate(s, buf)
 	}
 	return buf
@@ -227,8 +243,8 @@ func (c *Conn) AppendCloseNotify(s *Shared, dst []byte) []byte {
 
 // AppendAlert appends an alert (RFC 8446 §6.2); for TLS 1.2 always close_notify, once.
 func (c *Conn) AppendAlert(s *Shared, dst []byte, code uint8) []byte {
-	if c.v12 != nil {
-		return c.v12.closeNotify(dst)
+	if v12 := c.v12(); v12 != nil {
+		return v12.closeNotify(dst)
 	}
 	const warning, fatal = 1, 2
 	level := byte(fatal)
@@ -242,7 +258,7 @@ func (c *Conn) AppendAlert(s *Shared, dst []byte, code uint8) []byte {
 // zero Conn.
 func (c *Conn) Wipe(s *Shared) {
 	s.drop(c)
-	c.in.key.Wipe()
-	c.out.key.Wipe()
+	c.keys[reading].Wipe()
+	c.keys[writing].Wipe()
 	*c = Conn{}
 }

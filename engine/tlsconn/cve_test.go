@@ -42,8 +42,8 @@ func TestCVE_2026_56862_KeyUpdateFlood(t *testing.T) {
 		for ; v == nil && made < 1000; made++ {
 			server.take(t, client.seal([]byte("honest"))) // resets no count
 			in := client.send(record.Handshake, 24, 0, 0, 1, answer)
-			client.out.key.Update()
-			client.s.forget(&client.out)
+			client.keys[writing].Update()
+			client.s.forget(&client.Conn, writing)
 			o := server.Open(server.s, in, nil)
 			v, out = o.Violation, out+len(o.Out)
 		}

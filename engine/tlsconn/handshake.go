@@ -240,7 +240,10 @@ func (h *Handshake) Take(dst *Conn) (Info, error) {
 	}
 	est := h.est
 	h.est = nil
-	dst.in.key, dst.out.key, dst.v12 = est.in, est.out, est.v12
+	dst.keys = [2]record.Key{reading: est.in.Move(), writing: est.out.Move()}
+	if est.v12 != nil {
+		dst.extra = &extra{v12: est.v12}
+	}
 	info := est.info
 	est.wipe()
 	return info, nil

@@ -51,7 +51,7 @@ func TestHelloRetryRequest(t *testing.T) {
 
 // seqOf is the write sequence at which the connection was handed over.
 func seqOf(s *server) (seq uint64) {
-	onLoop(s, func() { seq = s.conn.out.key.Seq() })
+	onLoop(s, func() { seq = s.conn.keys[writing].Seq() })
 	return seq
 }
 
@@ -561,7 +561,7 @@ func TestRead12Resumes(t *testing.T) {
 	for range 3 {
 		echo(t, client, []byte("x"))
 		onLoop(s, func() {
-			if n, err := s.conn.v12.conn.Read(make([]byte, 10)); n != 0 || !errors.Is(err, errMore) {
+			if n, err := s.conn.v12().conn.Read(make([]byte, 10)); n != 0 || !errors.Is(err, errMore) {
 				t.Errorf("read %d, %v", n, err)
 			}
 		})

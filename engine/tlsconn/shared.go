@@ -49,41 +49,51 @@ func (s *Shared) Tick(now time.Time) {
 func (s *Shared) Held() int { return s.held }
 
 // sweep looks at the connection under the hand and drops what it has not used for more than age seconds.
-func (s *Shared) sweep(age uint32) {
+func (s *Shared) sweep(age uint16) {
 	if s.hand >= len(s.kept) {
 		s.hand = 0
 	}
 	c := s.kept[s.hand]
-	for _, h := range []*half{&c.in, &c.out} {
-		if h.aead != nil && s.clock-h.used > age {
-			s.forget(h)
+	for d := range c.extra.aeads {
+		if uint16(s.clock)-c.used[d] > age {
+			s.forget(c, direction(d))
 		}
 	}
-	if c.in.aead == nil && c.out.aead == nil {
+	if c.extra.aeads[reading] == nil && c.extra.aeads[writing] == nil {
 		s.unlist(c) // another takes its place: the hand stays
 		return
 	}
 	s.hand++
 }
 
-// cipher is h's cipher for one record: the kept one, else one made anew, which is kept if h was used within the last
-// second too and there is room.
-func (s *Shared) cipher(c *Conn, h *half) cipher.AEAD {
-	recent := h.used != 0 && s.clock-h.used <= 1
-	h.used = s.clock
-	if h.aead != nil {
-		return h.aead
+// cipher is c's cipher for one record: the kept one, else one made anew, which is kept if the key was used within the
+// last second too and there is room.
+func (s *Shared) cipher(c *Conn, d direction) cipher.AEAD {
+	now := uint16(s.clock)
+	recent := c.used[d] != 0 && now-c.used[d] <= 1
+	c.used[d] = now
+	if c.extra != nil && c.extra.aeads[d] != nil {
+		return c.extra.aeads[d]
 	}
-	a := h.key.AEAD()
-	if recent && s.room(cipherBytes(h.key.Suite())) {
-		h.aead = a
-		s.held += cipherBytes(h.key.Suite())
-		if c.kept == 0 {
-			s.kept = append(s.kept, c)
-			c.kept = uint32(len(s.kept))
-		}
+	key := &c.keys[d]
+	a := key.AEAD()
+	if recent && s.room(cipherBytes(key.Suite())) {
+		s.keep(c, d, a)
 	}
 	return a
+}
+
+// keep keeps a cipher for which there is room. c has none for that direction.
+func (s *Shared) keep(c *Conn, d direction, a cipher.AEAD) {
+	if c.extra == nil {
+		c.extra = new(extra)
+	}
+	c.extra.aeads[d] = a
+	s.held += cipherBytes(c.keys[d].Suite())
+	if c.extra.place == 0 {
+		s.kept = append(s.kept, c)
+		c.extra.place = uint32(len(s.kept))
+	}
 }
 
 // room reports whether cost more bytes may be kept, after a short search for ciphers that are idle.
@@ -95,28 +105,31 @@ func (s *Shared) room(cost int) bool {
 }
 
 // forget drops one cipher. Its connection stays listed until the next sweep.
-func (s *Shared) forget(h *half) {
-	if h.aead != nil {
-		h.aead = nil
-		s.held -= cipherBytes(h.key.Suite())
+func (s *Shared) forget(c *Conn, d direction) {
+	if c.extra != nil && c.extra.aeads[d] != nil {
+		c.extra.aeads[d] = nil
+		s.held -= cipherBytes(c.keys[d].Suite())
 	}
 }
 
 // unlist takes c, which keeps no cipher, out of kept; the last one takes its place.
 func (s *Shared) unlist(c *Conn) {
 	last := s.kept[len(s.kept)-1]
-	s.kept[c.kept-1] = last
-	last.kept = c.kept
+	s.kept[c.extra.place-1] = last
+	last.extra.place = c.extra.place
 	s.kept[len(s.kept)-1] = nil
 	s.kept = s.kept[:len(s.kept)-1]
-	c.kept = 0
+	c.extra.place = 0
+	if c.extra.v12 == nil {
+		c.extra = nil
+	}
 }
 
 // drop forgets all that c keeps.
 func (s *Shared) drop(c *Conn) {
-	s.forget(&c.in)
-	s.forget(&c.out)
-	if c.kept != 0 {
+	s.forget(c, reading)
+	s.forget(c, writing)
+	if c.extra != nil && c.extra.place != 0 {
 		s.unlist(c)
 	}
 }

@@ -20,6 +20,9 @@ func many(t testing.TB, n, cacheBytes int) ([]*Conn, *Shared) {
 	return conns, s
 }
 
+// keeps reports whether a cipher is kept for a direction.
+func (c *Conn) keeps(d direction) bool { return c.extra != nil && c.extra.aeads[d] != nil }
+
 func use(c *Conn, s *Shared) { c.Seal(s, make([]byte, 10, 100), 0) }
 
 func TestCipherOfAnIdleConnectionIsNotKept(t *testing.T) {
@@ -76,7 +79,7 @@ func TestCiphersOfAStormAreGoneTogether(t *testing.T) {
 	}
 	use(conns[7], s)
 	s.Tick(now.Add(CiphersIdle))
-	if len(s.kept) != 1 || conns[7].out.aead == nil {
+	if len(s.kept) != 1 || !conns[7].keeps(writing) {
 		t.Errorf("%d connections keep ciphers, want only the one in use", len(s.kept))
 	}
 	s.Tick(now.Add(CiphersIdle + time.Second))
@@ -104,7 +107,7 @@ func TestCipherCacheBound(t *testing.T) {
 		t.Fatalf("%d bytes kept, want %d", s.Held(), places*cost)
 	}
 	for i, c := range conns {
-		if (c.out.aead != nil) != (i < places) {
+		if (c.keeps(writing)) != (i < places) {
 			t.Fatalf("connection %d: one in use gave way", i)
 		}
 	}
@@ -117,7 +120,7 @@ func TestCipherCacheBound(t *testing.T) {
 	}
 	kept := 0
 	for _, c := range conns[places:] {
-		if c.out.aead != nil {
+		if c.keeps(writing) {
 			kept++
 		}
 	}
@@ -137,7 +140,7 @@ func TestCipherCacheOfNothing(t *testing.T) {
 	for range 10 {
 		use(conns[0], s)
 	}
-	if s.Held() != 0 || conns[0].out.aead != nil {
+	if s.Held() != 0 || conns[0].keeps(writing) {
 		t.Error("kept")
 	}
 }
@@ -174,7 +177,7 @@ func TestCipherBytes(t *testing.T) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		for i := range kept {
-			kept[i] = e.out.key.AEAD()
+			kept[i] = e.keys[writing].AEAD()
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)

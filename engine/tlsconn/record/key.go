@@ -23,6 +23,8 @@ const (
 const (
 	maxSecret = sha512.Size384 // the longest hash of a TLS 1.3 suite
 	maxKey    = 32
+	nearBytes = sha256.Size // of a secret that stand in the Key itself: those of TLS_AES_128_GCM_SHA256
+	nearKey   = 16          // and of a write key
 	ivLen     = 12
 	tagLen    = 16
 )
@@ -34,15 +36,22 @@ const (
 	limitChaCha = 1 << 48
 )
 
-// Key is one direction of one connection: traffic secret, write key, IV and sequence number (RFC 8446 §7.3). It holds
-// no pointer and can be embedded by value. Owned by one goroutine. A copy is a second Key with the same sequence
-// numbers: never seal with both. The zero Key opens and seals nothing.
+// Key is one direction of one connection: traffic secret, write key, IV and sequence number (RFC 8446 §7.3). It is
+// embedded by value. Owned by one goroutine. A copy is a second Key with the same sequence numbers, and may share
+// memory with the first: use one of them only. The zero Key opens and seals nothing.
 type Key struct {
 	seq    uint64
-	suite  uint16
-	secret [maxSecret]byte
-	key    [maxKey]byte
+	far    *far // nil for TLS_AES_128_GCM_SHA256, which nearly everybody negotiates
+	secret [nearBytes]byte
+	key    [nearKey]byte
 	iv     [ivLen]byte
+	suite  uint16
+}
+
+// far is what the other suites have behind Key.secret and Key.key.
+type far struct {
+	secret [maxSecret - nearBytes]byte
+	key    [maxKey - nearKey]byte
 }
 
 // NewKey derives key and IV from an application traffic secret. seq is the number of records already sealed under
@@ -57,8 +66,10 @@ func NewKey(suite uint16, secret []byte, seq uint64) (Key, error) {
 	if len(secret) != hashLen {
 		return Key{}, fmt.Errorf("record: traffic secret of %d bytes, cipher suite %#04x has %d", len(secret), suite, hashLen)
 	}
-	copy(k.secret[:], secret)
-	k.derive()
+	if hashLen > nearBytes || keyLen > nearKey {
+		k.far = new(far)
+	}
+	k.set(secret)
 	return k, nil
 }
 
@@ -75,16 +86,27 @@ func (k *Key) parameters() (newHash func() hash.Hash, hashLen, keyLen int) {
 	return nil, 0, 0
 }
 
-// derive sets key and IV from the secret: RFC 8446 §7.3.
-func (k *Key) derive() {
+// set takes a secret and derives key and IV from it: RFC 8446 §7.3.
+func (k *Key) set(secret []byte) {
 	_, _, keyLen := k.parameters()
-	k.expand(k.key[:keyLen], "key")
-	k.expand(k.iv[:], "iv")
+	var key [maxKey]byte
+	k.expand(key[:keyLen], secret, "key")
+	k.expand(k.iv[:], secret, "iv")
+	n := copy(k.secret[:], secret)
+	copy(k.key[:], key[:])
+	if k.far != nil {
+		copy(k.far.secret[:], secret[n:])
+		copy(k.far.key[:], key[nearKey:])
+	}
+	clear(key[:])
 }
 
+// whole puts near and far together in room.
+func whole(room, near, far []byte) []byte { return append(append(room[:0], near...), far...) }
+
 // expand is HKDF-Expand-Label(secret, label, "", len(dst)): RFC 8446 §7.1.
-func (k *Key) expand(dst []byte, label string) {
-	newHash, hashLen, _ := k.parameters()
+func (k *Key) expand(dst, secret []byte, label string) {
+	newHash, _, _ := k.parameters()
 	const prefix = "tls13 "
 	info := make([]byte, 0, 32)
 	info = binary.BigEndian.AppendUint16(info, uint16(len(dst)))
@@ -92,7 +114,7 @@ func (k *Key) expand(dst []byte, label string) {
 	info = append(info, prefix...)
 	info = append(info, label...)
 	info = append(info, 0)
-	out, err := hkdf.Expand(newHash, k.secret[:hashLen], string(info), len(dst))
+	out, err := hkdf.Expand(newHash, secret, string(info), len(dst))
 	if err != nil {
 		panic("record: HKDF-Expand of at most 48 bytes failed: " + err.Error())
 	}
@@ -103,10 +125,15 @@ func (k *Key) expand(dst []byte, label string) {
 // AEAD makes the cipher of the key as it is now. It allocates 0.5 to 1.5 KB; the caller decides how long to keep it,
 // and drops it after Update and Wipe. It panics for a zero or wiped Key.
 func (k *Key) AEAD() cipher.AEAD {
+	key := k.key[:]
+	if k.far != nil {
+		var room [maxKey]byte
+		defer clear(room[:])
+		key = whole(room[:], key, k.far.key[:])
+	}
 	switch k.suite {
 	case suiteAES128GCMSHA256, suiteAES256GCMSHA384:
-		_, _, keyLen := k.parameters()
-		block, err := aes.NewCipher(k.key[:keyLen])
+		block, err := aes.NewCipher(key)
 		if err != nil {
 			panic("record: AES refused a key of its own length: " + err.Error())
 		}
@@ -116,7 +143,7 @@ func (k *Key) AEAD() cipher.AEAD {
 		}
 		return aead
 	case suiteChaCha20Poly1305SHA256:
-		aead, err := chacha20poly1305.New(k.key[:])
+		aead, err := chacha20poly1305.New(key)
 		if err != nil {
 			panic("record: ChaCha20-Poly1305 refused a key of its own length: " + err.Error())
 		}
@@ -138,12 +165,16 @@ func (k *Key) Update() {
 	if hashLen == 0 {
 		panic("record: Update of a zero or wiped Key")
 	}
-	var next [maxSecret]byte
-	k.expand(next[:hashLen], "traffic upd")
-	k.secret = next
-	clear(next[:])
+	var room, next [maxSecret]byte
+	secret := k.secret[:]
+	if k.far != nil {
+		secret = whole(room[:], secret, k.far.secret[:])[:hashLen]
+	}
+	k.expand(next[:hashLen], secret, "traffic upd")
+	k.set(next[:hashLen])
 	k.seq = 0
-	k.derive()
+	clear(room[:])
+	clear(next[:])
 }
 
 // NeedsUpdate reports that a sealing key has reached its number of records (RFC 8446 §5.5): the caller sends a
@@ -156,4 +187,16 @@ func (k *Key) NeedsUpdate() bool {
 }
 
 // Wipe overwrites all secrets; the Key is then the zero Key. AEADs made from it are the caller's to drop.
-func (k *Key) Wipe() { *k = Key{} }
+func (k *Key) Wipe() {
+	if k.far != nil {
+		*k.far = far{}
+	}
+	*k = Key{}
+}
+
+// Move returns the Key and leaves the zero Key: nothing of it stays behind.
+func (k *Key) Move() Key {
+	moved := *k
+	*k = Key{}
+	return moved
+}
