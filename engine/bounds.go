@@ -1,6 +1,9 @@
 package engine
 
-import "weir/engine/api"
+import (
+	"weir/engine/api"
+	"weir/security/limit"
+)
 
 // Bounds are limits of the engine's own that weigh in the memory of a node.
 type Bounds struct {
@@ -11,6 +14,7 @@ type Bounds struct {
 	IdempotencyKeys int // publishes whose answers are kept
 	HookQueue       int // questions to the backend that wait for each that is asked
 	HookAnswerBytes int // longest answer
+	PerUserBytes    int // buckets of all users for one rate
 	PresenceLists   int // lists of a channel's members being made, each as long as what may wait for a connection
 }
 
@@ -19,5 +23,6 @@ func FixedBounds() Bounds {
 	return Bounds{
 		BatchBytes: batchBytes, QueuedCommands: workQueue, Streams: streams, Patterns: patterns,
 		IdempotencyKeys: api.DefaultLimits().IdempotencyKeys, PresenceLists: presenceWalks, HookQueue: hookQueue, HookAnswerBytes: hookAnswerBytes,
+		PerUserBytes: limit.PerUserBytes,
 	}
 }

@@ -37,6 +37,10 @@ func (s *shard) line(c *conn, line []byte) {
 		s.tooMany(c, limitMessages)
 		return
 	}
+	if !s.userTakes(c, s.byUser.messages, 1) {
+		s.tooMany(c, limitUserMessages)
+		return
+	}
 	if !s.stillGood(c) {
 		return
 	}
@@ -56,8 +60,8 @@ func (s *shard) line(c *conn, line []byte) {
 		s.pong(c)
 		return
 	}
-	if cmd.Method == clientproto.Subscribe && !take(&c.subscribes, s.rates.subscribes, 1, s.now) {
-		s.notice(c, audit.LimitHit, limitSubscribes)
+	if over := s.overRate(c, cmd.Method); over != "" {
+		s.notice(c, audit.LimitHit, over)
 		s.fail(c, cmd.ID, clientproto.ErrTooManyRequests)
 		return
 	}
@@ -169,9 +173,14 @@ func (s *shard) welcome(c *conn, w *welcome) {
 		return
 	}
 	channels := c.session.Authenticated(w.claims, s.rules)
-	if !s.admitUser(c) {
-		s.notice(c, audit.LimitHit, limitUser)
+	switch over := s.admitUser(c); over {
+	case "":
+	case limitUser:
+		s.notice(c, audit.LimitHit, over)
 		s.close(c, clientproto.CloseConnectionLimit)
+		return
+	default:
+		s.tooMany(c, over)
 		return
 	}
 	var subs []clientproto.ServerSub
@@ -210,13 +219,6 @@ func (s *shard) welcome(c *conn, w *welcome) {
 	s.notice(c, audit.Authenticated, "")
 	s.allJoined(c)
 	s.send(c, reply)
-}
-
-// admitUser counts the connection among those of its session's user; false if
-// that has as many as it may.
-func (s *shard) admitUser(c *conn) bool {
-	c.counted = !c.exempt && s.users.Admit(c.session.User())
-	return c.counted || c.exempt
 }
 
 // begun starts the clocks of a session that is now authenticated.

@@ -122,6 +122,11 @@ type Limits struct {
 	UserConnections int            // open at once, per user; 0: none
 	Exempt          []netip.Prefix // passed over by per-IP and per-user limits
 
+	UserMessageRate   float64 // messages per second of all connections of a user; burst twice the rate; 0: none
+	UserByteRate      float64 // payload bytes, likewise; 0: none
+	UserSubscribeRate float64 // subscribe commands, likewise; 0: none
+	UserConnectRate   float64 // sessions that begin, likewise; 0: none
+
 	MessageRate   float64 // messages per second and connection; burst twice the rate; 0: none
 	ByteRate      float64 // payload bytes per second and connection; burst twice the rate; 0: none
 	SubscribeRate float64 // subscribe commands per second and connection; 0: none
@@ -228,6 +233,9 @@ func (cfg *Config) check() error {
 	case l.ByteRate > 0 && 2*l.ByteRate < float64(l.MessageSize):
 		return fmt.Errorf("--byte-rate %.0f lets no message of --message-size-limit %d through (the burst is twice the rate): raise it to at least %d",
 			l.ByteRate, l.MessageSize, (l.MessageSize+1)/2)
+	case l.UserByteRate > 0 && 2*l.UserByteRate < float64(l.MessageSize):
+		return fmt.Errorf("--user-byte-rate %.0f lets no message of --message-size-limit %d through (the burst is twice the rate): raise it to at least %d",
+			l.UserByteRate, l.MessageSize, (l.MessageSize+1)/2)
 	case l.HandshakeTimeout <= 0 || l.HeadTimeout <= 0 || l.StaleCloseDelay <= 0 || l.PartialTimeout <= 0 || l.WriteTimeout <= 0:
 		return errors.New("--handshake-timeout, --head-timeout, --stale-close-delay, --partial-timeout and --write-timeout must be above 0: " +
 			"without them a silent peer stays for ever")

@@ -94,7 +94,9 @@ func New(cfg Config) (*Server, error) {
 // build makes the parts in the order of their dependence.
 func (s *Server) build(cfg *Config) error {
 	s.shared = newShared(cfg)
-	s.policy.Store(newPolicy(cfg, s.nodeName(), len(s.shared.page), s.classes, &s.origins))
+	p := newPolicy(cfg, s.nodeName(), len(s.shared.page), s.classes, &s.origins)
+	p.byUser = cfg.userRates(userRates{})
+	s.policy.Store(p)
 	pool, err := tlsconn.NewPool(tlsconn.PoolConfig{
 		TLS: cfg.TLS, ClientCAs: cfg.ClientCAs, Waiting: cfg.Limits.HandshakesMax, WaitingPerPrefix: cfg.Limits.IPHandshakes,
 		StaleAfter: time.Duration(handshakeStaleShare * float64(cfg.Limits.HandshakeTimeout)), Exempt: s.shared.gate.Exempt, Panic: s.panicked, Now: cfg.Now,

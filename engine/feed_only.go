@@ -23,9 +23,13 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 			return
 		}
 	}
-	if !s.admitUser(c) {
-		s.notice(c, audit.LimitHit, limitUser)
-		s.refuse(c, upgrade.ConnectionLimit)
+	if over := s.admitUser(c); over != "" {
+		s.notice(c, audit.LimitHit, over)
+		if over == limitUser {
+			s.refuse(c, upgrade.ConnectionLimit)
+		} else {
+			s.refuse(c, upgrade.TooManyRequests)
+		}
 		return
 	}
 	left := s.rules.RecoveryBytes // for all of them: they wait together

@@ -132,6 +132,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		list = append(list, stats.Source{Name: "weir_limited_users", Help: "Users with a connection that counts for --user-connections.",
 			Read: func() float64 { return float64(sh.users.Connected()) }})
 	}
+	list = append(list, s.userSources()...)
 	list = append(list, sh.hooks.sources()...)
 	if keys := sh.tokens.KeySet(); keys != nil {
 		list = append(list, keySources(keys, sh.wall)...)

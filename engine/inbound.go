@@ -157,6 +157,10 @@ func (s *shard) message(c *conn, ev *ws.Event) {
 		s.tooMany(c, limitBytes)
 		return
 	}
+	if !s.userTakes(c, s.byUser.bytes, len(ev.Payload)) {
+		s.tooMany(c, limitUserBytes)
+		return
+	}
 	if ev.Kind == ws.Binary || len(ev.Payload) == 0 {
 		s.close(c, clientproto.CloseBadRequest)
 		return

@@ -32,6 +32,11 @@ const (
 	limitHeld       = "held_input"
 	limitUser       = "user_connections"
 
+	limitUserMessages   = "user_message_rate"
+	limitUserBytes      = "user_byte_rate"
+	limitUserSubscribes = "user_subscribe_rate"
+	limitUserConnects   = "user_connect_rate"
+
 	labelDisconnect   = "disconnect"
 	labelWriteTimeout = "write_timeout"
 	labelUnsubscribe  = "unsubscribe"

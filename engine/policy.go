@@ -20,6 +20,7 @@ import (
 type policy struct {
 	limits  Limits
 	rates   rates
+	byUser  userRates
 	rules   *session.Rules
 	origins *origin.Index
 	trust   *proxy.Trust
@@ -82,7 +83,7 @@ func newPolicy(cfg *Config, node string, page int, all classes, known *origin.Le
 	return p
 }
 
-// rate is a per-connection bucket with a burst of twice its rate; nil for 0.
+// rate is a bucket with a burst of twice its rate; nil for 0.
 func rate(perSecond float64) *limit.Rate {
 	if perSecond <= 0 {
 		return nil
@@ -122,7 +123,7 @@ var errStopped = errors.New("engine: the server has stopped")
 // Reload takes keys, origins, trusted proxies, who may connect, roles, namespaces and limits of cfg
 // while connections stay open. Subscriptions that are no longer permitted end. What
 // is sized or bound at start (listeners, TLS, pollers, node-wide numbers,
-// limits of users and of handshakes, hooks, features) stays as it was. A
+// the connections of users and handshakes, hooks, features) stays as it was. A
 // configuration that New would refuse changes nothing. Not for use at the same
 // time as itself.
 func (s *Server) Reload(ctx context.Context, cfg Config) error {
@@ -132,6 +133,7 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	}
 	old := s.policy.Load()
 	p := newPolicy(&cfg, old.rules.Node, len(s.shared.page), s.classes, &s.origins)
+	p.byUser = cfg.userRates(old.byUser)
 	s.policy.Store(p)
 	s.shared.gate.Replace(cfg.gate())
 	for _, l := range s.listeners {

@@ -39,6 +39,7 @@ func configure(folder string, controls bool) (node.Options, error) {
 	}
 	o.Exempt = "192.0.2.0/24" // nobody here
 	o.Flags = append(o.Flags, "--message-rate", "1000000/s", "--byte-rate", "1GiB/s", "--user-connections", "100000",
+		"--user-message-rate", "1000000/s", "--user-byte-rate", "1GiB/s",
 		"--audit-file", filepath.Join(folder, "audit", "weir.log"))
 	file := filepath.Join(folder, "schema.json")
 	namespaces := fmt.Sprintf("namespaces:\n  - name: feeds\n    allowed_origins: [%s]\n    schema: %s\n", origin, file)

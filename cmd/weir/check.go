@@ -47,7 +47,7 @@ func check(p *process, c *command) error {
 	}
 	fmt.Fprintf(p.stdout, "namespaces  %s\n\n", namespaceNames(s.config.Namespaces))
 	items := memorySum(&s.config, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0)))
-	items = append(items, hookMemory(&s.config)...)
+	items = append(append(items, hookMemory(&s.config)...), userMemory(&s.config.Limits)...)
 	if err := printMemory(p.stdout, items); err != nil {
 		return err
 	}
@@ -126,6 +126,21 @@ func memorySum(cfg *engine.Config, connections, loops int) []memoryItem {
 		{"audit log", "its queue, and what waits for a disk or a collector", audit.MemoryBytes},
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}
+}
+
+// userMemory is what the buckets of users take; nothing if there are none.
+func userMemory(l *engine.Limits) []memoryItem {
+	n := 0
+	for _, rate := range []float64{l.UserMessageRate, l.UserByteRate, l.UserSubscribeRate, l.UserConnectRate} {
+		if rate > 0 {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	each := engine.FixedBounds().PerUserBytes
+	return []memoryItem{{"limits of users", fmt.Sprintf("%d × %s", n, size(each)), n * each}}
 }
 
 // waitingOutput is what waits for all connections together. What conflating

@@ -82,27 +82,31 @@ type serverOptions struct {
 
 	hookOptions
 
-	Connections      count    `name:"connections" restart:"" group:"Limits of the node" default:"0" placeholder:"N" help:"Connections open at once; 0 is as many as descriptors allow (default ${default})."`
-	HandshakesMax    count    `name:"handshakes-max" restart:"" group:"Limits of the node" default:"4096" placeholder:"N" help:"TLS handshakes that wait for their client (default ${default})."`
-	PartialBytes     size     `name:"partial-bytes" group:"Limits of the node" default:"32MiB" placeholder:"SIZE" help:"Memory for half records, frames and messages of all connections (default ${default})."`
-	OutboxBudget     share    `name:"outbox-budget" group:"Limits of the node" default:"25%" placeholder:"SIZE" help:"Memory for what waits to be sent to all connections, a size or a part of --memory-limit (default ${default})."`
-	MemoryLimit      share    `name:"memory-limit" group:"Limits of the node" default:"80%" placeholder:"SIZE" restart:"" help:"Memory of the process, a size or a part of what the cgroup or the machine has; budgets that are not set follow from it (default ${default})."`
-	IPConnectRate    rate     `name:"ip-connect-rate" group:"Limits per address" default:"50/s" placeholder:"RATE" help:"Connects of one IPv4 address or IPv6 /64; 0 is no limit (default ${default})."`
-	IPConnectBurst   count    `name:"ip-connect-burst" group:"Limits per address" default:"200" placeholder:"N" help:"Connects at once before the rate counts (default ${default})."`
-	IPConnections    count    `name:"ip-connections" group:"Limits per address" default:"1000" placeholder:"N" help:"Connections open at once; 0 is no limit (default ${default})."`
-	IPHandshakes     count    `name:"ip-handshakes" restart:"" group:"Limits per address" default:"64" placeholder:"N" help:"Handshakes in flight; 0 is no limit (default ${default})."`
-	UserConnections  count    `name:"user-connections" restart:"" group:"Limits per address" default:"0" placeholder:"N" help:"Connections of one user open at once, the anonymous one excepted; one more is closed with 3504. 0 is no limit (default ${default})."`
-	LimitExempt      networks `name:"limit-exempt" group:"Limits per address" placeholder:"CIDR,…" help:"Networks that limits per address and user pass over: load tests, health checkers."`
-	MessageRate      rate     `name:"message-rate" group:"Limits per connection" default:"100/s" placeholder:"RATE" help:"Messages from a client, bursts of twice that; 0 is no limit (default ${default})."`
-	ByteRate         byteRate `name:"byte-rate" group:"Limits per connection" default:"1MiB/s" placeholder:"RATE" help:"Bytes from a client, bursts of twice that; 0 is no limit (default ${default})."`
-	SubscribeRate    rate     `name:"subscribe-rate" group:"Limits per connection" default:"50/s" placeholder:"RATE" help:"Subscribe commands; 0 is no limit (default ${default})."`
-	PingRate         rate     `name:"ping-rate" group:"Limits per connection" default:"2/s" placeholder:"RATE" help:"WebSocket pings from a client; 0 is no limit (default ${default})."`
-	MessageSizeLimit size     `name:"message-size-limit" group:"Limits per connection" default:"65536" placeholder:"SIZE" help:"Size of one message from a client (default ${default})."`
-	MaxFragments     count    `name:"max-fragments" group:"Limits per connection" default:"64" placeholder:"N" help:"Frames of one message; 0 is no limit (default ${default})."`
-	MaxJSONDepth     count    `name:"max-json-depth" group:"Limits per connection" default:"16" placeholder:"N" help:"Nesting of JSON; 0 is no limit (default ${default})."`
-	MaxJSONMembers   count    `name:"max-json-members" group:"Limits per connection" default:"1024" placeholder:"N" help:"Members of one JSON object; 0 is no limit (default ${default})."`
-	MaxOutboxBytes   size     `name:"max-outbox-bytes" group:"Limits per connection" default:"1MiB" placeholder:"SIZE" help:"What may wait for one connection before it counts as slow and is closed with 3008 (default ${default})."`
-	RecoveryMax      count    `name:"recovery-max-publication-limit" group:"Limits per connection" default:"300" placeholder:"N" help:"Missed publications that a subscribe may bring back (default ${default})."`
+	Connections       count    `name:"connections" restart:"" group:"Limits of the node" default:"0" placeholder:"N" help:"Connections open at once; 0 is as many as descriptors allow (default ${default})."`
+	HandshakesMax     count    `name:"handshakes-max" restart:"" group:"Limits of the node" default:"4096" placeholder:"N" help:"TLS handshakes that wait for their client (default ${default})."`
+	PartialBytes      size     `name:"partial-bytes" group:"Limits of the node" default:"32MiB" placeholder:"SIZE" help:"Memory for half records, frames and messages of all connections (default ${default})."`
+	OutboxBudget      share    `name:"outbox-budget" group:"Limits of the node" default:"25%" placeholder:"SIZE" help:"Memory for what waits to be sent to all connections, a size or a part of --memory-limit (default ${default})."`
+	MemoryLimit       share    `name:"memory-limit" group:"Limits of the node" default:"80%" placeholder:"SIZE" restart:"" help:"Memory of the process, a size or a part of what the cgroup or the machine has; budgets that are not set follow from it (default ${default})."`
+	IPConnectRate     rate     `name:"ip-connect-rate" group:"Limits per address" default:"50/s" placeholder:"RATE" help:"Connects of one IPv4 address or IPv6 /64; 0 is no limit (default ${default})."`
+	IPConnectBurst    count    `name:"ip-connect-burst" group:"Limits per address" default:"200" placeholder:"N" help:"Connects at once before the rate counts (default ${default})."`
+	IPConnections     count    `name:"ip-connections" group:"Limits per address" default:"1000" placeholder:"N" help:"Connections open at once; 0 is no limit (default ${default})."`
+	IPHandshakes      count    `name:"ip-handshakes" restart:"" group:"Limits per address" default:"64" placeholder:"N" help:"Handshakes in flight; 0 is no limit (default ${default})."`
+	LimitExempt       networks `name:"limit-exempt" group:"Limits per address" placeholder:"CIDR,…" help:"Networks that limits per address and user pass over: load tests, health checkers."`
+	UserConnections   count    `name:"user-connections" restart:"" group:"Limits per user" default:"0" placeholder:"N" help:"Connections of one user open at once, the anonymous one excepted; one more is closed with 3504. 0 is no limit (default ${default})."`
+	UserMessageRate   rate     `name:"user-message-rate" group:"Limits per user" default:"0" placeholder:"RATE" help:"Messages from all connections of one user, the anonymous one excepted, beside --message-rate; bursts of twice that. 0 is no limit (default ${default})."`
+	UserByteRate      byteRate `name:"user-byte-rate" group:"Limits per user" default:"0" placeholder:"RATE" help:"Bytes from all connections of one user, beside --byte-rate; bursts of twice that. 0 is no limit (default ${default})."`
+	UserSubscribeRate rate     `name:"user-subscribe-rate" group:"Limits per user" default:"0" placeholder:"RATE" help:"Subscribe commands of all connections of one user, beside --subscribe-rate; bursts of twice that. 0 is no limit (default ${default})."`
+	UserConnectRate   rate     `name:"user-connect-rate" group:"Limits per user" default:"0" placeholder:"RATE" help:"Sessions that one user may begin; one more is closed with 3013, on /feed refused with 429. Bursts of twice that. 0 is no limit (default ${default})."`
+	MessageRate       rate     `name:"message-rate" group:"Limits per connection" default:"100/s" placeholder:"RATE" help:"Messages from a client, bursts of twice that; 0 is no limit (default ${default})."`
+	ByteRate          byteRate `name:"byte-rate" group:"Limits per connection" default:"1MiB/s" placeholder:"RATE" help:"Bytes from a client, bursts of twice that; 0 is no limit (default ${default})."`
+	SubscribeRate     rate     `name:"subscribe-rate" group:"Limits per connection" default:"50/s" placeholder:"RATE" help:"Subscribe commands; 0 is no limit (default ${default})."`
+	PingRate          rate     `name:"ping-rate" group:"Limits per connection" default:"2/s" placeholder:"RATE" help:"WebSocket pings from a client; 0 is no limit (default ${default})."`
+	MessageSizeLimit  size     `name:"message-size-limit" group:"Limits per connection" default:"65536" placeholder:"SIZE" help:"Size of one message from a client (default ${default})."`
+	MaxFragments      count    `name:"max-fragments" group:"Limits per connection" default:"64" placeholder:"N" help:"Frames of one message; 0 is no limit (default ${default})."`
+	MaxJSONDepth      count    `name:"max-json-depth" group:"Limits per connection" default:"16" placeholder:"N" help:"Nesting of JSON; 0 is no limit (default ${default})."`
+	MaxJSONMembers    count    `name:"max-json-members" group:"Limits per connection" default:"1024" placeholder:"N" help:"Members of one JSON object; 0 is no limit (default ${default})."`
+	MaxOutboxBytes    size     `name:"max-outbox-bytes" group:"Limits per connection" default:"1MiB" placeholder:"SIZE" help:"What may wait for one connection before it counts as slow and is closed with 3008 (default ${default})."`
+	RecoveryMax       count    `name:"recovery-max-publication-limit" group:"Limits per connection" default:"300" placeholder:"N" help:"Missed publications that a subscribe may bring back (default ${default})."`
 
 	HandshakeTimeout  span `name:"handshake-timeout" group:"Times" default:"3s" placeholder:"TIME" help:"From accept to the end of the TLS handshake (default ${default})."`
 	HeadTimeout       span `name:"head-timeout" group:"Times" default:"3s" placeholder:"TIME" help:"From there to a whole request head (default ${default})."`

@@ -168,6 +168,8 @@ func (o *serverOptions) limits(memory memoryPlan) engine.Limits {
 	l.IPConnectRate, l.IPConnectBurst = float64(o.IPConnectRate), int(o.IPConnectBurst)
 	l.IPConnections, l.IPHandshakes = int(o.IPConnections), int(o.IPHandshakes)
 	l.UserConnections, l.Exempt = int(o.UserConnections), []netip.Prefix(o.LimitExempt)
+	l.UserMessageRate, l.UserByteRate = float64(o.UserMessageRate), float64(o.UserByteRate)
+	l.UserSubscribeRate, l.UserConnectRate = float64(o.UserSubscribeRate), float64(o.UserConnectRate)
 	l.MessageRate, l.ByteRate = float64(o.MessageRate), float64(o.ByteRate)
 	l.SubscribeRate, l.PingRate = float64(o.SubscribeRate), float64(o.PingRate)
 	l.MessageSize, l.MaxFragments = int(o.MessageSizeLimit), int(o.MaxFragments)

@@ -2,6 +2,7 @@ package realclient
 
 import (
 	"testing"
+	"time"
 
 	"weir/engine"
 )
@@ -19,4 +20,27 @@ func TestSDKUserConnections(t *testing.T) {
 	s.mustReceive(first, "feeds:a", `"the first stays"`)
 	s.api("disconnect", `{"user":"alice"}`)
 	s.connected(t, order{})
+}
+
+// TestSDKUserRates: what is too much for one user, over all his connections, is put off and not lost.
+func TestSDKUserRates(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(c *engine.Config) {
+		c.Limits.UserConnectRate, c.Limits.UserSubscribeRate = 1, 1
+		c.Limits.IPConnectRate = 0 // it asks again until the clock moves
+	})
+	s.connected(t, order{}, "feeds:a")
+	n := s.connected(t, order{}, "feeds:b")
+	n.do(order{"do": "subscribe", "channel": "feeds:c"})
+	if e := n.next("subscription error", append(chatter, "subscribing")...); e.Channel != "feeds:c" || e.Code != 111 {
+		t.Errorf("a third subscription: %+v, want 111", e)
+	}
+	late := s.sdk(t, order{"token": sign(t, "alice", time.Hour)})
+	late.do(order{"do": "connect"})
+	for range 2 { // it comes again
+		late.next("open", "sent", "connecting", "error")
+	}
+	s.clock.move(10 * time.Second)
+	n.next("subscribed", append(chatter, "subscribing", "subscription error")...)
+	late.next("connected", append(chatter, "connecting", "error")...)
 }

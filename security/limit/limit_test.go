@@ -214,6 +214,7 @@ func TestSizesAndAllocations(t *testing.T) {
 	gate := NewGate(GateConfig{ConnectRate: r, Connections: 2, Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Entries: 64})
 	peer, user := netip.MustParseAddr("2001:db8::1"), User("alice")
 	failures, other := NewFailures(r, 64), netip.MustParseAddr("192.0.2.1")
+	perUser := NewPerUser(r, nil)
 	var b Bucket
 	var s Shared
 	now, at := int64(second), timeAt(1)
@@ -221,6 +222,7 @@ func TestSizesAndAllocations(t *testing.T) {
 		"bucket":   func() { b.Take(&r, 1, now) },
 		"shared":   func() { s.Take(r, 1, now) },
 		"table":    func() { table.Take(user, r, 1, now); table.Take(IP(peer), r, 100, now); now += second },
+		"per user": func() { perUser.Take("alice", 1, now); perUser.Take("", 1, now) },
 		"failures": func() { failures.Note(peer, now); failures.May(peer, now); failures.May(other, now) },
 		"gate":     func() { gate.Admit(peer, at); gate.Release(peer); gate.Exempt(peer) },
 	} { // accepted at first, refused after the burst
