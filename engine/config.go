@@ -58,6 +58,9 @@ type Config struct {
 	// one goroutine. nil: nothing is measured, and the node is never overloaded.
 	Usage func(connections int, now time.Time) overload.Usage
 
+	// Lines that Log gave up for want of room, and held back, since the start. nil: not known.
+	LogDropped, LogSuppressed func() uint64
+
 	Now func() time.Time // the clock, with a monotonic reading: tests move it; nil: time.Now
 
 	Limits      Limits

@@ -59,8 +59,6 @@ type Server struct {
 
 	full              atomic.Uint64 // connections refused by roomForOne for --connections
 	untrusted         atomic.Uint64 // connections to --proxy-listen from elsewhere than a trusted proxy
-	panicLogged       atomic.Int64  // clock of the last one
-	apiRefused        atomic.Int64  // clock of the last log line about a handshake that the API refused; 0: none
 	serving, draining atomic.Bool
 	stopped           chan struct{} // closed when Run ends
 }
@@ -185,13 +183,9 @@ func (s *Server) newShard(i int, inbox *hub.Inbox) (*shard, error) {
 }
 
 // panicked is told of a panic that was contained to one connection or job. All
-// are counted; one a second is logged, for a peer may know how to repeat it.
+// are counted.
 func (s *Server) panicked(v any, stack []byte) {
 	s.apiStats.Inc(stats.Panics)
-	now, last := s.shared.clock(), s.panicLogged.Load()
-	if last != 0 && now-last < int64(time.Second) || !s.panicLogged.CompareAndSwap(last, now) {
-		return
-	}
 	s.log.Error("panic contained", "panic", fmt.Sprint(v), "stack", string(stack))
 }
 
@@ -233,7 +227,7 @@ func (s *Server) listenInternal(cfg *Config) error {
 		s.internal = append(s.internal, &internalListener{ln: ln, server: &http.Server{
 			Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-			ErrorLog: slog.NewLogLogger(&internalErrors{Handler: s.log.Handler(), refused: &s.apiRefused, now: s.shared.clock}, slog.LevelWarn),
+			ErrorLog: slog.NewLogLogger(internalErrors{s.log.Handler()}, slog.LevelWarn),
 		}})
 	}
 	return nil

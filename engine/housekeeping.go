@@ -83,6 +83,22 @@ func keySources(keys *token.KeySet, now func() time.Time) []stats.Source {
 	}
 }
 
+// logSources are the figures of the operational log.
+func logSources(cfg *Config) (list []stats.Source) {
+	for _, f := range []struct {
+		name, help string
+		read       func() uint64
+	}{
+		{"weir_log_dropped_total", "Lines of the log that whoever reads it was too slow for.", cfg.LogDropped},
+		{"weir_log_suppressed_total", "Lines of the log that were held back: one a second of each fault.", cfg.LogSuppressed},
+	} {
+		if f.read != nil {
+			list = append(list, stats.Source{Name: f.name, Help: f.help, Kind: stats.SourceCounter, Read: func() float64 { return float64(f.read()) }})
+		}
+	}
+	return list
+}
+
 // sources are the figures that parts other than the loops hold.
 func (s *Server) sources(cfg *Config) []stats.Source {
 	sh := s.shared
@@ -138,6 +154,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 		list = append(list, keySources(keys, sh.wall)...)
 	}
 	list = append(list, auditSources(sh.audit)...)
+	list = append(list, logSources(cfg)...)
 	list = append(list, s.pressure.sources()...)
 	list = append(list, anomalySources(cfg.Anomaly)...)
 	if cfg.CertNotAfter != nil {

@@ -6,8 +6,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // boundedListener holds at most so many accepted connections open. Those above
@@ -55,22 +53,20 @@ func (c *boundedConn) Close() error {
 }
 
 // internalErrors is the error log of an internal listener. What net/http says of
-// a TLS handshake that failed quotes the peer: of that one line a second says
-// that it was so.
-type internalErrors struct {
-	slog.Handler
-	refused *atomic.Int64 // clock of the last such line
-	now     func() int64
-}
+// a TLS handshake that failed quotes the peer, and is not repeated. A line's message
+// is one of three, so that each counts as one fault.
+type internalErrors struct{ slog.Handler }
 
 // Handle implements slog.Handler.
-func (h *internalErrors) Handle(ctx context.Context, r slog.Record) error {
-	if !strings.HasPrefix(r.Message, "http: TLS handshake error") {
-		return h.Handler.Handle(ctx, r)
+func (h internalErrors) Handle(ctx context.Context, r slog.Record) error {
+	said := slog.NewRecord(r.Time, r.Level, "internal listener", r.PC)
+	switch {
+	case strings.HasPrefix(r.Message, "http: TLS handshake error"):
+		said.Message = "TLS handshake at --api-listen failed: the client shows no certificate of --api-client-ca-file, or does not trust ours"
+		return h.Handler.Handle(ctx, said)
+	case strings.HasPrefix(r.Message, "http: panic serving"):
+		said.Message = "panic in a request to an internal listener"
 	}
-	now, last := h.now(), h.refused.Load()
-	if last != 0 && now-last < int64(time.Second) || !h.refused.CompareAndSwap(last, now) {
-		return nil
-	}
-	return h.Handler.Handle(ctx, slog.NewRecord(r.Time, r.Level, "TLS handshake at --api-listen failed: the client shows no certificate of --api-client-ca-file, or does not trust ours", r.PC))
+	said.AddAttrs(slog.String("error", r.Message))
+	return h.Handler.Handle(ctx, said)
 }

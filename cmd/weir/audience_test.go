@@ -103,7 +103,7 @@ func TestOpenAudienceIsTold(t *testing.T) {
 	var log safeBuffer
 	o := serverOptions{LogLevel: "info"}
 	s := &setup{warning: warning}
-	s.config.Log = newLog(&process{stderr: &log}, &o)
+	s.config.Log, _ = newLog(&process{stderr: &log}, &o)
 	s.warn()
 	if !strings.Contains(log.String(), `"level":"WARN","msg":"`+warning) {
 		t.Errorf("the log: %s", log.String())

@@ -112,7 +112,7 @@ func (s *setup) openAudit(p *process) (*alarms, error) {
 		}
 		cfg.Destinations = append(cfg.Destinations, d)
 	case plan.AuditFile == "stderr":
-		cfg.Destinations = append(cfg.Destinations, audit.Writer(p.stderr, plan.format))
+		cfg.Destinations = append(cfg.Destinations, audit.Writer(p.log.Half(), plan.format))
 		if plan.AuditSyslog == "" {
 			cfg.Flood, cfg.Every = auditStderrFlood(), auditStderrEvery
 		}

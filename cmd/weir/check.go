@@ -11,6 +11,7 @@ import (
 	"weir/engine"
 	"weir/engine/poll"
 	"weir/security/audit"
+	"weir/security/oplog"
 )
 
 // check validates a configuration as serve does and prints what it amounts to.
@@ -123,6 +124,7 @@ func memorySum(cfg *engine.Config, connections, loops int) []memoryItem {
 		{"delta bases", "of all channels", l.DeltaBaseBytes},
 		times("presence", e.PresenceLists, l.MaxOutboxBytes, "--max-outbox-bytes"),
 		times("idempotency keys", e.IdempotencyKeys, answerBytes, fmt.Sprintf("%d B", answerBytes)),
+		{"log", "what waits for who reads it", 2 * oplog.QueueBytes},
 		{"audit log", "its queue, and what waits for a disk or a collector", audit.MemoryBytes},
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}

@@ -7,6 +7,10 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
+	"time"
+
+	"weir/security/oplog"
 )
 
 // Exit statuses.
@@ -21,6 +25,8 @@ type process struct {
 	args           []string // without the program's name
 	env            []string
 	stdout, stderr io.Writer
+	log            *oplog.Queue // of serve: what stderr is then; nil elsewhere
+	logRoom        int          // bytes of it; 0: oplog.QueueBytes
 
 	// notify delivers the given signals until stop is called.
 	notify func(...os.Signal) (received <-chan os.Signal, stop func())
@@ -52,10 +58,30 @@ func run(p *process) int {
 	if cmd == nil {
 		return 0
 	}
+	if cmd.name == "serve" {
+		defer p.queueLog()()
+	}
 	if err := cmd.execute(p); err != nil {
 		return p.fail("weir "+cmd.name, err)
 	}
 	return 0
+}
+
+// logPatience is how long the end of serve waits for who reads standard error.
+const logPatience = 2 * time.Second
+
+// queueLog puts a queue before standard error until done: nobody in the server waits
+// for who reads it, and one that goes away does not end the server.
+func (p *process) queueLog() (done func()) {
+	stderr := p.stderr
+	p.log = oplog.NewQueue(stderr, p.logRoom)
+	p.stderr = p.log
+	_, unheard := p.notify(syscall.SIGPIPE)
+	return func() {
+		p.log.Close(logPatience)
+		unheard()
+		p.stderr, p.log = stderr, nil
+	}
 }
 
 func (c *command) execute(p *process) error {

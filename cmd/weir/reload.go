@@ -67,7 +67,7 @@ func (r *reloader) take() (restart []string, err error) {
 	if err := r.server.Reload(context.Background(), fresh.config); err != nil {
 		return nil, err
 	}
-	fresh.config.Audit, fresh.config.Anomaly = r.s.config.Audit, r.s.config.Anomaly // they stay as they are
+	fresh.config.Audit, fresh.config.Anomaly, fresh.config.Log = r.s.config.Audit, r.s.config.Anomaly, r.s.config.Log // they stay as they are
 	if a := fresh.config.Anomaly; a != nil && a.Bans != nil {
 		a.Bans.Spare(slices.Concat([]netip.Prefix(r.options.AnomalyAllow), fresh.audit.spared))
 	}

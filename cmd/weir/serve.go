@@ -29,6 +29,8 @@ func serve(p *process, c *command) error {
 	if err != nil {
 		return err
 	}
+	p.log.Attach(s.faults)
+	s.config.LogDropped, s.config.LogSuppressed = p.log.Dropped, s.faults.Suppressed
 	s.memory.bound()
 	meter, err := s.memory.meter()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"weir/engine"
 	"weir/security/jwks"
+	"weir/security/oplog"
 	"weir/security/origin"
 	"weir/security/overload"
 	"weir/security/token"
@@ -25,6 +26,7 @@ type setup struct {
 	dev    *devSetup // nil without --dev
 	audit  auditPlan
 	memory memoryPlan
+	faults *oplog.Limit // of the log
 
 	policyText []byte       // of --policy-file
 	keySource  *jwks.Source // nil without --jwks-url
@@ -51,7 +53,8 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 		return nil, &configError{err}
 	}
 	s.memory = memory
-	log := newLog(p, &o)
+	log, faults := newLog(p, &o)
+	s.faults = faults
 	s.config = engine.Config{
 		Listen:          string(o.Listen),
 		APIListen:       string(o.APIListen),
@@ -216,13 +219,16 @@ func engineNamespaces(all []namespaceOptions) []engine.Namespace {
 	return out
 }
 
-// newLog writes to standard error in the chosen format and level.
-func newLog(p *process, o *serverOptions) *slog.Logger {
+// newLog writes to standard error in the chosen format and level, of each fault one
+// line a second.
+func newLog(p *process, o *serverOptions) (*slog.Logger, *oplog.Limit) {
 	level := slog.LevelInfo
 	_ = level.UnmarshalText([]byte(o.LogLevel)) // the parser lets only levels through
 	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewJSONHandler(p.stderr, options)
 	if o.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(p.stderr, options))
+		h = slog.NewTextHandler(p.stderr, options)
 	}
-	return slog.New(slog.NewJSONHandler(p.stderr, options))
+	limit := oplog.NewLimit(h, time.Now)
+	return slog.New(limit), limit
 }

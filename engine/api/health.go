@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -23,7 +24,7 @@ func (h *Handlers) newHealth() http.Handler {
 	var metrics http.Handler
 	if h.cfg.Metrics != nil {
 		metrics = promhttp.HandlerFor(h.cfg.Metrics, promhttp.HandlerOpts{
-			ErrorLog:            slog.NewLogLogger(h.cfg.Log.Handler(), slog.LevelError),
+			ErrorLog:            metricErrors{h.cfg.Log},
 			ErrorHandling:       promhttp.ContinueOnError,
 			MaxRequestsInFlight: maxScrapes,
 		})
@@ -44,6 +45,12 @@ func (h *Handlers) newHealth() http.Handler {
 		}
 	})
 }
+
+// metricErrors is the error log of the metrics.
+type metricErrors struct{ log *slog.Logger }
+
+// Println implements promhttp.Logger.
+func (m metricErrors) Println(v ...any) { m.log.Error("metrics", "error", fmt.Sprint(v...)) }
 
 func (h *Handlers) serveReady(w http.ResponseWriter) {
 	ok, reason := h.cfg.Node.Ready()
