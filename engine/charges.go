@@ -27,12 +27,18 @@ func (cfg *Config) userRates(before userRates) userRates {
 // overRate charges the buckets that a method has beside that of all messages. It
 // returns the limit that was hit.
 func (s *shard) overRate(c *conn, m clientproto.Method) (limit string) {
-	switch {
-	case m != clientproto.Subscribe:
-	case !take(&c.subscribes, s.rates.subscribes, 1, s.now):
-		return limitSubscribes
-	case !s.userTakes(c, s.byUser.subscribes, 1):
-		return limitUserSubscribes
+	switch m {
+	case clientproto.Subscribe:
+		if !take(&c.subscribes, s.rates.subscribes, 1, s.now) {
+			return limitSubscribes
+		}
+		if !s.userTakes(c, s.byUser.subscribes, 1) {
+			return limitUserSubscribes
+		}
+	case clientproto.Publish:
+		if !take(&c.publishes, s.rates.publishes, 1, s.now) {
+			return limitPublishes
+		}
 	}
 	return ""
 }

@@ -133,6 +133,7 @@ type Limits struct {
 	MessageRate   float64 // messages per second and connection; burst twice the rate; 0: none
 	ByteRate      float64 // payload bytes per second and connection; burst twice the rate; 0: none
 	SubscribeRate float64 // subscribe commands per second and connection; 0: none
+	PublishRate   float64 // publish commands per second and connection; 0: none, they are messages
 	PingRate      float64 // WebSocket pings per second and connection; 0: none
 
 	MessageSize  int // bytes of one message from a client

@@ -105,7 +105,7 @@ type conn struct {
 	endAt     int64 // session-max
 	armed     int64 // what the wheel knows
 
-	messages, bytes, subscribes, pings limit.Bucket
+	messages, bytes, subscribes, publishes, pings limit.Bucket
 
 	identity    token.Identity // whose token the session lives by
 	revocations uint64         // epoch of the revocations at the last look

@@ -29,6 +29,7 @@ const (
 	limitPings      = "ping_rate"
 	limitFailures   = "auth_failures"
 	limitSubscribes = "subscribe_rate"
+	limitPublishes  = "publish_rate"
 	limitHeld       = "held_input"
 	limitUser       = "user_connections"
 

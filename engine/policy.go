@@ -35,7 +35,7 @@ type policy struct {
 }
 
 // rates are the per-connection buckets' settings; nil is no limit.
-type rates struct{ messages, bytes, subscribes, pings *limit.Rate }
+type rates struct{ messages, bytes, subscribes, publishes, pings *limit.Rate }
 
 // perShard is a shard's part of the node's budgets, in bytes.
 type perShard struct{ partial, outbox, keys int }
@@ -49,7 +49,7 @@ func newPolicy(cfg *Config, node string, page int, all classes, known *origin.Le
 		anonymous: cfg.AllowAnonymous, noOrigin: cfg.AllowNoOrigin, tokenInURL: cfg.AllowTokenInURL,
 		rates: rates{
 			messages: rate(l.MessageRate), bytes: rate(l.ByteRate),
-			subscribes: rate(l.SubscribeRate), pings: rate(l.PingRate),
+			subscribes: rate(l.SubscribeRate), publishes: rate(l.PublishRate), pings: rate(l.PingRate),
 		},
 		rules: &session.Rules{
 			AllowAnonymous: cfg.AllowAnonymous, Channels: l.ChannelsPerSession, Overlap: patternsOverlapping,

@@ -105,6 +105,27 @@ func TestUserRatesReload(t *testing.T) {
 	c.wantClose(3013) // what was spent before is not given back by another rate
 }
 
+// TestPublishRate: publishing has a rate of its own, which a reload changes and which leaves other commands alone.
+func TestPublishRate(t *testing.T) {
+	s := start(t, func(c *Config) { c.Limits.PublishRate, c.Namespaces[0].AllowPublishForClient = 1, true })
+	c := s.connected(t, sign(t, "alice", "feeds:*"))
+	publish := func() string { return c.do(`"publish":{"channel":"feeds:a","data":1}`) }
+	for i := range 3 {
+		reply := publish()
+		if over := strings.Contains(reply, `"code":111`) && strings.Contains(reply, `"temporary":true`); over != (i == 2) {
+			t.Errorf("publication %d of 2: %s", i+1, reply)
+		}
+	}
+	c.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+	if reply := s.connected(t, sign(t, "alice", "feeds:*")).do(`"publish":{"channel":"feeds:b","data":1}`); strings.Contains(reply, "error") {
+		t.Errorf("another connection: %s", reply)
+	}
+	s.reload(func(cfg *Config) { cfg.Limits.PublishRate = 0 })
+	if reply := publish(); strings.Contains(reply, "error") {
+		t.Errorf("without a limit: %s", reply)
+	}
+}
+
 func TestUserByteRateHoldsAMessage(t *testing.T) {
 	s := start(t, nil)
 	cfg := s.config

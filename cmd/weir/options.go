@@ -100,6 +100,7 @@ type serverOptions struct {
 	MessageRate       rate     `name:"message-rate" group:"Limits per connection" default:"100/s" placeholder:"RATE" help:"Messages from a client, bursts of twice that; 0 is no limit (default ${default})."`
 	ByteRate          byteRate `name:"byte-rate" group:"Limits per connection" default:"1MiB/s" placeholder:"RATE" help:"Bytes from a client, bursts of twice that; 0 is no limit (default ${default})."`
 	SubscribeRate     rate     `name:"subscribe-rate" group:"Limits per connection" default:"50/s" placeholder:"RATE" help:"Subscribe commands; 0 is no limit (default ${default})."`
+	PublishRate       rate     `name:"publish-rate" group:"Limits per connection" default:"0" placeholder:"RATE" help:"Publish commands, beside what they count as messages, bursts of twice that; one more is answered with error 111. 0 is no limit (default ${default})."`
 	PingRate          rate     `name:"ping-rate" group:"Limits per connection" default:"2/s" placeholder:"RATE" help:"WebSocket pings from a client; 0 is no limit (default ${default})."`
 	MessageSizeLimit  size     `name:"message-size-limit" group:"Limits per connection" default:"65536" placeholder:"SIZE" help:"Size of one message from a client (default ${default})."`
 	MaxFragments      count    `name:"max-fragments" group:"Limits per connection" default:"64" placeholder:"N" help:"Frames of one message; 0 is no limit (default ${default})."`

@@ -133,7 +133,7 @@ func TestPromisedDefaults(t *testing.T) {
 		"ip-connections": {o.IPConnections, count(1000)}, "ip-handshakes": {o.IPHandshakes, count(64)},
 		"user-connections": {o.UserConnections, count(0)}, "user-message-rate": {o.UserMessageRate, rate(0)}, "user-byte-rate": {o.UserByteRate, byteRate(0)},
 		"user-subscribe-rate": {o.UserSubscribeRate, rate(0)}, "user-connect-rate": {o.UserConnectRate, rate(0)}, "message-rate": {o.MessageRate, rate(100)},
-		"byte-rate": {o.ByteRate, byteRate(1 << 20)}, "subscribe-rate": {o.SubscribeRate, rate(50)}, "ping-rate": {o.PingRate, rate(2)},
+		"byte-rate": {o.ByteRate, byteRate(1 << 20)}, "subscribe-rate": {o.SubscribeRate, rate(50)}, "publish-rate": {o.PublishRate, rate(0)}, "ping-rate": {o.PingRate, rate(2)},
 		"message-size-limit": {o.MessageSizeLimit, size(65536)}, "max-fragments": {o.MaxFragments, count(64)},
 		"max-json-depth": {o.MaxJSONDepth, count(16)}, "max-json-members": {o.MaxJSONMembers, count(1024)},
 		"max-outbox-bytes": {o.MaxOutboxBytes, size(1 << 20)}, "outbox-budget": {o.OutboxBudget, share{percent: 25}},

@@ -365,7 +365,7 @@ func TestCheckPrintsTheMemorySum(t *testing.T) {
 // The sum has what the configuration asks for besides.
 func TestCheckAddsWhatIsAskedFor(t *testing.T) {
 	for word, flags := range map[string][]string{
-		"2 × 1536 KiB": {"--user-message-rate=5/s", "--user-byte-rate=1MiB/s"},
+		fmt.Sprintf("2 × %s", size(engine.FixedBounds().PerUserBytes)): {"--user-message-rate=5/s", "--user-byte-rate=1MiB/s"},
 	} {
 		if status, stdout, stderr := weir(append(good(t, "check"), flags...)...); status != 0 || !strings.Contains(stdout, word) {
 			t.Errorf("%v: status %d, does not say %q: %s%s", flags, status, word, stdout, stderr)
@@ -442,7 +442,7 @@ func TestEveryLimitArrives(t *testing.T) {
 	base := parsed(t, nil, "serve").Serve.limits(plenty)
 	for flag, value := range map[string]string{
 		"connections": "7", "handshakes-max": "7", "ip-connect-rate": "7/s", "ip-connect-burst": "7", "ip-connections": "7",
-		"ip-handshakes": "7", "limit-exempt": "10.0.0.0/8", "message-rate": "7/s", "byte-rate": "7/s", "subscribe-rate": "7/s",
+		"ip-handshakes": "7", "limit-exempt": "10.0.0.0/8", "message-rate": "7/s", "byte-rate": "7/s", "subscribe-rate": "7/s", "publish-rate": "7/s",
 		"user-connections": "7", "user-message-rate": "7/s", "user-byte-rate": "7/s", "user-subscribe-rate": "7/s", "user-connect-rate": "7/s",
 		"ping-rate": "7/s", "message-size-limit": "7", "max-fragments": "7", "max-json-depth": "7", "max-json-members": "7",
 		"max-outbox-bytes": "7", "outbox-budget": "7", "partial-bytes": "7", "tls-key-cache": "7", "echo-size-limit": "7",

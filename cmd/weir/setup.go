@@ -174,7 +174,7 @@ func (o *serverOptions) limits(memory memoryPlan) engine.Limits {
 	l.UserMessageRate, l.UserByteRate = float64(o.UserMessageRate), float64(o.UserByteRate)
 	l.UserSubscribeRate, l.UserConnectRate = float64(o.UserSubscribeRate), float64(o.UserConnectRate)
 	l.MessageRate, l.ByteRate = float64(o.MessageRate), float64(o.ByteRate)
-	l.SubscribeRate, l.PingRate = float64(o.SubscribeRate), float64(o.PingRate)
+	l.SubscribeRate, l.PublishRate, l.PingRate = float64(o.SubscribeRate), float64(o.PublishRate), float64(o.PingRate)
 	l.MessageSize, l.MaxFragments = int(o.MessageSizeLimit), int(o.MaxFragments)
 	noLimit := func(c count) int { return cmp.Or(int(c), math.MaxInt32) } // the engine's parts take 0 for their default
 	l.JSONDepth, l.JSONMembers = noLimit(o.MaxJSONDepth), noLimit(o.MaxJSONMembers)

@@ -44,3 +44,19 @@ func TestSDKUserRates(t *testing.T) {
 	n.next("subscribed", append(chatter, "subscribing", "subscription error")...)
 	late.next("connected", append(chatter, "connecting", "error")...)
 }
+
+// TestSDKPublishRate: a publication too many is answered so, and the connection stays.
+func TestSDKPublishRate(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(c *engine.Config) { c.Limits.PublishRate = 0.5 })
+	n := s.connected(t, order{}, "feeds:a")
+	for _, data := range []int{1, 2} {
+		n.do(order{"do": "publish", "channel": "feeds:nobody", "data": data})
+	}
+	n.next("published", chatter...)
+	if e := n.next("publish error", chatter...); e.Code != 111 {
+		t.Errorf("a second publication of one: %+v, want 111", e)
+	}
+	s.clock.move(2 * time.Second)
+	n.answered()
+}
