@@ -1,12 +1,13 @@
-# Everything a contributor runs. CI runs lint, audit, test, race, floods and fuzz (.ci/run).
+# Everything a contributor runs. CI runs lint, audit, test, race, peers, floods and fuzz (.ci/run).
 
 GO          ?= go
 FUZZTIME    ?= 10s
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 CLIENTS     := engine/realclient
+PEERS       := bench/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run test race floods regress suite-auth suite-messages suite-tls fuzz lint audit bench soak million tools clean
+.PHONY: help build release run test race floods regress suite-auth suite-messages suite-tls fuzz lint audit bench peers soak million tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -57,6 +58,9 @@ audit: ## known vulnerabilities, licences, sums, sleeping dependencies; AUDIT=-s
 bench: ## every benchmark that fits ten minutes; their figures and the goals go into BENCHMARKS.md
 	$(GO) run ./bench/goals -page BENCHMARKS.md
 
+peers: $(PEERS)/node/node_modules ## the servers that Weir is compared with are built, and tested with a plain client
+	cd $(PEERS) && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) mod verify && $(GO) test -timeout 30m ./...
+
 soak: ## one minute of 200 publications a second to 2,000 subscribers, of which none may be lost; 10^7 messages, of which none may cross; the limiter with 10^8 addresses
 	$(GO) run ./bench/soak
 	$(GO) test -v -timeout 30m -run '^TestNothingCrosses$$' ./engine -crossings 10000000
@@ -72,5 +76,9 @@ $(CLIENTS)/node_modules: $(CLIENTS)/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --prefix $(CLIENTS) && touch $@; \
 	else echo "skipped: the real JavaScript clients (no npm)"; [ "$$CI" != true ]; fi
 
+$(PEERS)/node/node_modules: $(PEERS)/node/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --ignore-scripts --prefix $(PEERS)/node && touch $@; \
+	else echo "skipped: the servers on Node.js (no npm)"; [ "$$CI" != true ]; fi
+
 clean: ## what was built and installed
-	rm -rf bin $(CLIENTS)/node_modules
+	rm -rf bin $(CLIENTS)/node_modules $(PEERS)/node/node_modules

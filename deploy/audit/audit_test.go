@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -247,22 +248,29 @@ func TestTheRealPage(t *testing.T) {
 	}
 }
 
-// TestDependabot: what has versions is looked after by Dependabot, and each lock file of npm by npm audit too.
+// TestDependabot: what has versions is looked after by Dependabot, and each lock file of npm by npm audit too, each module's sums by go mod verify.
 func TestDependabot(t *testing.T) {
 	b, err := os.ReadFile("../../.github/dependabot.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"gomod\n    directory: /\n", "github-actions\n    directory: /\n"}
-	err = filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+	want := []string{"github-actions\n    directory: /\n"}
+	err = filepath.WalkDir("../..", func(file string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata" || d.Name() == ".git") {
 			return filepath.SkipDir
 		}
 		if err == nil && d.Name() == "package-lock.json" {
-			dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../../")
+			dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(file)), "../../")
 			want = append(want, "npm\n    directory: /"+dir+"\n")
 			if !slices.Contains(npmFolders, dir) {
 				t.Errorf("%s is not in npmFolders", dir)
+			}
+		}
+		if err == nil && d.Name() == "go.mod" {
+			dir := path.Dir(strings.TrimPrefix(filepath.ToSlash(file), "../../"))
+			want = append(want, "gomod\n    directory: "+path.Join("/", dir)+"\n")
+			if !slices.Contains(moduleFolders, dir) {
+				t.Errorf("%s is not in moduleFolders", dir)
 			}
 		}
 		return err
@@ -275,7 +283,7 @@ func TestDependabot(t *testing.T) {
 			t.Errorf(".github/dependabot.yml has no %q", entry)
 		}
 	}
-	if len(want) < 3 {
-		t.Error("no lock file was found")
+	if len(want) < 5 {
+		t.Errorf("too little was found: %q", want)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"os/exec"
 	"slices"
+	"strings"
 )
 
-// npmFolders have the packages of the tests' clients. Nothing of them is in the binary but what docs/dependencies.md says.
-var npmFolders = []string{"engine/realclient"}
+// npmFolders have the packages of the tests' clients and of the servers that Weir is compared with. Nothing of them is in the
+// binary but what docs/dependencies.md says.
+var npmFolders = []string{"engine/realclient", "bench/peers/node"}
 
 // npmAudit is what npm audit --json answers.
 type npmAudit struct {
@@ -28,16 +30,17 @@ type npmAudit struct {
 }
 
 func (a *audit) npm() result {
-	r := result{verdict: ok}
+	r, summaries := result{verdict: ok}, []string(nil)
 	for _, dir := range npmFolders {
 		stdout, stderr, err := a.run(dir, "npm", "audit", "--json", "--package-lock-only")
 		if errors.Is(err, exec.ErrNotFound) {
 			return result{notRun, "there is no npm", nil}
 		}
 		one := a.judgeNPM(stdout, stderr)
-		r.verdict = max(r.verdict, one.verdict)
-		r.summary, r.lines = one.summary, append(r.lines, one.lines...)
+		r.verdict, r.lines = max(r.verdict, one.verdict), append(r.lines, one.lines...)
+		summaries = append(summaries, dir+": "+one.summary)
 	}
+	r.summary = strings.Join(summaries, "; ")
 	return r
 }
 
