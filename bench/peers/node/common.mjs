@@ -51,6 +51,8 @@ const api = (broadcast) => {
 
 // serve opens the API, says where everything is, and ends with the input.
 export const serve = (name, version, port, broadcast) => {
+  process.stdin.on('end', () => process.exit(0)).resume();
+  process.on('SIGTERM', () => process.exit(0));
   const server = api(broadcast);
   server.listen(flags.api, () => {
     const { address, port: apiPort } = server.address();
@@ -58,6 +60,4 @@ export const serve = (name, version, port, broadcast) => {
       name, version, url: `wss://${flags.listen.host}:${port}/feed`, protocol: 'feed', api: `http://${address}:${apiPort}`, pid: process.pid,
     }));
   });
-  process.stdin.on('end', () => process.exit(0)).resume();
-  process.on('SIGTERM', () => process.exit(0));
 };

@@ -42,6 +42,7 @@ func here() string {
 }
 
 func run(script string, o *feed.Options) (err error) {
+	over := feed.End()
 	node := exec.Command("node", script, "--listen", o.Listen, "--api", o.API, "--cert", o.Cert, "--key", o.Key)
 	node.Stderr = os.Stderr
 	node.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -60,7 +61,7 @@ func run(script string, o *feed.Options) (err error) {
 	if err := passOn(bufio.NewReader(out), o.Congestion); err != nil {
 		return err
 	}
-	feed.AwaitEnd()
+	<-over
 	return nil
 }
 

@@ -80,6 +80,7 @@ func (p Peer) Main() {
 	log.SetPrefix(p.Name + ": ")
 	o := Flags()
 	flag.Parse()
+	over := End()
 	serve := p.Serve
 	if serve == nil {
 		serve = p.serveHTTP
@@ -101,18 +102,17 @@ func (p Peer) Main() {
 	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
 		log.Fatal(err)
 	}
-	AwaitEnd()
+	<-over
 }
 
-// AwaitEnd returns when the input has ended or the process is told to stop.
-func AwaitEnd() {
+// End is closed when the input has ended or the process is told to stop.
+func End() <-chan struct{} {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	<-ctx.Done()
+	return ctx.Done()
 }
 
 func (p Peer) serveHTTP(o *Options) (net.Addr, error) {
