@@ -22,12 +22,15 @@ const clockTick = time.Second / 100
 const maxAnswerBytes = 1 << 20
 
 // RSS is the server's resident memory in bytes.
-func (n *Node) RSS() (int64, error) {
-	stat, err := n.proc("statm")
+func (n *Node) RSS() (int64, error) { return ProcessRSS(n.process.Process.Pid) }
+
+// ProcessRSS is the resident memory of a process in bytes.
+func ProcessRSS(pid int) (int64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(stat)
+	fields := strings.Fields(string(stat))
 	if len(fields) < 2 {
 		return 0, fmt.Errorf("statm: %q", stat)
 	}
@@ -52,11 +55,6 @@ func ProcessCPU(pid int) (time.Duration, error) {
 	user, err := strconv.ParseInt(fields[11], 10, 64)
 	system, err2 := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * clockTick, errors.Join(err, err2)
-}
-
-func (n *Node) proc(name string) (string, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", n.process.Process.Pid, name))
-	return string(b), err
 }
 
 // Metric reads one figure from /metrics, by its name with labels.
