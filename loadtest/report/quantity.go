@@ -25,9 +25,21 @@ func Format(v float64, unit tally.Unit) string {
 	case tally.PerSecond:
 		return grouped(v) + "/s"
 	case tally.Share:
-		return grouped(v*100) + " %"
+		return percent(v) + " %"
 	}
 	return grouped(v)
+}
+
+// percent does not round up to 100 what is less.
+func percent(v float64) string {
+	text := digits(v * 100)
+	for places := 1; text == "100" && v < 1 && places < 8; places++ {
+		text = strconv.FormatFloat(v*100, 'f', places, 64)
+		if strings.HasPrefix(text, "100.") {
+			text = "100"
+		}
+	}
+	return text
 }
 
 // step is a unit and how many of the base unit it has.
@@ -105,25 +117,27 @@ const (
 	share    kind = "a share (5%)"
 )
 
-// suffixes of quantities, longest first where one ends in another.
+// suffixes of quantities, longest first where one ends in another. What is a power
+// of ten is an exponent, so that 99.9% is 0.999 to the last bit.
 var suffixes = []struct {
-	name string
-	kind kind
-	size float64
+	name   string
+	kind   kind
+	power  string
+	factor float64
 }{
-	{"ns", duration, 1e-9}, {"us", duration, 1e-6}, {"µs", duration, 1e-6}, {"μs", duration, 1e-6}, {"ms", duration, 1e-3},
-	{"KiB", size, 1 << 10}, {"MiB", size, 1 << 20}, {"GiB", size, 1 << 30},
-	{"kB", size, 1e3}, {"MB", size, 1e6}, {"GB", size, 1e9},
-	{"s", duration, 1}, {"m", duration, 60}, {"B", size, 1}, {"%", share, 0.01},
+	{"ns", duration, "e-9", 1}, {"us", duration, "e-6", 1}, {"µs", duration, "e-6", 1}, {"μs", duration, "e-6", 1}, {"ms", duration, "e-3", 1},
+	{"KiB", size, "", 1 << 10}, {"MiB", size, "", 1 << 20}, {"GiB", size, "", 1 << 30},
+	{"kB", size, "e3", 1}, {"MB", size, "e6", 1}, {"GB", size, "e9", 1},
+	{"s", duration, "", 1}, {"m", duration, "", 60}, {"B", size, "", 1}, {"%", share, "e-2", 1},
 }
 
 // parseQuantity reads a decimal number with a unit behind it, in the base unit of
 // figures. No exponents, no infinity: 15 digits before and behind the point at most.
 func parseQuantity(s string) (v float64, k kind, err error) {
-	number, k, factor := s, plain, 1.0
+	number, k, power, factor := s, plain, "", 1.0
 	for _, u := range suffixes {
 		if before, ok := strings.CutSuffix(s, u.name); ok {
-			number, k, factor = strings.TrimRight(before, " "), u.kind, u.size
+			number, k, power, factor = strings.TrimRight(before, " "), u.kind, u.power, u.factor
 			break
 		}
 	}
@@ -131,7 +145,7 @@ func parseQuantity(s string) (v float64, k kind, err error) {
 	if !decimal(whole) || point && !decimal(fraction) {
 		return 0, "", fmt.Errorf("%q is not a number with a unit of ns, us, ms, s, m, B, KiB, MiB, GiB, kB, MB, GB, %% or none", s)
 	}
-	v, err = strconv.ParseFloat(number, 64)
+	v, err = strconv.ParseFloat(number+power, 64)
 	return v * factor, k, err
 }
 

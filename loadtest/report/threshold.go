@@ -80,7 +80,10 @@ func (t Threshold) String() string { return t.text }
 // or that it is no number, is an error: a threshold that cannot be judged does
 // not pass.
 func (t Threshold) Broken(r *tally.Run) (broken bool, told string, err error) {
-	figures := known(r)
+	return t.judge(known(r))
+}
+
+func (t Threshold) judge(figures []tally.Figure) (broken bool, told string, err error) {
 	var names []string
 	for _, f := range figures {
 		if f.Name != t.figure {
@@ -128,4 +131,35 @@ func known(r *tally.Run) []tally.Figure {
 		}
 	}
 	return figures
+}
+
+// verdict is what a threshold says of a run.
+type verdict struct {
+	Threshold string
+	Broken    bool // or cannot be judged
+	Told      string
+}
+
+// Word is the verdict for people.
+func (v verdict) Word() string {
+	if v.Broken {
+		return "FAILED"
+	}
+	return "ok"
+}
+
+// judge judges the thresholds that r was started with.
+func judge(r *tally.Run, figures []tally.Figure) (all []verdict) {
+	for _, text := range r.Thresholds {
+		t, err := ParseThreshold(text)
+		v := verdict{Threshold: text}
+		if err == nil {
+			v.Broken, v.Told, err = t.judge(figures)
+		}
+		if err != nil {
+			v.Broken, v.Told = true, err.Error()
+		}
+		all = append(all, v)
+	}
+	return all
 }

@@ -2,8 +2,9 @@ package tally
 
 import "maps"
 
-// Counters count events. All of them only grow, and those of two processes or
-// intervals add up.
+// Counters count events. All of them only grow but Missing, and those of two
+// processes or intervals add up: an interval in which more came late than were
+// jumped over has a Missing below zero, in two's complement.
 type Counters struct {
 	Dialed      uint64 `json:"dialed,omitempty"`      // connections begun
 	Opened      uint64 `json:"opened,omitempty"`      // ready: upgraded, authenticated, subscribed

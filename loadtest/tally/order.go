@@ -22,6 +22,9 @@ func (o *Order) Newest() uint64 { return o.newest }
 // counts as Reordered.
 func (o *Order) Receive(seq uint64, c *Counters) (fresh bool) {
 	switch {
+	case seq == 0:
+		c.Foreign++ // numbers begin at 1
+		return false
 	case o.first == 0:
 		*o = Order{newest: seq, window: 1, first: seq}
 	case seq > o.newest:
