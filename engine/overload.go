@@ -25,7 +25,7 @@ type pressure struct {
 }
 
 // resources name what a Usage is of, in metrics and in the log.
-var resources = [...]string{"memory", "heap", "descriptors", "cpu"}
+var resources = [...]string{"memory", "around", "heap", "descriptors", "cpu"}
 
 // now is the level of the node.
 func (p *pressure) now() overload.Level { return overload.Level(p.level.Load()) }
@@ -48,10 +48,11 @@ func (p *pressure) tick(s *Server, now time.Time) {
 		return
 	}
 	usage := p.read(s.connections(), now)
-	for i, share := range [len(resources)]float64{usage.Memory, usage.Heap, usage.Descriptors, usage.CPU} {
+	for i, share := range [len(resources)]float64{usage.Memory, usage.Around, usage.Heap, usage.Descriptors, usage.CPU} {
 		p.usage[i].Store(math.Float64bits(share))
 	}
-	before, level := p.gauge.Level(), p.gauge.Observe(usage, now)
+	before := p.gauge.Level()
+	level, closing := p.gauge.Observe(usage, now), p.gauge.Closing()
 	if level != before {
 		p.level.Store(uint32(level))
 		p.entered[level].Add(1)
@@ -59,11 +60,11 @@ func (p *pressure) tick(s *Server, now time.Time) {
 		p.log(s.log, before, level)
 		s.told(audit.OverloadLevel, level.String()+" was "+before.String())
 	}
-	if level == before && level < overload.Shed {
+	if level == before && closing < overload.Shed {
 		return
 	}
 	for _, sh := range s.shards {
-		sh.post(post{order: func(sh *shard) { sh.takeLevel(level) }})
+		sh.post(post{order: func(sh *shard) { sh.takeLevel(level, closing) }})
 	}
 }
 

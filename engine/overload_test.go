@@ -287,7 +287,7 @@ func TestOverloadShedsThoseFurthestBehind(t *testing.T) {
 	awake.mustDo(`"subscribe":{"channel":"feeds:a"}`)
 	s.spread()
 	s.onLoops(func(sh *shard) {
-		sh.strain.level = overload.Shed
+		sh.strain.closing = overload.Shed
 		sh.conns.each(func(c *conn) { sh.weigh(c) })
 		list := sh.strain.behind
 		sortBurdens(list)
@@ -297,7 +297,7 @@ func TestOverloadShedsThoseFurthestBehind(t *testing.T) {
 		if len(list) == 2 {
 			sh.closeBurdens(list, 1, overload.Shed)
 		}
-		sh.strain.behind, sh.strain.level = nil, overload.Normal
+		sh.strain.behind, sh.strain.closing = nil, overload.Normal
 	})
 	s.wake(more)
 	if code := more.closedWith(); code != 3008 {
@@ -334,7 +334,7 @@ func TestOverloadEvictsTheMostExpensive(t *testing.T) {
 		dear = append(dear, c)
 	}
 	s.onLoops(func(sh *shard) {
-		sh.strain.level = overload.Evict
+		sh.strain.closing = overload.Evict
 		sh.conns.each(func(c *conn) { sh.weigh(c) })
 		sh.closeBurdens(sh.strain.heavy, 2, overload.Evict)
 		sh.strain = strain{}
@@ -385,7 +385,7 @@ func TestOverloadEvictsTheSilentFirst(t *testing.T) {
 	}
 	evict := func(limit int) {
 		s.onLoops(func(sh *shard) {
-			sh.strain.level = overload.Evict
+			sh.strain.closing = overload.Evict
 			sh.conns.each(func(c *conn) {
 				if c.phase < phaseClosing {
 					sh.weigh(c)
@@ -432,7 +432,7 @@ func TestOverloadLooksInSlices(t *testing.T) {
 			})
 			return n
 		}
-		sh.takeLevel(overload.Tighten)
+		sh.takeLevel(overload.Tighten, overload.Tighten)
 		for before := 0; sh.strain.scanning; {
 			sh.makeRoom()
 			if after := seen(); after-before > sweepConnections {
@@ -443,10 +443,10 @@ func TestOverloadLooksInSlices(t *testing.T) {
 		if got := seen(); got != n {
 			t.Errorf("%d connections of %d were looked at", got, n)
 		}
-		sh.takeLevel(overload.Tighten)
+		sh.takeLevel(overload.Tighten, overload.Tighten)
 		sh.makeRoom()
 		at := sh.strain.cursor
-		if sh.takeLevel(overload.Plain); sh.strain.cursor != at || sh.strain.level != overload.Plain {
+		if sh.takeLevel(overload.Plain, overload.Plain); sh.strain.cursor != at || sh.strain.level != overload.Plain {
 			t.Error("a change of the level began the look anew: one that changes often would see only the first")
 		}
 		for sh.strain.scanning {
@@ -472,7 +472,7 @@ func TestPanicInALookLosesNoOther(t *testing.T) {
 		c := sh.conns.take()
 		c.phase, c.partial = phaseOpen, make([]byte, 1<<20)
 		c.frontFrom = 1 // of a publication that is not there
-		sh.takeLevel(overload.Evict)
+		sh.takeLevel(overload.Evict, overload.Evict)
 		sh.makeRoom()
 		if sh.strain.scanning || sh.stats == nil {
 			t.Error("the look did not come to its end")
@@ -485,4 +485,40 @@ func TestPanicInALookLosesNoOther(t *testing.T) {
 		t.Error("there was no panic: the test does not test anything")
 	}
 	other.wantClose(3011)
+}
+
+// TestNeighboursCloseNobody: a cgroup that this node is in with others is full. Nobody
+// new is let in, and nobody is closed, however far behind; what the node uses itself
+// counts beside it.
+func TestNeighboursCloseNobody(t *testing.T) {
+	s, g := strained(t, alone, func(c *Config) {
+		c.Limits.MessageSize, c.Limits.MaxOutboxBytes, c.Limits.OutboxBudget = 8<<10, 4<<20, 0
+		c.Limits.WriteTimeout = time.Hour
+		c.Namespaces = []Namespace{{Name: "feeds"}, {Name: "fill"}}
+	})
+	asleep := s.sleeper(plainSub, "asleep")
+	s.clock.move(behindAfter)
+	usage := overload.Usage{Around: 5}
+	g.set(usage)
+	eventually(t, "level refuse", func() bool { s.clock.move(time.Second); return s.pressure.now() == overload.Refuse })
+	s.scanned(overload.Refuse)
+	if n := s.stats.LabelTotal(stats.OverloadCloses, "shed"); n != 0 || !s.every(1, func(c *conn) bool { return c.phase == phaseOpen }) {
+		t.Errorf("%d readers were closed for what others use", n)
+	}
+	if status, body := s.ready(); status != 503 || !strings.Contains(body, "refuse") {
+		t.Errorf("/ready answers %d %s", status, body)
+	}
+	if got := s.metrics(t)[`weir_overload_usage_ratio{resource="around"}`]; got != "5" {
+		t.Errorf("around is %s", got)
+	}
+	usage.Memory = usageFor[overload.Shed]
+	g.set(usage)
+	eventually(t, "the reader's end", func() bool {
+		s.clock.move(time.Second)
+		return s.stats.LabelTotal(stats.OverloadCloses, "shed") == 1
+	})
+	s.wake(asleep)
+	if code := asleep.closedWith(); code != 3008 || s.pressure.now() != overload.Refuse {
+		t.Errorf("closed with %d at %v", code, s.pressure.now())
+	}
 }

@@ -14,6 +14,7 @@ import (
 // Owned by the loop.
 type strain struct {
 	level    overload.Level
+	closing  overload.Level // that connections are closed by: Gauge.Closing
 	scanning bool
 	cursor   uint32 // next slot that the scan looks at
 
@@ -30,9 +31,9 @@ type burden struct {
 
 // takeLevel takes the node's level and has all connections looked at, unless that
 // is under way. It is an order to the loop.
-func (s *shard) takeLevel(level overload.Level) {
+func (s *shard) takeLevel(level, closing overload.Level) {
 	p := &s.strain
-	p.level = level
+	p.level, p.closing = level, closing
 	if !p.scanning && level > overload.Normal {
 		p.scanning, p.cursor = true, 0
 	}
@@ -64,10 +65,10 @@ func (s *shard) makeRoom() {
 		return
 	}
 	p.scanning = false
-	if p.level >= overload.Shed {
+	if p.closing >= overload.Shed {
 		s.closeBurdens(p.behind, shedPerScan, overload.Shed)
 	}
-	if p.level >= overload.Evict {
+	if p.closing >= overload.Evict {
 		s.closeBurdens(p.heavy, evictPerScan, overload.Evict)
 	}
 	p.behind, p.heavy = p.behind[:0], p.heavy[:0]
@@ -86,10 +87,10 @@ func (s *shard) weigh(c *conn) {
 		s.arm(c)
 	}
 	switch {
-	case p.level < overload.Shed:
+	case p.closing < overload.Shed:
 	case s.isBehind(c):
 		p.behind = addBurden(p.behind, burden{of: c.handle(), bytes: c.owed() + s.arrears(c)}, shedPerScan)
-	case p.level >= overload.Evict:
+	case p.closing >= overload.Evict:
 		p.heavy = addBurden(p.heavy, burden{of: c.handle(), bytes: s.weight(c), silent: s.silence(c)}, evictPerScan)
 	}
 }

@@ -14,7 +14,13 @@ const mostFaults = 256
 
 // about names attributes whose value is part of what a fault is: the same words about
 // another option or hook are another fault.
-func about(key string) bool { return key == "option" || key == "hook" || key == "event" }
+func about(key string) bool {
+	switch key {
+	case "option", "hook", "event", "level", "detector":
+		return true
+	}
+	return false
+}
 
 // Limit is a slog.Handler that lets through, of warnings and errors, one line a second
 // of each fault, and says how many it held back: in the next line of the same fault, or

@@ -20,7 +20,8 @@ type Memory struct {
 type group struct {
 	dir   string
 	files *groupFiles
-	limit int // bytes
+	limit int  // bytes
+	own   bool // the process's own; else one that it is in with others
 }
 
 // groupFiles names what a version of cgroups calls its files.
@@ -39,15 +40,19 @@ func FindMemory(root fs.FS) Memory {
 	machine := machineBytes(root)
 	m := Memory{Bytes: machine}
 	files, dir := ownGroup(root)
+	own := true
 	for range groupDepth {
 		if n, ok := limitOf(root, path.Join(files.base, dir, files.limit)); ok && (machine == 0 || n < machine) {
-			m.groups = append(m.groups, group{path.Join(files.base, dir), files, n})
+			m.groups = append(m.groups, group{path.Join(files.base, dir), files, n, own})
 			if m.Bytes == 0 || n < m.Bytes {
 				m.Bytes = n
 			}
 		}
 		if dir == "/" {
 			break
+		}
+		if _, err := fs.Stat(root, path.Join(files.base, dir)); err == nil {
+			own = false // that was it; what a container does not see it has at the root of what it sees
 		}
 		dir = path.Dir(dir)
 	}
@@ -112,22 +117,31 @@ func machineBytes(root fs.FS) int {
 	return kilobytes << 10
 }
 
-// share is how full the fullest of the cgroups is, page cache aside. Others may be in it.
-func (m *Memory) share(root fs.FS) (most float64) {
+// shares are how full the process's own cgroup is, page cache aside, and the fullest of
+// those that it is in with others.
+func (m *Memory) shares(root fs.FS) (own, around float64) {
 	for i := range m.groups {
 		g := &m.groups[i]
-		used, err := number(root, path.Join(g.dir, g.files.usage))
-		if err != nil {
-			continue
+		if g.own {
+			own = g.share(root)
+		} else {
+			around = max(around, g.share(root))
 		}
-		if stat, err := fs.ReadFile(root, path.Join(g.dir, "memory.stat")); err == nil {
-			for _, name := range []string{g.files.inactive, g.files.activeFile} {
-				if n, err := field(stat, name+" "); err == nil {
-					used -= n
-				}
+	}
+	return own, around
+}
+
+func (g *group) share(root fs.FS) float64 {
+	used, err := number(root, path.Join(g.dir, g.files.usage))
+	if err != nil {
+		return 0
+	}
+	if stat, err := fs.ReadFile(root, path.Join(g.dir, "memory.stat")); err == nil {
+		for _, name := range []string{g.files.inactive, g.files.activeFile} {
+			if n, err := field(stat, name+" "); err == nil {
+				used -= n
 			}
 		}
-		most = max(most, share(used, g.limit))
 	}
-	return most
+	return share(used, g.limit)
 }

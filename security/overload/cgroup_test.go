@@ -51,8 +51,8 @@ func TestFindMemory(t *testing.T) {
 	}
 }
 
-// TestFullGroup: who else is in the cgroup counts, page cache does not, and the
-// fullest of those that the process is in decides.
+// TestFullGroup: who else is in the cgroup counts, page cache does not, and those that
+// the process is in with others stand apart.
 func TestFullGroup(t *testing.T) {
 	v2 := files("proc/self/cgroup", "0::/a/b\n", "proc/self/status", "VmRSS: 1024 kB\n",
 		"sys/fs/cgroup/a/b/memory.max", "1000", "sys/fs/cgroup/a/b/memory.current", "800",
@@ -61,10 +61,19 @@ func TestFullGroup(t *testing.T) {
 	v1 := files("proc/self/cgroup", "4:memory:/\n",
 		"sys/fs/cgroup/memory/memory.limit_in_bytes", "1000", "sys/fs/cgroup/memory/memory.usage_in_bytes", "900",
 		"sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 50\ntotal_active_file 100\n")
-	for name, fsys := range map[string]fstest.MapFS{"v2": v2, "v1": v1} {
-		m := NewMeter(fsys, Capacity{Machine: FindMemory(fsys)})
-		if u := m.Read(0, start); u.Memory != 0.75 {
-			t.Errorf("%s: %v of the cgroup is in use, want 0.75", name, u.Memory)
+	hidden := files("proc/self/cgroup", "0::/../../docker/0123\n", "sys/fs/cgroup/memory.max", "1000", "sys/fs/cgroup/memory.current", "600")
+	slice := files("proc/self/cgroup", "0::/s/weir\n", "sys/fs/cgroup/s/weir/memory.max", "max\n", "sys/fs/cgroup/s/memory.max", "1000",
+		"sys/fs/cgroup/s/memory.current", "900", "sys/fs/cgroup/memory.max", "1000", "sys/fs/cgroup/memory.current", "910")
+	for name, c := range map[string]struct {
+		files       fstest.MapFS
+		own, around float64
+	}{
+		"v2": {v2, 0.5, 0.75}, "v1": {v1, 0.75, 0}, "a container that does not see its path": {hidden, 0.6, 0},
+		"only what is around has a limit": {slice, 0, 0.91},
+	} {
+		m := NewMeter(c.files, Capacity{Machine: FindMemory(c.files)})
+		if u := m.Read(0, start); u.Memory != c.own || u.Around != c.around {
+			t.Errorf("%s: %v in use and %v around, want %v and %v", name, u.Memory, u.Around, c.own, c.around)
 		}
 	}
 	delete(v2, "sys/fs/cgroup/a/memory.current")

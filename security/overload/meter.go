@@ -64,10 +64,11 @@ func (m *Meter) Read(descriptors int, now time.Time) Usage {
 	metrics.Read(m.figures[:])
 	idle := m.figure(goFree) + max(m.figure(goObjects)-m.figure(goLive), 0) // what a collection would give back
 	resident := m.resident()
+	group, around := m.capacity.Machine.shares(m.root)
 	u := Usage{
-		Memory: max(share(resident-idle, m.capacity.Memory), garbageCounts*share(resident, m.capacity.Memory),
-			m.capacity.Machine.share(m.root)),
-		Heap: share(m.figure(goTotal)-m.figure(goReleased)-idle, m.capacity.Heap),
+		Memory: max(share(resident-idle, m.capacity.Memory), garbageCounts*share(resident, m.capacity.Memory), group),
+		Around: around,
+		Heap:   share(m.figure(goTotal)-m.figure(goReleased)-idle, m.capacity.Heap),
 	}
 	if info, err := fs.Stat(m.root, "proc/self/fd"); err == nil { // its size, since Linux 6.2
 		descriptors = max(descriptors, int(info.Size()))

@@ -30,7 +30,8 @@ func (l Level) String() string {
 // Usage is what the node uses, each as a share of what it may: 1 is all of it.
 // 0 is nothing, or not known on this machine.
 type Usage struct {
-	Memory      float64 // resident, against the limit; or of the cgroup, if that is more
+	Memory      float64 // resident, against the limit; or of the process's own cgroup, if that is more
+	Around      float64 // memory of cgroups that it is in with others, who may be the ones that fill it
 	Heap        float64 // what is live, against what the collector is told to stay below
 	Descriptors float64
 	CPU         float64 // of all cores that the process may use
@@ -52,6 +53,9 @@ var (
 	cpu = [Levels]threshold{
 		Tighten: {0.90, 0.75}, Plain: {0.97, 0.85},
 	}
+	around = [Levels]threshold{ // as memory, but see Closing
+		Tighten: {0.75, 0.70}, Plain: {0.82, 0.77}, Refuse: {0.93, 0.88},
+	}
 )
 
 const (
@@ -67,20 +71,38 @@ const (
 // Gauge holds the level. The zero value is at Normal. It belongs to one
 // goroutine; Level is what others are told of it.
 type Gauge struct {
+	own    ladder // of what this process uses
+	around ladder // of what it uses with others
+}
+
+// Level returns the level that the last Observe set.
+func (g *Gauge) Level() Level { return max(g.own.level, g.around.level) }
+
+// Closing returns the level that connections are closed by, at most Level: what others
+// use is a reason to let nobody in, and none to close anybody. Attack: a neighbour that
+// fills what both are in, so that this node sends its clients away.
+func (g *Gauge) Closing() Level { return g.own.level }
+
+// Observe takes what is used now and returns the level. It is called about
+// once a second; now must not go back.
+func (g *Gauge) Observe(u Usage, now time.Time) Level {
+	g.around.observe(Usage{Around: u.Around}, now)
+	u.Around = 0
+	g.own.observe(u, now)
+	return g.Level()
+}
+
+// ladder goes up at once and comes down step by step.
+type ladder struct {
 	level Level
 	busy  [Levels]time.Time // since when the CPU is over the level's threshold; zero: it is not
 	calm  time.Time         // since when everything is below the level; zero: it is not
 }
 
-// Level returns the level that the last Observe set.
-func (g *Gauge) Level() Level { return g.level }
-
-// Observe takes what is used now and returns the level. It is called about
-// once a second; now must not go back.
-func (g *Gauge) Observe(u Usage, now time.Time) Level {
+func (g *ladder) observe(u Usage, now time.Time) {
 	if wanted := g.wanted(u, now); wanted > g.level {
 		g.level, g.calm = wanted, time.Time{}
-		return g.level
+		return
 	}
 	switch {
 	case g.level == Normal || !g.below(u):
@@ -94,11 +116,10 @@ func (g *Gauge) Observe(u Usage, now time.Time) Level {
 		}
 		g.calm = now
 	}
-	return g.level
 }
 
 // wanted is the highest level that u calls for.
-func (g *Gauge) wanted(u Usage, now time.Time) Level {
+func (g *ladder) wanted(u Usage, now time.Time) Level {
 	for l := range g.busy {
 		switch t := cpu[l]; {
 		case t.enter == 0 || u.CPU < t.enter:
@@ -109,7 +130,7 @@ func (g *Gauge) wanted(u Usage, now time.Time) Level {
 	}
 	for l := Levels - 1; l > Normal; l-- {
 		switch {
-		case over(u.Memory, memory[l].enter), over(u.Heap, memory[l].enter), over(u.Descriptors, descriptors[l].enter),
+		case over(u.Memory, memory[l].enter), over(u.Heap, memory[l].enter), over(u.Descriptors, descriptors[l].enter), over(u.Around, around[l].enter),
 			!g.busy[l].IsZero() && now.Sub(g.busy[l]) >= busyFor:
 			return l
 		}
@@ -118,12 +139,12 @@ func (g *Gauge) wanted(u Usage, now time.Time) Level {
 }
 
 // below reports whether everything is under what the level is left at.
-func (g *Gauge) below(u Usage) bool { return !named(g.level, u) }
+func (g *ladder) below(u Usage) bool { return !named(g.level, u) }
 
 // named reports whether something of u still holds level l.
 func named(l Level, u Usage) bool {
 	return over(u.Memory, memory[l].leave) || over(u.Heap, memory[l].leave) ||
-		over(u.Descriptors, descriptors[l].leave) || over(u.CPU, cpu[l].leave)
+		over(u.Descriptors, descriptors[l].leave) || over(u.Around, around[l].leave) || over(u.CPU, cpu[l].leave)
 }
 
 // over compares a share with a threshold; 0 is none.

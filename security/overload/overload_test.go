@@ -41,6 +41,37 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// TestNeighbours: what others use lets nobody in, closes nobody, and hides nothing of
+// what this process uses.
+func TestNeighbours(t *testing.T) {
+	for _, c := range []struct {
+		usage          Usage
+		level, closing Level
+	}{
+		{Usage{Around: 0.74}, Normal, Normal},
+		{Usage{Around: 0.76}, Tighten, Normal},
+		{Usage{Around: 0.92}, Plain, Normal},
+		{Usage{Around: 0.93}, Refuse, Normal},
+		{Usage{Around: 5}, Refuse, Normal},
+		{Usage{Around: 0.99, Memory: 0.83}, Refuse, Plain},
+		{Usage{Around: 0.99, Memory: 0.89}, Refuse, Shed},
+		{Usage{Around: 0.99, Memory: 0.98}, Evict, Evict},
+	} {
+		var g Gauge
+		if level := g.Observe(c.usage, start); level != c.level || g.Closing() != c.closing {
+			t.Errorf("%+v: %v, closing as at %v; want %v and %v", c.usage, level, g.Closing(), c.level, c.closing)
+		}
+	}
+	var g Gauge
+	g.Observe(Usage{Around: 0.95, Memory: 0.98}, start)
+	for i := range 3 {
+		g.Observe(Usage{Around: 0.95}, start.Add(time.Duration(i)*calmFor))
+	}
+	if g.Level() != Refuse || g.Closing() != Normal {
+		t.Errorf("the process is calm and its neighbour is not: %v, closing as at %v", g.Level(), g.Closing())
+	}
+}
+
 // TestHysteresis: up at once, down step by step, and not while it hovers.
 func TestHysteresis(t *testing.T) {
 	var g Gauge
