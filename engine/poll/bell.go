@@ -3,21 +3,17 @@ package poll
 import (
 	"net"
 	"os"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/lesismal/nbio"
 )
 
-// bell wakes the loop. nbio cannot run code on its poller, so the loop watches
-// one end of a socket pair and others write a byte to the other end. The flag
-// keeps at most one byte under way: ringing costs one system call a turn, and
-// never blocks. nbio never writes to its end.
+// bell wakes the loop, which nbio cannot: it watches one end of a socket pair, which brings it here.
+// How that costs least is the system's matter: see pillow.
 type bell struct {
-	rung  atomic.Bool
-	write *net.UnixConn // a net.Conn, so that a late ring cannot hit a reused number
+	pillow
+	write *net.UnixConn // a net.Conn, so that a late byte cannot hit a reused number
 	read  *nbio.Conn
-	one   [1]byte
 }
 
 func newBell() (*bell, error) {
@@ -60,16 +56,3 @@ func unixConn(fd int) (*net.UnixConn, error) {
 	}
 	return c.(*net.UnixConn), nil
 }
-
-// ring may be called by any goroutine.
-func (b *bell) ring() {
-	if b.rung.Swap(true) {
-		return
-	}
-	if _, err := b.write.Write(b.one[:]); err != nil {
-		b.rung.Store(false) // closed with the loop; anything else is tried again by the next ring
-	}
-}
-
-// answer must be called before the work is looked for: what is posted later rings again.
-func (b *bell) answer() { b.rung.Store(false) }

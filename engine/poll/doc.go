@@ -20,7 +20,8 @@
 //  4. Wake.
 //
 // Between turns the kernel's readiness is answered: queued bytes are written,
-// input is read into the loop's one buffer and lent to Data.
+// input is read into the loop's one buffer and lent to Data. With nothing to do the
+// loop rests as any goroutine does, watched by the runtime's poller; see bell.
 //
 // # Descriptor numbers
 //

@@ -28,21 +28,22 @@ func duplicate(nc net.Conn) (*nbio.Conn, error) {
 }
 
 // startEngine starts g and marks the descriptors it made close-on-exec.
-// A child holding one would keep closed connections registered.
-func startEngine(g *nbio.Engine) error {
+// A child holding one would keep closed connections registered. It returns the one that
+// is waited on.
+func startEngine(g *nbio.Engine) (int, error) {
 	pollers := reflect.ValueOf(g).Elem().FieldByName("pollers")
 	if !hasDescriptors(pollers) {
-		return errFields
+		return 0, errFields
 	}
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	if err := g.Start(); err != nil {
-		return err
+		return 0, err
 	}
 	for _, name := range descriptorFields {
 		syscall.CloseOnExec(int(pollers.Index(0).Elem().FieldByName(name).Int()))
 	}
-	return nil
+	return int(pollers.Index(0).Elem().FieldByName(descriptorFields[0]).Int()), nil
 }
 
 var errFields = errors.New("poll: this version of nbio has other fields than the pinned one")

@@ -163,18 +163,25 @@ func (l *Loop) start(cfg LoopConfig) error {
 		return err
 	}
 	l.engine, l.bell = g, b
-	if err := startEngine(g); err != nil {
+	poller, err := startEngine(g)
+	if err != nil {
+		_ = b.write.Close()
+		_ = b.read.Close()
+		return err
+	}
+	if err := b.lay(poller); err != nil {
+		g.Stop()
 		_ = b.write.Close()
 		_ = b.read.Close()
 		return err
 	}
 	// A stop before the poller's goroutine runs would be overwritten by it, so wait for the first turn.
+	b.ring()
 	if _, err := g.AddConn(b.read); err != nil {
 		g.Stop()
-		_ = b.write.Close()
+		b.close()
 		return err
 	}
-	b.ring()
 	<-l.started
 	return nil
 }
@@ -249,7 +256,7 @@ func (l *Loop) Stop() {
 	<-l.empty
 	l.stopOnce.Do(func() {
 		l.engine.Stop()
-		_ = l.bell.write.Close()
+		l.bell.close()
 	})
 }
 
@@ -258,9 +265,10 @@ func (l *Loop) Stop() {
 func (l *Loop) read(nb *nbio.Conn) {
 	b := l.engine.PollerBuffer(nb)
 	if nb == l.bell.read {
-		if n, _ := nb.Read(b); n > 0 {
+		if l.bell.answer(b) {
 			l.turn()
 		}
+		l.bell.rest()
 		return
 	}
 	c := nb.Session().(*Conn)

@@ -6,7 +6,6 @@ import "time"
 // see the package comment. Storage is given back (hungUp) before it is asked for
 // (arrived), and drained is emptied before hungUp, so it never names a reused Conn.
 func (l *Loop) turn() {
-	l.bell.answer()
 	l.freed.turn()
 	l.turns++
 	if l.turns == 1 {
