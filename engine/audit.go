@@ -53,7 +53,7 @@ func (s *shard) record(c *conn, e audit.Event, reason string) audit.Record {
 		r.Addr, r.Port, r.Proxy = netip.Addr{}, 0, c.peer.String()
 	}
 	if c.session != nil {
-		r.User, r.Session = c.session.User(), c.session.Client()
+		r.User, r.Session = c.session.User(), c.session.Client().String()
 	}
 	return r
 }

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 
 	"weir/engine/backend"
 	"weir/engine/broker"
@@ -154,8 +152,8 @@ func (s *shard) authenticate(c *conn, step *session.Step) {
 
 // welcome is how a connect ends well.
 type welcome struct {
-	id     uint32 // of the command
-	client string // id of the connection; "": a new one
+	id     uint32           // of the command
+	client session.ClientID // id of the connection; none: a new one
 	claims *token.Claims
 	held   []session.Recover // positions that the client holds
 	data   []byte            // JSON for the client
@@ -212,8 +210,8 @@ func (s *shard) welcome(c *conn, w *welcome) {
 		subs = append(subs, clientproto.ServerSub{Channel: channel, SubscribeResult: result})
 	}
 	s.begun(c)
-	if w.client == "" {
-		w.client = newClientID()
+	if w.client == (session.ClientID{}) {
+		w.client = session.NewClientID()
 	}
 	reply := c.session.Welcome(s.replies[:0], w.id, w.client, subs, w.data, s.rules, s.wall())
 	s.notice(c, audit.Authenticated, "")
@@ -232,14 +230,6 @@ func (s *shard) begun(c *conn) {
 		c.pingAt = s.now + s.spread(int64(s.limits.PingInterval))
 	}
 	s.expiry(c)
-}
-
-// newClientID returns a random UUID (version 4, RFC 9562 §5.4).
-func newClientID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func (s *shard) subscribe(c *conn, step *session.Step) {

@@ -47,7 +47,7 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 		}
 		ch.at = at
 	}
-	c.session.Opened(newClientID())
+	c.session.Opened(session.NewClientID())
 	s.begun(c)
 	s.allJoined(c)
 	switch {

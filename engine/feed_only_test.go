@@ -159,7 +159,7 @@ func TestFeedOnly(t *testing.T) {
 	s.onLoops(func(sh *shard) {
 		sh.conns.each(func(c *conn) {
 			if c.session != nil {
-				client = c.session.Client()
+				client = c.session.Client().String()
 			}
 		})
 	})

@@ -77,7 +77,7 @@ type hookJob struct {
 	ticket
 	kind   backend.Kind
 	step   session.Step
-	client string // of the connection, also of one that is not welcomed yet
+	client session.ClientID // of the connection, also of one that is not welcomed yet
 	body   []byte
 	answer backend.Answer
 	err    error
@@ -89,10 +89,11 @@ func (s *shard) ask(c *conn, kind backend.Kind, step *session.Step) {
 		s.tooMany(c, limitFailures)
 		return
 	}
-	req := backend.Request{Client: c.session.Client(), User: c.session.User(), Channel: step.Channel, Data: step.Data}
+	client := c.session.Client()
+	req := backend.Request{User: c.session.User(), Channel: step.Channel, Data: step.Data}
 	switch kind {
 	case backend.Connect:
-		req.Client = newClientID()
+		client = session.NewClientID()
 		req.Name, req.Version = step.Command.Connect.Name, step.Command.Connect.Version
 		for i := range step.Recover {
 			req.Channels = append(req.Channels, step.Recover[i].Channel)
@@ -100,7 +101,8 @@ func (s *shard) ask(c *conn, kind backend.Kind, step *session.Step) {
 	case backend.RPC:
 		req.Method = step.Command.RPC.Method
 	}
-	j := &hookJob{kind: kind, step: *step, client: req.Client, body: backend.AppendRequest(nil, kind, &req)}
+	req.Client = client.String()
+	j := &hookJob{kind: kind, step: *step, client: client, body: backend.AppendRequest(nil, kind, &req)}
 	j.step.Command, j.step.Data = nil, nil // they are borrowed
 	if kind == backend.Publish {
 		j.step.Data = j.body[len(j.body)-1-len(step.Data) : len(j.body)-1] // the last member

@@ -139,7 +139,7 @@ func socketless(sh *shard) *conn {
 	c := sh.conns.take()
 	c.phase, c.kind = phaseOpen, kindProtocol
 	c.session = new(session.Session)
-	c.session.Opened("")
+	c.session.Opened(session.ClientID{})
 	return c
 }
 

@@ -36,8 +36,8 @@ func (c *conn) connected() bool {
 // named reports whether the connection has a session that t names.
 func (c *conn) named(t *api.Target) bool {
 	return c.connected() &&
-		(t.User == "" || c.session.User() == t.User) && (t.Client == "" || c.session.Client() == t.Client) &&
-		!slices.Contains(t.Whitelist, c.session.Client())
+		(t.User == "" || c.session.User() == t.User) && (t.Client == "" || c.session.Client().Is(t.Client)) &&
+		!slices.ContainsFunc(t.Whitelist, c.session.Client().Is)
 }
 
 // Disconnect implements api.Node.
@@ -171,7 +171,7 @@ func (s *shard) census(q *api.ConnectionQuery) census {
 			protocol = "feed"
 		}
 		found.entries += 1 + len(channels)
-		found.connections[c.session.Client()] = api.Connection{User: c.session.User(), Protocol: protocol, Channels: channels}
+		found.connections[c.session.Client().String()] = api.Connection{User: c.session.User(), Protocol: protocol, Channels: channels}
 	})
 	return found
 }

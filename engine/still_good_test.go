@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/engine/session"
 	"weir/security/token"
 )
 
@@ -20,7 +21,7 @@ func messenger(t testing.TB) (*shard, *conn) {
 	}
 	c.phase = phaseOpen
 	c.session.Authenticated(claims, sh.rules)
-	c.session.Opened("client")
+	c.session.Opened(session.NewClientID())
 	sh.expiry(c)
 	return sh, c
 }

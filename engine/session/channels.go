@@ -273,7 +273,7 @@ func (s *Session) PublishInfo(channel string) []byte {
 	if s.user == "" {
 		return nil
 	}
-	info := clientproto.ClientInfo{Client: s.client, User: s.user, ConnInfo: s.info}
+	info := clientproto.ClientInfo{Client: s.client.String(), User: s.user, ConnInfo: s.info()}
 	if i := s.Find(channel); i >= 0 {
 		info.ChanInfo = s.subs[i].Info()
 	}

@@ -51,7 +51,7 @@ func TestAskConnect(t *testing.T) {
 	s.Command(nil, parse(t, `{"id":1,"connect":{}}`), asking())
 	s.Backed()
 	s.Authenticated(claims(t, "u"), rules())
-	if out := string(s.Welcome(nil, 1, "cid", nil, []byte(`{"hello":1}`), asking(), now)); strings.Contains(out, "expires") || !strings.Contains(out, `"data":{"hello":1}`) || s.Expires() == 0 {
+	if out := string(s.Welcome(nil, 1, testClient, nil, []byte(`{"hello":1}`), asking(), now)); strings.Contains(out, "expires") || !strings.Contains(out, `"data":{"hello":1}`) || s.Expires() == 0 {
 		t.Errorf("%s, ends at %d: it ends, and the client cannot do anything about it", out, s.Expires())
 	}
 }

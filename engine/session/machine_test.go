@@ -37,9 +37,9 @@ func TestStateMachine(t *testing.T) {
 		"connected": {func(s *Session) {
 			s.Command(nil, parse(t, lines[clientproto.Connect]), rules())
 			s.Authenticated(claims(t, "u"), rules())
-			s.Welcome(nil, 2, "c", nil, nil, rules(), now)
+			s.Welcome(nil, 2, testClient, nil, nil, rules(), now)
 		}, func(m clientproto.Method) bool { return m != clientproto.Connect }},
-		"/feed": {func(s *Session) { s.Authenticated(claims(t, "u"), rules()); s.Opened("c") },
+		"/feed": {func(s *Session) { s.Authenticated(claims(t, "u"), rules()); s.Opened(testClient) },
 			func(m clientproto.Method) bool { return m != clientproto.Connect }},
 	}
 	for m := clientproto.Pong; m <= clientproto.Send; m++ {
@@ -98,7 +98,7 @@ func TestRefreshRaisesNothing(t *testing.T) {
 			t.Fatalf("after %d refreshes: %d subscriptions, room: %v", i+1, len(s.Subs()), s.Room("feeds:new", r))
 		}
 	}
-	if s.User() != "u" || s.Client() != "client-id" {
+	if s.User() != "u" || s.Client() != testClient {
 		t.Errorf("it is %q, %q", s.User(), s.Client())
 	}
 }

@@ -58,7 +58,7 @@ func TestOrigins(t *testing.T) {
 					s.From(from)
 					s.Command(nil, parse(t, `{"id":1,"connect":{"token":"x"}}`), r)
 					s.Authenticated(claims(t, "u", caps...), r)
-					s.Welcome(nil, 1, "c", nil, nil, r, now)
+					s.Welcome(nil, 1, testClient, nil, nil, r, now)
 					out, step := s.Command(nil, parse(t, fmt.Sprintf(`{"id":2,`+command+`}`, ns+":a")), r)
 					mayBe := from == inside || ns == "out"
 					switch {

@@ -26,16 +26,17 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 	switch {
 	case c.Subject != s.user:
 		return dst, clientproto.CloseInvalidToken
-	case c.IssuedAt < s.issued: // also one that does not say when
+	case c.IssuedAt < int64(s.issued): // also one that does not say when
 		return dst, clientproto.CloseInvalidToken
 	case expires > 0 && expires <= now.Unix():
 		return dst, clientproto.CloseExpired
 	}
-	s.info, s.grant, s.expires = c.Info, r.Policy.Grant(c.Grant, c.Roles), expires
-	s.issued = max(s.issued, c.IssuedAt)
+	s.grant, s.expires = r.Policy.Grant(c.Grant, c.Roles), seconds(expires)
+	s.setInfo(c.Info)
+	s.issued = max(s.issued, seconds(c.IssuedAt))
 	return clientproto.AppendRefresh(dst, id, &clientproto.RefreshResult{
-		Client: s.client, Version: r.Version,
-		Expires: s.expires > 0, TTL: ttl(s.expires, now),
+		Client: s.client.String(), Version: r.Version,
+		Expires: s.expires > 0, TTL: ttl(s.Expires(), now),
 	}), nil
 }
 

@@ -16,6 +16,7 @@ package session
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 
 	"weir/engine/broker"
@@ -133,13 +134,30 @@ type Session struct {
 	unnamed bool // no credential said who it is
 	backed  bool // the backend did
 	origin  origin.ID
+	expires uint32   // unix seconds; 0: never
+	issued  uint32   // its newest token, in unix seconds; 0: unknown
+	client  ClientID // set by Welcome
 	user    string
-	client  string // set by Welcome
-	info    json.RawMessage
+	about   *json.RawMessage // what others are told of the user; nil: nothing
 	grant   *grant.Set
-	expires int64 // unix seconds; 0: never
-	issued  int64 // its newest token, in unix seconds; 0: unknown
 	subs    []Sub
+}
+
+// seconds is a time in unix seconds as a Session keeps it: until 2106.
+func seconds(at int64) uint32 { return uint32(min(max(at, 0), math.MaxUint32)) }
+
+// info is what others are told of the user, in all channels.
+func (s *Session) info() json.RawMessage {
+	if s.about == nil {
+		return nil
+	}
+	return *s.about
+}
+
+func (s *Session) setInfo(info json.RawMessage) {
+	if s.about = nil; len(info) > 0 {
+		s.about = &info
+	}
 }
 
 // Sub is one subscription. Channel and Member are the engine's handle on it.
@@ -177,14 +195,14 @@ func (s *Session) Connected() bool { return s.state == connected }
 // User is the authenticated user; "" for an anonymous one.
 func (s *Session) User() string { return s.user }
 
-// Client is the id of this connection, "" before connect has succeeded.
-func (s *Session) Client() string { return s.client }
+// Client is the id of this connection, none before connect has succeeded.
+func (s *Session) Client() ClientID { return s.client }
 
 // Expires is when the token ends in unix seconds; 0 is never.
-func (s *Session) Expires() int64 { return s.expires }
+func (s *Session) Expires() int64 { return int64(s.expires) }
 
 // ExpireAt sets Expires, by the operator's order.
-func (s *Session) ExpireAt(at int64) { s.expires = at }
+func (s *Session) ExpireAt(at int64) { s.expires = seconds(at) }
 
 // Subs returns the subscriptions, borrowed until the next change.
 func (s *Session) Subs() []Sub { return s.subs }
@@ -255,8 +273,9 @@ func (s *Session) Authenticated(c *token.Claims, r *Rules) (channels []string) {
 		s.unnamed = true
 		return nil
 	}
-	s.user, s.info, s.grant = c.Subject, c.Info, r.Policy.Grant(c.Grant, c.Roles)
-	s.expires, s.issued = expiry(c.ExpireAt, c.ExpiresAt), c.IssuedAt
+	s.user, s.grant = c.Subject, r.Policy.Grant(c.Grant, c.Roles)
+	s.setInfo(c.Info)
+	s.expires, s.issued = seconds(expiry(c.ExpireAt, c.ExpiresAt)), seconds(c.IssuedAt)
 	return c.ServerChannels()
 }
 
@@ -278,12 +297,12 @@ func expiry(expireAt *int64, exp int64) int64 {
 
 // Welcome ends connect: client is the new id of the connection, subs are the
 // server-side subscriptions as they were made, data is JSON for the client.
-func (s *Session) Welcome(dst []byte, id uint32, client string, subs []clientproto.ServerSub, data []byte, r *Rules, now time.Time) []byte {
+func (s *Session) Welcome(dst []byte, id uint32, client ClientID, subs []clientproto.ServerSub, data []byte, r *Rules, now time.Time) []byte {
 	s.state = connected
 	s.client = client
 	return clientproto.AppendConnect(dst, id, &clientproto.ConnectResult{
-		Client: client, Version: r.Version, Node: r.Node,
-		Expires: s.expires > 0 && !s.backed, TTL: ttl(s.expires, now),
+		Client: client.String(), Version: r.Version, Node: r.Node,
+		Expires: s.expires > 0 && !s.backed, TTL: ttl(s.Expires(), now),
 		Ping: r.PingSeconds, Pong: r.PingSeconds > 0,
 		Subs: subs, Data: data,
 	})
@@ -291,7 +310,7 @@ func (s *Session) Welcome(dst []byte, id uint32, client string, subs []clientpro
 
 // Opened ends Authenticated for a connection without a connect command: client
 // is its new id. It takes no commands; the engine sees to that.
-func (s *Session) Opened(client string) { s.state, s.client = connected, client }
+func (s *Session) Opened(client ClientID) { s.state, s.client = connected, client }
 
 func ttl(expires int64, now time.Time) uint32 {
 	if left := expires - now.Unix(); expires > 0 && left > 0 {

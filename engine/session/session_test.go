@@ -14,6 +14,11 @@ import (
 
 var now = time.Unix(1_800_000_000, 0)
 
+// testClient is the id of a test's connection, and testClientText how it is shown.
+var testClient = ClientID{0xc1, 0x1e, 15: 1}
+
+const testClientText = "c11e0000-0000-0000-0000-000000000001"
+
 func rules() *Rules {
 	return &Rules{Channels: 3, PingSeconds: 25, Node: "n", Version: "v", Namespaces: map[string]Namespace{
 		"": {}, "feeds": {}, "open": {Subscribe: true, Publish: true}, "room": {Subscribe: true, PublishIfSubscribed: true},
@@ -45,7 +50,7 @@ func connectedAs(t *testing.T, c *token.Claims) *Session {
 	s := new(Session)
 	s.Command(nil, parse(t, `{"id":1,"connect":{"token":"x"}}`), rules())
 	s.Authenticated(c, rules())
-	s.Welcome(nil, 1, "client-id", nil, nil, rules(), now)
+	s.Welcome(nil, 1, testClient, nil, nil, rules(), now)
 	return s
 }
 
@@ -100,8 +105,8 @@ func TestConnect(t *testing.T) {
 	if channels := s.Authenticated(c, rules()); len(channels) != 1 || channels[0] != "feeds:a" {
 		t.Fatalf("server-side subscriptions are %q", channels)
 	}
-	out = s.Welcome(nil, 1, "cid", nil, nil, rules(), now)
-	want := `{"id":1,"connect":{"client":"cid","version":"v","expires":true,"ttl":60,"ping":25,"pong":true,"node":"n"}}`
+	out = s.Welcome(nil, 1, testClient, nil, nil, rules(), now)
+	want := `{"id":1,"connect":{"client":"` + testClientText + `","version":"v","expires":true,"ttl":60,"ping":25,"pong":true,"node":"n"}}`
 	if string(out) != want {
 		t.Fatalf("the reply is\n%s, want\n%s", out, want)
 	}
@@ -237,7 +242,7 @@ func TestOpenedWithoutConnect(t *testing.T) {
 	if s.Connected() {
 		t.Error("connected before it was opened")
 	}
-	if s.Opened("client-id"); !s.Connected() || s.Client() != "client-id" || s.User() != "u" || s.Expires() != now.Unix()+60 {
+	if s.Opened(testClient); !s.Connected() || s.Client() != testClient || s.User() != "u" || s.Expires() != now.Unix()+60 {
 		t.Errorf("%+v", s)
 	}
 	anonymous := new(Session)

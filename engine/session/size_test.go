@@ -14,3 +14,10 @@ func TestBytesOfASubscription(t *testing.T) {
 		t.Errorf("%d bytes", n)
 	}
 }
+
+// TestBytesOfASession: the allocator rounds what is more to 112.
+func TestBytesOfASession(t *testing.T) {
+	if n := unsafe.Sizeof(Session{}); n > 96 {
+		t.Errorf("%d bytes", n)
+	}
+}

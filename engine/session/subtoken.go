@@ -86,7 +86,7 @@ func (s *Session) subRefreshed(dst []byte, step *Step, c *token.SubClaims, err e
 // NextExpiry is when the first of the tokens ends that the session and its
 // subscriptions live by, in unix seconds; 0: none does.
 func (s *Session) NextExpiry() int64 {
-	next := s.expires
+	next := s.Expires()
 	for i := range s.subs {
 		if at := s.subs[i].Expires; at > 0 && (next <= 0 || at < next) {
 			next = at

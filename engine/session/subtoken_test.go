@@ -106,12 +106,12 @@ func TestSubscriptionInfo(t *testing.T) {
 	c := forAWhile("$feeds:a")
 	c.Info = json.RawMessage(`{"role":"host"}`)
 	s, _ := joined(t, "$feeds:a", c)
-	s.info = json.RawMessage(`{"name":"U"}`)
+	s.setInfo(json.RawMessage(`{"name":"U"}`))
 	s.Add(Sub{Channel: &hub.Channel{Name: "feeds:b"}})
 	for channel, want := range map[string]string{
-		"$feeds:a": `{"user":"u","client":"client-id","conn_info":{"name":"U"},"chan_info":{"role":"host"}}`,
-		"feeds:b":  `{"user":"u","client":"client-id","conn_info":{"name":"U"}}`,
-		"feeds:c":  `{"user":"u","client":"client-id","conn_info":{"name":"U"}}`,
+		"$feeds:a": `{"user":"u","client":"` + testClientText + `","conn_info":{"name":"U"},"chan_info":{"role":"host"}}`,
+		"feeds:b":  `{"user":"u","client":"` + testClientText + `","conn_info":{"name":"U"}}`,
+		"feeds:c":  `{"user":"u","client":"` + testClientText + `","conn_info":{"name":"U"}}`,
 	} {
 		if got := string(s.PublishInfo(channel)); got != want {
 			t.Errorf("%s: %s, want %s", channel, got, want)

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+	"weir/security/grant"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -85,8 +86,9 @@ type Config struct {
 
 // Verifier checks tokens against its present keys. Any goroutine; a nil Verifier refuses all.
 type Verifier struct {
-	rules atomic.Pointer[rules]
-	later *KeySet // immutable
+	rules  atomic.Pointer[rules]
+	later  *KeySet       // immutable
+	grants *grant.Shared // of connection tokens; immutable
 }
 
 // rules is one immutable configuration.
@@ -99,7 +101,7 @@ type rules struct {
 
 // New checks the configuration; the error names the flag and the mend.
 func New(cfg Config) (*Verifier, error) {
-	v := &Verifier{later: cfg.KeySet}
+	v := &Verifier{later: cfg.KeySet, grants: grant.NewShared()}
 	if err := v.Replace(cfg); err != nil {
 		return nil, err
 	}
@@ -147,6 +149,7 @@ func (v *Verifier) Connection(token []byte, now time.Time) (*Claims, error) {
 	if c.hasChannel {
 		return nil, errPurpose
 	}
+	c.Grant = v.grants.Same(c.Grant)
 	return &c.Claims, nil
 }
 

@@ -63,6 +63,25 @@ func TestConnectionClaims(t *testing.T) {
 	}
 }
 
+// TestGrantsAreShared: tokens of several users with the same caps are one Set in memory.
+func TestGrantsAreShared(t *testing.T) {
+	v := verifier(t, Config{HMACSecrets: [][]byte{[]byte(secret)}})
+	grants := func(user, channel string) *grant.Set {
+		c, err := v.Connection([]byte(hs256(head, fmt.Sprintf(`{"sub":%q,"exp":1800000060,"caps":[{"channels":[%q],"allow":["sub"]}]}`, user, channel))), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Grant
+	}
+	a, b, other := grants("a", "feeds:*"), grants("b", "feeds:*"), grants("a", "news:*")
+	if a != b {
+		t.Error("two Sets for the same caps")
+	}
+	if other.Allows(grant.Sub, "feeds:x") || !other.Allows(grant.Sub, "news:x") {
+		t.Error("a token has another's grants")
+	}
+}
+
 func TestLeastClaims(t *testing.T) {
 	c, err := hmacVerifier(t).Connection([]byte(hs256(head, `{"sub":"","exp":1800000001}`)), now)
 	if err != nil {
