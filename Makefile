@@ -12,8 +12,8 @@ PEERS       := bench/peers
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-build: ## bin/weir
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/weir ./cmd/weir
+build: ## bin/weir and bin/weir-load
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/weir ./cmd/weir-load
 
 release: ## bin/weir built twice from the last commit, in two places from nothing, and compared; its SBOM and sums beside it
 	.ci/release

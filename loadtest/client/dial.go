@@ -1,7 +1,9 @@
 package client
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +36,12 @@ type Target struct {
 	Source0 int
 	// ReceiveBytes is the kernel's receive buffer; 0: the system's.
 	ReceiveBytes int
+	// Pins are SHA-256 digests of public keys, of which one must be in the verified chain; none: any will do.
+	Pins [][]byte
 }
+
+// errPin means that the chain is good but holds none of the pinned keys.
+var errPin = errors.New("no key of the server's certificate chain is one of the pins")
 
 // Dialer opens connections to one target. It is safe for concurrent use.
 type Dialer struct {
@@ -79,10 +87,26 @@ func NewDialer(ctx context.Context, t Target) (*Dialer, error) {
 		}
 		d.tls.RootCAs = roots
 	}
+	if len(t.Pins) > 0 {
+		d.tls.VerifyConnection = func(s tls.ConnectionState) error { return checkPins(t.Pins, s.VerifiedChains) }
+	}
 	if d.target.Origin == "" {
 		d.target.Origin = "https://" + u.Host
 	}
 	return d, nil
+}
+
+// checkPins accepts verified chains that hold a pinned key.
+func checkPins(pins [][]byte, chains [][]*x509.Certificate) error {
+	for _, chain := range chains {
+		for _, cert := range chain {
+			sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+			if slices.ContainsFunc(pins, func(pin []byte) bool { return bytes.Equal(pin, sum[:]) }) {
+				return nil
+			}
+		}
+	}
+	return errPin
 }
 
 // Loopback tells whether the target is this machine.
@@ -94,6 +118,16 @@ func (d *Dialer) Resuming() *Dialer {
 	r := *d
 	r.tls = d.tls.Clone()
 	r.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	return &r
+}
+
+// With returns a Dialer whose requests have a query ("?a=b") behind the URL's own.
+func (d *Dialer) With(query string) *Dialer {
+	r := *d
+	if strings.Contains(d.path, "?") {
+		query = strings.Replace(query, "?", "&", 1)
+	}
+	r.path += query
 	return &r
 }
 

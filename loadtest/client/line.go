@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"weir/engine/tlsconn/record"
 	"weir/engine/ws"
@@ -42,6 +43,9 @@ func (l *Line) Protocol() string { return l.protocol }
 
 // Close cuts the connection without a closing handshake.
 func (l *Line) Close() error { return l.tap.Close() }
+
+// SetDeadline is until when Send and Next may take; the Target's Timeout sets the first one.
+func (l *Line) SetDeadline(t time.Time) error { return l.tap.SetDeadline(t) }
 
 // Refusal is a server's answer to the upgrade that is no 101.
 type Refusal struct{ Status string }

@@ -17,6 +17,9 @@ func (o *Order) Start(seq uint64) { *o = Order{newest: seq, first: seq + 1} }
 // Newest is the highest number so far; 0: none.
 func (o *Order) Newest() uint64 { return o.newest }
 
+// Started tells whether it is known where the subscription begins.
+func (o *Order) Started() bool { return o.first > 0 }
+
 // Receive counts publication seq in c and tells whether it is new. A jump ahead
 // counts what it passes as Missing; a late one takes one of these back and
 // counts as Reordered.

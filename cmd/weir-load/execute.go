@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
+
+	"weir/loadtest/report"
+	"weir/loadtest/scenario"
+	"weir/loadtest/tally"
+)
+
+// errFailed ends a run whose result is wrong, which has been said.
+var errFailed = errors.New("failed")
+
+// execute runs a scenario, reports it, and judges it.
+func (c *cli) execute(ctx context.Context, p *process, name string) error {
+	for _, text := range c.FailIf {
+		if _, err := report.ParseThreshold(text); err != nil {
+			return mistake("--fail-if: %w", err)
+		}
+	}
+	plan, err := c.plan(ctx, p)
+	if err != nil {
+		return err
+	}
+	out := p.stderr
+	if c.Quiet {
+		out = nil
+	}
+	progress := report.NewProgress(out, p.terminal)
+	run, ok := scenarios()[name]
+	if !ok {
+		return mistake("%s is not available yet", name)
+	}
+	r, err := run(ctx, plan, progress.Interval)
+	if r == nil {
+		return err
+	}
+	c.describe(r)
+	progress.Done(r)
+	if err := errors.Join(err, c.write(p, r)); err != nil {
+		return err
+	}
+	return verdict(r)
+}
+
+// scenarios by the names of their commands.
+func scenarios() map[string]func(context.Context, *scenario.Plan, scenario.Progress) (*tally.Run, error) {
+	return map[string]func(context.Context, *scenario.Plan, scenario.Progress) (*tally.Run, error){
+		"storm": scenario.Storm, "idle": scenario.Idle, "fanout": scenario.Fanout, "recover": scenario.Recover,
+	}
+}
+
+// describe adds what the scenario does not know.
+func (c *cli) describe(r *tally.Run) {
+	if u, err := url.Parse(strings.Split(c.URL, ",")[0]); err == nil {
+		r.Target = u.Scheme + "://" + u.Host + u.EscapedPath()
+	}
+	r.Thresholds = c.FailIf
+	r.Machine = machine()
+	r.Machine.Congestion = c.Congestion
+	r.Options = map[string]string{
+		"connections": fmt.Sprint(c.Connections), "channels": fmt.Sprint(c.Channels), "channels-per-connection": fmt.Sprint(c.Each),
+		"rate": fmt.Sprint(c.Rate), "size": fmt.Sprint(c.Size), "duration": c.Duration.String(), "processes": fmt.Sprint(c.Processes),
+	}
+}
+
+func (c *cli) write(p *process, r *tally.Run) error {
+	return errors.Join(
+		write(p, c.JSON, func(w io.Writer) error { return report.WriteJSON(w, r) }),
+		write(p, c.HTML, func(w io.Writer) error { return report.WriteHTML(w, r) }),
+	)
+}
+
+func write(p *process, name string, to func(io.Writer) error) error {
+	switch name {
+	case "":
+		return nil
+	case "-":
+		return to(p.stdout)
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(to(f), f.Close())
+}
+
+// verdict is an error if the run failed.
+func verdict(r *tally.Run) error {
+	var errs []error
+	for _, text := range r.Thresholds {
+		t, err := report.ParseThreshold(text)
+		if err == nil {
+			var broken bool
+			var told string
+			if broken, told, err = t.Broken(r); broken {
+				err = errors.New(told)
+			}
+		}
+		errs = append(errs, err)
+	}
+	if len(r.Failures) > 0 {
+		errs = append(errs, errFailed)
+	}
+	return errors.Join(errs...)
+}
+
+// machine is where this runs.
+func machine() tally.Machine {
+	m := tally.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version()}
+	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.OS = "Linux " + strings.TrimSpace(string(b))
+	}
+	m.CPU = procLine("/proc/cpuinfo", "model name")
+	var kib int64
+	if _, err := fmt.Sscanf(procLine("/proc/meminfo", "MemTotal"), "%d kB", &kib); err == nil {
+		m.Memory = kib << 10
+	}
+	return m
+}
+
+// procLine is the first value of a name in a file of /proc; "" without.
+func procLine(file, name string) string {
+	b, err := readBounded(file, 1<<20)
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

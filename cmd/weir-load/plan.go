@@ -1,0 +1,290 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/loadtest/client"
+	"weir/loadtest/dialect"
+	"weir/loadtest/fleet"
+	"weir/loadtest/payload"
+	"weir/loadtest/scenario"
+	"weir/security/grant"
+	"weir/security/token"
+)
+
+const (
+	maxSecretBytes  = 64 << 10 // of a file with a key, secret or token
+	maxCAFileBytes  = 4 << 20
+	maxPayloadBytes = 60_000
+	tokenMargin     = time.Hour // beyond the duration
+)
+
+// plan makes the scenario's plan of the options.
+func (c *cli) plan(ctx context.Context, p *process) (*scenario.Plan, error) {
+	seed, err := c.seed()
+	if err != nil {
+		return nil, err
+	}
+	targets, err := c.targets()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkLoad(); err != nil {
+		return nil, err
+	}
+	api, err := c.publishing(targets)
+	if err != nil {
+		return nil, err
+	}
+	if c.Protocol == "echo" {
+		c.Channels, c.Each, c.Publishers, api.URLs = c.Connections, 1, c.Connections, nil
+	}
+	channel := fmt.Sprintf("%s-%08x-", c.Channel, seed)
+	signed, err := c.token(channel)
+	if err != nil {
+		return nil, err
+	}
+	publishers := 0
+	if len(api.URLs) == 0 {
+		publishers = min(cmp.Or(c.Publishers, c.Channels), c.Connections)
+	}
+	streams := max(1, (publishers+c.Channels-1)/c.Channels)
+	plan := &scenario.Plan{
+		Fleet: fleet.Options{
+			Plan: fleet.Plan{
+				Targets: targets, Protocol: c.Protocol, Token: signed, Channel: channel, Channels: c.Channels, Each: c.Each,
+				Publishers: streams, Stream0: seed, Numbered: streams == 1 && c.Protocol != "echo",
+			},
+			Connections: c.Connections, Processes: c.Processes, Log: slog.New(slog.DiscardHandler),
+		},
+		API: api, Connections: c.Connections, ConnectRate: c.ConnectRate, AtOnce: c.AtOnce, Rate: c.Rate, Size: c.Size, Lanes: c.Lanes,
+		Duration: c.Duration, Settle: c.Settle, Overrun: c.Settle + c.Duration, PIDs: c.PIDs, Publishers: publishers, Slow: c.SlowReaders, SlowEach: c.SlowPause, Resume: c.Resume,
+		Rest: c.Rest, Away: c.Away,
+	}
+	if c.Processes > 0 || c.Connections > fleet.WorkerConnections {
+		plan.Fleet.Program, plan.Fleet.Environment, plan.Fleet.Stderr = p.self, []string{workerVariable + "=1"}, p.stderr
+	}
+	return plan, nil
+}
+
+func (c *cli) seed() (uint32, error) {
+	if c.Seed != 0 {
+		return c.Seed, nil
+	}
+	var b [4]byte
+	_, err := rand.Read(b[:])
+	return binary.BigEndian.Uint32(b[:]) | 1, err
+}
+
+// checkLoad finds options that cannot be together.
+func (c *cli) checkLoad() error {
+	switch err := payload.CheckSize(c.Size, maxPayloadBytes); {
+	case err != nil:
+		return mistake("--size: %w", err)
+	case c.Connections < 1:
+		return mistake("--connections: at least 1")
+	case c.Channels < 1 || c.Channels > 1<<20:
+		return mistake("--channels: from 1 to %d", 1<<20)
+	case c.Each < 0 || c.Each > c.Channels:
+		return mistake("--channels-per-connection: at most the %d of --channels", c.Channels)
+	case c.Rate <= 0 || c.Rate > 1e7 || c.ConnectRate < 0:
+		return mistake("--rate and --connect-rate are numbers a second, above 0")
+	case c.Resume < 0 || c.Resume > 1:
+		return mistake("--resume: a share from 0 to 1")
+	case c.Duration <= 0 || c.Settle < 0 || c.Timeout <= 0 || c.SlowPause <= 0:
+		return mistake("--duration, --settle, --timeout and --slow-pause are times above 0, as in 10s")
+	case c.Processes < 0 || c.Processes > 1000 || c.Sources < 0 || c.AtOnce < 1 || c.Lanes < 1 || c.SlowReaders < 0 || c.Publishers < 0:
+		return mistake("--processes, --sources, --at-once, --lanes, --slow-readers and --publishers cannot be below 0, and --processes not above 1000")
+	}
+	return nil
+}
+
+// targets reads the URLs.
+func (c *cli) targets() ([]client.Target, error) {
+	spoken, err := dialect.Parse(c.Protocol)
+	if err != nil {
+		return nil, mistake("--protocol: %w", err)
+	}
+	cas, err := c.authorities()
+	if err != nil {
+		return nil, err
+	}
+	pins, err := parsePins(c.Pins)
+	if err != nil {
+		return nil, err
+	}
+	congestion := c.Congestion
+	if congestion == "-" {
+		congestion = ""
+	}
+	var targets []client.Target
+	for text := range strings.SplitSeq(c.URL, ",") {
+		u, err := c.permitted("url", text, "wss")
+		if err != nil {
+			return nil, err
+		}
+		if u.Path == "" || u.Path == "/" {
+			u.Path = spoken.Path()
+		}
+		targets = append(targets, client.Target{
+			URL: u.String(), Origin: c.Origin, CAs: cas, Timeout: c.Timeout, Congestion: congestion, Sources: c.Sources, Pins: pins,
+		})
+	}
+	return targets, nil
+}
+
+// permitted reads a URL of an option, of this machine or of --allow-target.
+func (c *cli) permitted(option, text string, schemes ...string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
+		return nil, mistake("--%s: %q is not a URL that starts with %s://", option, text, strings.Join(schemes, ":// or "))
+	}
+	if u.User != nil || u.Fragment != "" {
+		return nil, mistake("--%s: only host, path and query", option)
+	}
+	if !loopbackHost(u) && !slices.Contains(c.AllowTarget, u.Hostname()) {
+		return nil, mistake("--%s: %s is not this machine; if you may load it, say so with --allow-target %s", option, u.Hostname(), u.Hostname())
+	}
+	if u.Scheme == "http" && !loopbackHost(u) {
+		return nil, mistake("--%s: the key would travel in the clear to %s; write https://", option, u.Host)
+	}
+	return u, nil
+}
+
+// loopbackHost tells whether a URL's host is this machine.
+func loopbackHost(u *url.URL) bool {
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func (c *cli) authorities() ([]byte, error) {
+	if c.CAFile == "" {
+		return nil, nil
+	}
+	b, err := readBounded(c.CAFile, maxCAFileBytes)
+	if err != nil {
+		return nil, mistake("--ca-file: %w", err)
+	}
+	return b, nil
+}
+
+// parsePins reads pins of the form sha256/ and the base64 of a key's digest.
+func parsePins(items []string) (pins [][]byte, err error) {
+	for _, item := range items {
+		encoded, ok := strings.CutPrefix(item, "sha256/")
+		digest, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || err != nil || len(digest) != sha256.Size {
+			return nil, mistake("--pin: %q is not a pin; write sha256/ and the base64 of the SHA-256 digest of the public key (44 characters)", item)
+		}
+		pins = append(pins, digest)
+	}
+	return pins, nil
+}
+
+// publishing reads where to publish.
+func (c *cli) publishing(targets []client.Target) (fleet.API, error) {
+	api := fleet.API{CAs: targets[0].CAs, Congestion: targets[0].Congestion}
+	for _, text := range c.API {
+		u, err := c.permitted("api", text, "https", "http")
+		if err != nil {
+			return api, err
+		}
+		u.Path = strings.TrimSuffix(u.Path, "/")
+		u.RawQuery = ""
+		api.URLs = append(api.URLs, u.String())
+	}
+	key, err := secret("api-key", c.APIKey, c.APIKeyFile)
+	if err != nil {
+		return api, err
+	}
+	if len(api.URLs) > 0 && len(key) == 0 {
+		return api, mistake("--api-key: no key; give the server's with --api-key-file or --api-key")
+	}
+	api.Key = string(key)
+	return api, nil
+}
+
+// token is what the connections bring: the one that was given, or one made for the channels.
+func (c *cli) token(prefix string) (string, error) {
+	given, err := secret("token", c.Token, c.TokenFile)
+	if err != nil {
+		return "", err
+	}
+	key, err := secret("token-hmac-secret", c.TokenHMACSecret, c.TokenHMACSecretFile)
+	if err != nil || len(key) == 0 {
+		return string(given), err
+	}
+	if given != nil {
+		return "", mistake("--token and --token-hmac-secret are both set; keep one")
+	}
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return "", err
+	}
+	now := time.Now()
+	signed, err := token.Sign(key, token.SignClaims{
+		Subject: "weir-load", ID: hex.EncodeToString(id[:]), IssuedAt: now.Unix(), ExpiresAt: now.Add(c.Duration + tokenMargin).Unix(),
+		Caps: []grant.Capability{{Channels: []string{prefix + "*"}, Match: "wildcard", Allow: []string{"sub", "pub", "hst"}}},
+	})
+	if err != nil {
+		return "", &configError{err}
+	}
+	return signed, nil
+}
+
+// secret returns an option's value, from the option or from its file; nil if
+// neither is set.
+func secret(option, value, file string) ([]byte, error) {
+	switch {
+	case value != "" && file != "":
+		return nil, mistake("--%s and --%s-file are both set; keep one", option, option)
+	case file == "" && value == "":
+		return nil, nil
+	case file == "":
+		return []byte(value), nil
+	}
+	b, err := readBounded(file, maxSecretBytes)
+	if err != nil {
+		return nil, mistake("--%s-file: %w", option, err)
+	}
+	if b = bytes.TrimRight(b, "\r\n"); len(b) == 0 {
+		return nil, mistake("--%s-file: %s is empty", option, file)
+	}
+	return b, nil
+}
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(file string, limit int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s is over %d bytes", file, limit)
+	}
+	return b, nil
+}

@@ -1,0 +1,140 @@
+package scenario
+
+import (
+	"fmt"
+	"time"
+
+	"weir/loadtest/tally"
+)
+
+// finish closes the books of a run. What is always wrong becomes a failure; that
+// a connection was lost or refused does too, if all of them should live.
+func (r *rig) finish(live bool) *tally.Run {
+	run := r.run
+	run.Took = time.Since(run.Began)
+	undelivered := run.Total.Undelivered
+	run.Total = r.report.Counters
+	run.Total.Undelivered = undelivered
+	run.Total.Expected = run.Total.Received + undelivered
+	r.latencies()
+	r.connects()
+	r.deliveries()
+	r.watched()
+	r.faults()
+	if live {
+		r.refusals()
+	}
+	return run
+}
+
+func (r *rig) figure(name string, value float64, unit tally.Unit, about string) {
+	r.run.Figures = append(r.run.Figures, tally.Figure{Name: name, Value: value, Unit: unit, About: about})
+}
+
+// quantiles adds p50 to max of a histogram, under a prefix.
+func (r *rig) quantiles(prefix string, h *tally.Histogram, about string) {
+	if h.Count() == 0 {
+		return
+	}
+	for _, q := range []struct {
+		name string
+		of   float64
+	}{{"p50", 0.5}, {"p99", 0.99}, {"p999", 0.999}} {
+		r.figure(prefix+q.name, h.Quantile(q.of).Seconds(), tally.Seconds, about)
+	}
+	r.figure(prefix+"max", h.Max().Seconds(), tally.Seconds, about)
+}
+
+func (r *rig) latencies() {
+	r.quantiles("ack_", &r.ack, "from when a publication was due to its acknowledgement")
+	r.quantiles("handshake_", &r.handshake, "a TLS handshake, as the client sees it")
+}
+
+// fail notes what the scenario calls wrong.
+func (r *rig) fail(format string, args ...any) {
+	r.run.Failures = append(r.run.Failures, fmt.Sprintf(format, args...))
+}
+
+// faults are failures in every scenario.
+func (r *rig) faults() {
+	t := &r.run.Total
+	for _, f := range []struct {
+		n    uint64
+		what string
+	}{
+		{t.Undelivered, "deliveries of acknowledged publications never came"},
+		{t.Missing, "publications were jumped over"},
+		{t.Duplicated, "publications were received again"},
+		{t.Reordered, "publications came after a later one"},
+		{t.Corrupted, "publications were not as they were sent"},
+		{t.Foreign, "publications were not for their subscriber"},
+	} {
+		if f.n > 0 {
+			r.fail("%d %s", f.n, f.what)
+		}
+	}
+}
+
+// refusals are failures where every connection should live.
+func (r *rig) refusals() {
+	t := &r.run.Total
+	if n := t.Refused + t.DialFailed; n > 0 {
+		r.fail("%d connections could not be opened", n)
+	}
+	if t.Lost > 0 {
+		r.fail("%d connections were lost", t.Lost)
+	}
+	if t.PublishErr > 0 {
+		r.fail("%d publications were refused or not answered", t.PublishErr)
+	}
+}
+
+// span adds rates over the intervals of a phase.
+func (r *rig) span(phases ...string) (sum tally.Counters, took time.Duration, server *tally.Process) {
+	var first, last *tally.Process
+	for i := range r.run.Intervals {
+		in := &r.run.Intervals[i]
+		for _, phase := range phases {
+			if in.Phase != phase {
+				continue
+			}
+			sum.Add(in.Counters)
+			took += in.For
+			if first == nil && i > 0 {
+				first = r.run.Intervals[i-1].Server
+			}
+			last = in.Server
+		}
+	}
+	if first != nil && last != nil {
+		server = &tally.Process{CPU: last.CPU - first.CPU, RSS: last.RSS}
+	}
+	return sum, took, server
+}
+
+// connects adds the figures of opening.
+func (r *rig) connects() {
+	sum, _, server := r.span("open")
+	if sum.Opened == 0 {
+		return
+	}
+	r.figure("resumed_share", float64(r.run.Total.Resumed)/float64(r.run.Total.Opened), tally.Share, "of the connections came with a session ticket")
+	if server != nil {
+		r.figure("cpu_per_connect", server.CPU.Seconds()/float64(sum.Opened), tally.Seconds, "processor time of the server for each connection")
+	}
+}
+
+// deliveries adds the figures of publishing.
+func (r *rig) deliveries() {
+	sum, _, server := r.span("publish", "away", "return", "settle")
+	if sum.Received > 0 && server != nil {
+		r.figure("cpu_per_delivery", server.CPU.Seconds()/float64(sum.Received), tally.Seconds, "processor time of the server for each publication received")
+	}
+}
+
+// watched adds what the server takes at the end.
+func (r *rig) watched() {
+	if last := len(r.run.Intervals) - 1; last >= 0 && r.run.Intervals[last].Server != nil {
+		r.figure("rss", float64(r.run.Intervals[last].Server.RSS), tally.Bytes, "memory of the server at the end")
+	}
+}
