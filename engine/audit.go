@@ -226,8 +226,11 @@ func (s *Server) refused(peer netip.Addr, reason string) bool {
 }
 
 // ordered writes down what somebody with the API key had done.
-func (n node) ordered(e audit.Event, user, message string) {
-	n.shared.audit.Add(&audit.Record{Time: n.shared.wall(), Event: e, User: user, Auth: audit.ByAPIKey, Message: message})
+func (n node) ordered(e audit.Event, user, message string) { n.orderedFor(e, user, "", message) }
+
+// orderedFor is ordered for one client of a user, or of anybody.
+func (n node) orderedFor(e audit.Event, user, client, message string) {
+	n.shared.audit.Add(&audit.Record{Time: n.shared.wall(), Event: e, User: user, Session: client, Auth: audit.ByAPIKey, Message: message})
 }
 
 // told writes down what happened to the node.
@@ -251,6 +254,8 @@ func (n node) revocation(r *api.Revocation) {
 	switch {
 	case r.TokenID != "":
 		n.ordered(audit.TokenRevoked, "", "one token") // its id is no secret, and yet names one
+	case r.Client != "":
+		n.orderedFor(audit.TokenRevoked, "", r.Client, "those of one client")
 	case !r.IssuedBefore.IsZero():
 		n.ordered(audit.TokensInvalidated, r.User, "issued before "+r.IssuedBefore.UTC().Format(time.RFC3339))
 	default:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -253,6 +254,15 @@ func TestAuditOfOrders(t *testing.T) {
 	s.api("revoke_token", `{"jti":"id-of-a-token"}`)
 	s.api("disconnect", `{"user":"bob"}`)
 	s.api("issue_ticket", `{"sub":"carol","channels":["feeds:a"]}`)
+	c := s.connected(t, sign(t, "dave", "feeds:*"))
+	s.api("disconnect", `{"client":"`+s.clientID("dave")+`"}`)
+	c.wantClose(3503)
+	session := trail.await(t, audit.Authenticated, "").Session
+	eventually(t, "an order about a client that says which", func() bool {
+		return slices.ContainsFunc(trail.entries(t), func(e audit.Entry) bool {
+			return e.Event == audit.DisconnectOrdered && e.Session == session && session != ""
+		})
+	})
 	resp, err := http.Post("http://"+s.APIAddr().String()+"/api/info", "application/json", strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync/atomic"
+	"time"
 
 	"weir/engine/api"
 	"weir/engine/clientproto"
@@ -16,6 +18,9 @@ import (
 // that get in between find a new epoch with their next message.
 func (n node) Revoke(ctx context.Context, r api.Revocation) *clientproto.Error {
 	revoked, now := n.shared.revoked, n.shared.wall()
+	if r.Client != "" {
+		return n.revokeClient(ctx, &r)
+	}
 	var err error
 	switch {
 	case r.TokenID != "":
@@ -29,6 +34,47 @@ func (n node) Revoke(ctx context.Context, r api.Revocation) *clientproto.Error {
 		return errManyRevocations
 	}
 	n.revocation(&r)
+	return n.endRevoked(ctx)
+}
+
+// revokeClient revokes what the session of a client lives by, and the certificate that the client has shown.
+func (n node) revokeClient(ctx context.Context, r *api.Revocation) *clientproto.Error {
+	var found atomic.Pointer[clientproto.Error]
+	found.Store(errNoClient)
+	if e := n.eachSession(ctx, api.Target{Client: r.Client}, func(s *shard, c *conn) {
+		found.Store(s.revoke(c, r.Until))
+	}); e != nil {
+		return e
+	}
+	if e := found.Load(); e != nil {
+		return e
+	}
+	n.revocation(r)
+	return n.endRevoked(ctx)
+}
+
+// revoke is revokeClient on the loop: no refresh comes in between.
+func (s *shard) revoke(c *conn, until time.Time) *clientproto.Error {
+	shown := []token.Identity{c.identity}
+	if c.waiting != nil {
+		shown = append(shown, c.waiting.shown)
+	}
+	named := false
+	for _, id := range shown {
+		ok, err := s.revoked.RevokeIdentity(id, until, s.wall())
+		if err != nil {
+			return errManyRevocations
+		}
+		named = named || ok
+	}
+	if !named {
+		return errNamelessToken
+	}
+	return nil
+}
+
+// endRevoked closes whom a revocation is about.
+func (n node) endRevoked(ctx context.Context) *clientproto.Error {
 	return n.everyShard(ctx, func(s *shard) {
 		s.conns.each(func(c *conn) {
 			if c.connected() && !s.stillGood(c) {
@@ -62,9 +108,11 @@ func (n node) IssueTicket(_ context.Context, t api.Ticket) (string, *clientproto
 	return text, nil
 }
 
-// What the API is told of stores that are full.
+// What the API is told of stores that are full, and of whom it does not find.
 var (
 	errManyRevocations = &clientproto.Error{Code: clientproto.ErrLimitExceeded.Code, Message: "limit exceeded: too many revocations are in force"}
+	errNoClient        = &clientproto.Error{Code: clientproto.ErrNotAvailable.Code, Message: "not available: no such client is connected here"}
+	errNamelessToken   = &clientproto.Error{Code: clientproto.ErrNotAvailable.Code, Message: "not available: what the client has shown has no jti"}
 	errManyTickets     = &clientproto.Error{Code: clientproto.ErrTooManyRequests.Code, Message: "too many requests: too many tickets wait for their use", Temporary: true}
 )
 

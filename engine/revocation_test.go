@@ -252,3 +252,45 @@ func TestForgedTickets(t *testing.T) {
 		t.Error("the good ticket is gone")
 	}
 }
+
+// clientID is the id of the only connection of user.
+func (s *testServer) clientID(user string) (id string) {
+	s.t.Helper()
+	for client, c := range s.api("connections", `{}`)["result"].(map[string]any)["connections"].(map[string]any) {
+		if c.(map[string]any)["user"] == user {
+			id = client
+		}
+	}
+	return id
+}
+
+// TestRevokeByClient: whatever a client has shown opens nothing any more, for it and for whoever else has it; other
+// tokens of its user, and clients who cannot be told by a token, are left alone.
+func TestRevokeByClient(t *testing.T) {
+	s := start(t, func(c *Config) { c.AllowAnonymous = true })
+	stolen := issuedAs(t, "mallory", "stolen", time.Now())
+	thief := s.connected(t, stolen)
+	id := s.clientID("mallory")
+	feed, other := s.feed(t, stolen, "channel=feeds:a"), s.connected(t, issuedAs(t, "mallory", "other", time.Now()))
+	if answer := s.api("revoke_token", `{"client":"`+id+`"}`); answer["error"] != nil {
+		t.Fatalf("the API answers %v", answer)
+	}
+	thief.wantClose(3500)
+	feed.wantClose(3500)
+	s.refusedEverywhere(t, stolen)
+	other.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+	s.connected(t, issuedAs(t, "mallory", "new", time.Now()))
+
+	nameless, nobody := s.connected(t, sign(t, "alice", "feeds:*")), s.client(t)
+	nobody.mustDo(`"connect":{}`)
+	for _, client := range []string{s.clientID("alice"), s.clientID(""), id, "nobody"} {
+		if answer := s.api("revoke_token", `{"client":"`+client+`"}`); !strings.Contains(fmt.Sprint(answer["error"]), "108") {
+			t.Errorf("%q: the API answers %v, want error 108", client, answer)
+		}
+	}
+	if n := s.shared.revoked.Entries(); n != 1 {
+		t.Errorf("%d revocations, want 1", n)
+	}
+	nameless.mustDo(`"subscribe":{"channel":"feeds:a"}`)
+	nobody.mustDo(`"subscribe":{"channel":"open:a"}`)
+}

@@ -43,7 +43,7 @@ func (c *conn) named(t *api.Target) bool {
 // Disconnect implements api.Node.
 func (n node) Disconnect(ctx context.Context, d api.DisconnectRequest) *clientproto.Error {
 	why := &clientproto.Close{Code: d.Code, Reason: d.Reason}
-	n.ordered(audit.DisconnectOrdered, d.User, fmt.Sprintf("code %d", d.Code))
+	n.orderedFor(audit.DisconnectOrdered, d.User, d.Client, fmt.Sprintf("code %d", d.Code))
 	return n.eachSession(ctx, d.Target, func(s *shard, c *conn) { s.close(c, why) })
 }
 

@@ -29,7 +29,8 @@ var (
 	errSession      = notAvailable("session")
 	errExpireAt     = &clientproto.Error{Code: 107, Message: "bad request: expire_at must be a time in unix seconds, up to the year 9999"}
 	errNoExpiry     = &clientproto.Error{Code: 107, Message: "bad request: expired or expire_at is required"}
-	errNoTokenID    = &clientproto.Error{Code: 107, Message: "bad request: jti is required"}
+	errNoTokenID    = &clientproto.Error{Code: 107, Message: "bad request: jti or client is required"}
+	errTwoTokens    = &clientproto.Error{Code: 107, Message: "bad request: jti and client exclude each other"}
 	errNoSubject    = &clientproto.Error{Code: 107, Message: "bad request: sub is required"}
 	errCaps         = &clientproto.Error{Code: 107, Message: "bad request: caps must be an array of objects with channels, match and allow"}
 	errEmptyTicket  = &clientproto.Error{Code: 107, Message: "bad request: channels or caps is required, without them a ticket opens nothing"}

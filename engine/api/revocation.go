@@ -9,10 +9,11 @@ import (
 	"weir/security/grant"
 )
 
-// Revocation is who or what is no longer let in. One of User and TokenID is set.
+// Revocation is who or what is no longer let in. One of User, TokenID and Client is set.
 type Revocation struct {
 	User         string
 	TokenID      string    // claim jti
+	Client       string    // whatever this client has shown, by its jti
 	IssuedBefore time.Time // of User: only tokens issued before; zero: the user, whatever the token
 	Until        time.Time // how long this is kept; zero: until it is taken back or the process ends
 }
@@ -43,20 +44,26 @@ func (h *Handlers) unblockUser(ctx context.Context, f fields) (any, *clientproto
 	return done(h.cfg.Node.Unblock(ctx, user))
 }
 
-// revokeToken takes Centrifugo's uid for jti too.
+// revokeToken takes Centrifugo's uid for jti too, and the client whose token it is for either.
 func (h *Handlers) revokeToken(ctx context.Context, f fields) (any, *clientproto.Error) {
 	name := "jti"
 	if !f.has(name) {
 		name = "uid"
 	}
 	id, err := f.text(name)
+	if err != nil {
+		return nil, err
+	}
+	client, err := f.text("client")
 	switch {
 	case err != nil:
 		return nil, err
-	case id == "":
+	case id == "" && client == "":
 		return nil, errNoTokenID
+	case id != "" && client != "":
+		return nil, errTwoTokens
 	}
-	return h.revoke(ctx, f, Revocation{TokenID: id})
+	return h.revoke(ctx, f, Revocation{TokenID: id, Client: client})
 }
 
 // invalidateUserTokens is about tokens issued before now, unless the call says before when.

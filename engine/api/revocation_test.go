@@ -41,6 +41,8 @@ func TestRevocations(t *testing.T) {
 		{"block_user", `{"user":"u","expire_at":0}`, Revocation{User: "u"}},
 		{"revoke_token", `{"jti":"t"}`, Revocation{TokenID: "t"}},
 		{"revoke_token", `{"uid":"t","expire_at":1800000000}`, Revocation{TokenID: "t", Until: time.Unix(1_800_000_000, 0)}},
+		{"revoke_token", `{"client":"c"}`, Revocation{Client: "c"}},
+		{"revoke_token", `{"jti":"","client":"c","expire_at":1800000000}`, Revocation{Client: "c", Until: time.Unix(1_800_000_000, 0)}},
 		{"invalidate_user_tokens", `{"user":"u"}`, Revocation{User: "u", IssuedBefore: now}},
 		{"invalidate_user_tokens", `{"user":"u","issued_before":1600000000}`, Revocation{User: "u", IssuedBefore: time.Unix(1_600_000_000, 0)}},
 	} {
@@ -65,7 +67,7 @@ func TestRevocationsThatSayNothing(t *testing.T) {
 	for method, bodies := range map[string][]string{
 		"block_user":             {`{}`, `{"user":""}`, `{"user":null}`, `{"user":1}`, `{"user":"u","expire_at":-1}`, `{"user":"u","expire_at":"soon"}`, `{"user":"u","expire_at":1e12}`},
 		"unblock_user":           {`{}`, `{"user":""}`, `{"user":["u"]}`},
-		"revoke_token":           {`{}`, `{"jti":""}`, `{"jti":"","uid":"t"}`, `{"uid":7}`, `{"jti":"t","expire_at":1.5}`},
+		"revoke_token":           {`{}`, `{"jti":""}`, `{"jti":"","uid":"t"}`, `{"uid":7}`, `{"client":7}`, `{"client":""}`, `{"jti":"t","client":"c"}`, `{"jti":"t","expire_at":1.5}`},
 		"invalidate_user_tokens": {`{}`, `{"user":""}`, `{"user":"u","issued_before":-5}`, `{"user":"u","issued_before":"x"}`},
 		"issue_ticket": {`{}`, `{"sub":"","channels":["c"]}`, `{"sub":"u"}`, `{"sub":"u","channels":[]}`, `{"sub":"u","caps":[]}`, `{"sub":"u","caps":{}}`,
 			`{"sub":"u","caps":"all"}`, `{"sub":"u","channels":[""]}`, `{"sub":"u","channels":["c"],"ttl":31}`, `{"sub":"u","channels":["c"],"ttl":-1}`,

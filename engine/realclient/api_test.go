@@ -211,3 +211,33 @@ func TestSDKTicket(t *testing.T) {
 	again.do(order{"do": "connect"})
 	again.next("error", "connecting")
 }
+
+// TestSDKClientKeptOut: of two clients of a user one is sent away by its id; what it has shown is then revoked by the id
+// of another that has it, and that ends for good. The token of the first stays good.
+func TestSDKClientKeptOut(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	join := func(jti string) (*script, string) {
+		n := s.sdk(t, order{"token": signFor(t, "mallory", jti)})
+		n.do(order{"do": "connect"})
+		return n, n.next("connected", append(chatter, "connecting")...).Client
+	}
+	first, id := join("hers")
+	second, stolen := join("stolen")
+	s.api("disconnect", `{"client":"`+id+`"}`)
+	if e := first.next("disconnected", chatter...); e.Code != 3503 {
+		t.Errorf("disconnected with %d, want 3503", e.Code)
+	}
+	second.answered()
+	first.do(order{"do": "connect"})
+	first.next("connected", append(chatter, "connecting")...)
+
+	s.api("revoke_token", `{"client":"`+stolen+`"}`)
+	for range 2 {
+		if e := second.next("disconnected", append(chatter, "connecting")...); e.Code != 3500 {
+			t.Errorf("disconnected with %d, want 3500", e.Code)
+		}
+		second.do(order{"do": "connect"})
+	}
+	first.answered()
+}

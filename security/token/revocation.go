@@ -106,6 +106,17 @@ func (r *Revocations) RevokeToken(jti string, until, now time.Time) error {
 	return change(r, r.tokens, id, max(unix(until), r.tokens[id]), now)
 }
 
+// RevokeIdentity is RevokeToken for who knows the token by a session of it. ok is false if the token has no jti: then nothing is
+// noted.
+func (r *Revocations) RevokeIdentity(id Identity, until, now time.Time) (ok bool, _ error) {
+	if id.tokenID == 0 {
+		return false, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return true, change(r, r.tokens, id.tokenID, max(unix(until), r.tokens[id.tokenID]), now)
+}
+
 // InvalidateUser ends the sessions of those tokens of user that were issued
 // before that time, or have no iat. The entry is kept as RevokeToken's is, and not
 // weakened either.
