@@ -42,8 +42,10 @@ type asked struct {
 }
 
 // connID names a connection in the log: by shard, slot and how often that was used.
-func (s *shard) connID(c *conn) audit.ConnID {
-	return s.audit.Conn(uint64(s.id)<<54 | uint64(c.Slot)<<32 | uint64(c.generation))
+func (s *shard) connID(c *conn) audit.ConnID { return s.audit.Conn(s.connNumber(c)) }
+
+func (s *shard) connNumber(c *conn) uint64 {
+	return uint64(s.id)<<54 | uint64(c.Slot)<<32 | uint64(c.generation)
 }
 
 // record is what is known of c for any event.
@@ -60,6 +62,7 @@ func (s *shard) record(c *conn, e audit.Event, reason string) audit.Record {
 
 // notice writes down an event of a connection.
 func (s *shard) notice(c *conn, e audit.Event, reason string) {
+	s.happened(c, e)
 	if s.audit != nil {
 		r := s.record(c, e, reason)
 		s.audit.Add(&r)
@@ -78,6 +81,7 @@ func (s *shard) remember(c *conn, info tlsconn.Info) {
 // unfit writes down a publication that is not as its channel asks. What it holds is
 // nobody's business here.
 func (s *shard) unfit(c *conn, channel string) {
+	s.happened(c, audit.PublishRefused)
 	if s.audit != nil {
 		r := s.record(c, audit.PublishRefused, reasonSchema)
 		r.Code, r.Channel = uint16(clientproto.ErrBadRequest.Code), audit.Bounded(channel, askedTextBytes)
@@ -153,6 +157,9 @@ func (s *shard) attempted(c *conn, e audit.Event, reason string, status int) {
 // ended tells the end of a connection, the first time that it is called; of one
 // that did not come to a 101, the outcome.
 func (s *shard) ended(c *conn, code uint16, reason string) {
+	if c.traced {
+		s.traceEnd(c, code, reason)
+	}
 	switch {
 	case s.audit == nil || c.account == accountClosed:
 	case c.link == linkProxy && c.received == 0: // a proxy that looks whether we are there
@@ -173,6 +180,9 @@ func (s *shard) ended(c *conn, code uint16, reason string) {
 // the attempt.
 func (s *shard) violated(c *conn, label string) {
 	s.stats.Label(stats.ProtocolErrors, label)
+	if c.phase == phaseOpen {
+		s.happened(c, audit.ProtocolViolation)
+	}
 	if c.account == accountAccepted {
 		s.notice(c, audit.ProtocolViolation, label)
 	}
@@ -180,6 +190,7 @@ func (s *shard) violated(c *conn, label string) {
 
 // unauthenticated writes down a credential that was refused.
 func (s *shard) unauthenticated(c *conn, by audit.Auth, reason string) {
+	s.happened(c, audit.AuthenticationFailed)
 	if s.audit != nil {
 		r := s.record(c, audit.AuthenticationFailed, reason)
 		r.Auth = by
@@ -190,7 +201,7 @@ func (s *shard) unauthenticated(c *conn, by audit.Auth, reason string) {
 // refusedCommand writes down a command that was answered with an error. channel is
 // the client's word.
 func (s *shard) refusedCommand(c *conn, m clientproto.Method, channel string, e *clientproto.Error) {
-	if s.audit == nil {
+	if s.audit == nil && !c.traced {
 		return
 	}
 	event := audit.CommandRefused
@@ -205,6 +216,7 @@ func (s *shard) refusedCommand(c *conn, m clientproto.Method, channel string, e 
 	case m == clientproto.Subscribe:
 		event = audit.SubscribeRefused
 	}
+	s.happened(c, event)
 	r := s.record(c, event, errorReason(e.Code))
 	r.Code, r.Channel = uint16(min(e.Code, 1<<16-1)), audit.Bounded(channel, askedTextBytes)
 	s.audit.Add(&r)

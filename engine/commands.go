@@ -64,7 +64,7 @@ func (s *shard) line(c *conn, line []byte) {
 		return
 	}
 	reply, step := c.session.Command(s.replies[:0], cmd, s.rules)
-	if step.Error != nil && s.audit != nil {
+	if step.Error != nil && (s.audit != nil || c.traced) {
 		s.refusedCommand(c, cmd.Method, channelOf(cmd), step.Error)
 	}
 	s.outcome(c, reply, &step)
@@ -215,6 +215,7 @@ func (s *shard) welcome(c *conn, w *welcome) {
 	}
 	reply := c.session.Welcome(s.replies[:0], w.id, w.client, subs, w.data, s.rules, s.wall())
 	s.notice(c, audit.Authenticated, "")
+	s.traceUser(c)
 	s.allJoined(c)
 	s.send(c, reply)
 }
@@ -370,6 +371,9 @@ func (s *shard) fail(c *conn, id uint32, e *clientproto.Error) {
 func (s *shard) send(c *conn, b []byte) {
 	s.replies = b[:0]
 	if len(b) > 0 {
+		if c.traced {
+			s.traceReply(c, b)
+		}
 		s.reply(c, ws.OpText, b)
 	}
 }

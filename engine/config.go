@@ -14,6 +14,7 @@ import (
 	"weir/engine/backend"
 	"weir/security/anomaly"
 	"weir/security/audit"
+	"weir/security/audit/capture"
 	"weir/security/grant"
 	"weir/security/origin"
 	"weir/security/overload"
@@ -66,6 +67,7 @@ type Config struct {
 	Limits      Limits
 	Log         *slog.Logger
 	Audit       *audit.Log        // nil: none. The caller closes it, after Run
+	Capture     *capture.Recorder // what is kept of chosen connections, as of Audit; nil: nothing
 	Anomaly     *anomaly.Response // what is done about alerts; nil: nothing
 	Version     string
 	Pollers     int // shards; 0 is one per core

@@ -64,6 +64,7 @@ type conn struct {
 	exempt     bool // from limits per address and user
 	counted    bool // among its user's connections
 	behind     bool // a subscription of it may be held: see catchUp
+	traced     bool // stands in shard.traces
 	origin     origin.ID
 
 	by             audit.Auth // what said who the session's user is

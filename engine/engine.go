@@ -143,7 +143,7 @@ func newShared(cfg *Config) *shared {
 	l := &cfg.Limits
 	sh := &shared{
 		wall: cfg.Now, start: cfg.Now(),
-		audit: cfg.Audit, tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept),
+		audit: cfg.Audit, capture: cfg.Capture, tokens: cfg.Tokens, tickets: token.NewTickets(ticketsWaiting), revoked: token.NewRevocations(revocationsKept),
 		compression: cfg.Compression, echo: cfg.EnableEcho, proxyProtocol: cfg.ProxyProtocol,
 		gate:    limit.NewGate(cfg.gate()),
 		users:   limit.NewUsers(l.UserConnections),

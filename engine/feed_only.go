@@ -58,6 +58,7 @@ func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 	}
 	s.open(c, plan)
 	s.notice(c, audit.Authenticated, "")
+	s.traceUser(c)
 	for i := range plan.feed {
 		s.resumeFeed(c, &plan.feed[i])
 	}

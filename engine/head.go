@@ -58,6 +58,7 @@ func (s *shard) head(c *conn, b []byte) {
 	if c.proxied() {
 		refusal = s.vouch(c, &req)
 	}
+	s.traceRequest(c, &req, true)
 	if refusal != nil {
 		s.refuse(c, refusal)
 	} else {
@@ -75,6 +76,7 @@ func (s *shard) malformed(c *conn, req *upgrade.Request, f *upgrade.Refusal) {
 	if c.link == linkProxy && s.vouch(c, req) == upgrade.TooManyRequests {
 		f = upgrade.TooManyRequests
 	}
+	s.traceRequest(c, req, false)
 	s.refuse(c, f)
 }
 
@@ -227,6 +229,9 @@ func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
 		if err != nil {
 			s.failed(c)
 		}
+		if c.traced {
+			s.traceCredential(c, k.ticket, audit.ByTicket, err)
+		}
 		s.headAuthenticated(c, claims, err)
 		return
 	}
@@ -272,6 +277,9 @@ func (s *shard) headReason(c *conn, claims *token.Claims, err error) string {
 func (s *shard) open(c *conn, plan *upgradePlan) {
 	s.stats.Upgrade(101)
 	s.attempted(c, audit.ConnectionAccepted, "", 101)
+	if c.traced {
+		s.trace(c).Answer(101, "", s.wall())
+	}
 	c.phase = phaseOpen
 	c.kind = plan.kind
 	c.compress = plan.extension != ""
@@ -299,6 +307,10 @@ func (s *shard) refuse(c *conn, f *upgrade.Refusal) {
 	s.stats.Upgrade(f.Status)
 	s.stats.Label(stats.ProtocolErrors, f.Label)
 	s.attempted(c, audit.UpgradeRefused, f.Label, f.Status)
+	if c.traced {
+		s.trace(c).Answer(f.Status, f.Label, s.wall())
+		s.happened(c, audit.UpgradeRefused)
+	}
 	s.replies = upgrade.AppendRefusal(s.replies[:0], f)
 	s.control(c, s.replies)
 	s.finish(c)

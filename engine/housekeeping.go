@@ -155,6 +155,7 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 	}
 	list = append(list, auditSources(sh.audit)...)
 	list = append(list, logSources(cfg)...)
+	list = append(list, captureSources(sh.capture)...)
 	list = append(list, s.pressure.sources()...)
 	list = append(list, anomalySources(cfg.Anomaly)...)
 	if cfg.CertNotAfter != nil {

@@ -92,6 +92,9 @@ func (s *shard) read(c *conn, b []byte) {
 		}
 		ev, rest, v := c.frames.Next(b, s.frameLimits(c), &s.frames)
 		if v != nil {
+			if c.traced {
+				s.trace(c).Broken(v.Label, s.wall())
+			}
 			s.violated(c, v.Label)
 			s.closeWith(c, v.Code, v.Reason)
 			break
@@ -112,6 +115,9 @@ func (s *shard) read(c *conn, b []byte) {
 
 // event acts on a whole message or control frame.
 func (s *shard) event(c *conn, ev *ws.Event) {
+	if c.traced {
+		s.traceEvent(c, ev)
+	}
 	switch ev.Kind {
 	case ws.Text, ws.Binary:
 		c.messageBy = 0 // what follows is another message

@@ -126,8 +126,16 @@ func (j *authJob) Run() {
 	j.claims, j.err = j.shard.tokens.Connection(j.step.Token, j.shard.wall())
 }
 
+// by is how the token came.
+func (j *authJob) by(c *conn) audit.Auth {
+	return [...]audit.Auth{authHead: c.by, authConnect: audit.ByConnect, authRefresh: audit.ByRefresh, authSubscription: audit.BySubToken}[j.use]
+}
+
 func (j *authJob) finish(s *shard, c *conn) {
 	early := s.early(c, j.err)
+	if c.traced {
+		s.traceCredential(c, j.step.Token, j.by(c), j.err)
+	}
 	if errors.Is(j.err, token.ErrInvalid) || errors.Is(j.err, token.ErrUnknownKey) && !early {
 		s.failed(c)
 	}
@@ -135,7 +143,7 @@ func (j *authJob) finish(s *shard, c *conn) {
 	case early:
 		s.notice(c, audit.CommandRefused, reasonUnknown)
 	case j.err != nil && (j.use != authHead || errors.Is(j.err, token.ErrUnknownKey)): // those of a head are told with it
-		s.unauthenticated(c, [...]audit.Auth{authHead: c.by, authConnect: audit.ByConnect, authRefresh: audit.ByRefresh, authSubscription: audit.BySubToken}[j.use], authReason(j.err))
+		s.unauthenticated(c, j.by(c), authReason(j.err))
 	}
 	switch {
 	case j.use == authHead:

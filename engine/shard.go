@@ -19,6 +19,7 @@ import (
 	"weir/engine/ws"
 	"weir/security/anomaly"
 	"weir/security/audit"
+	"weir/security/audit/capture"
 	"weir/security/limit"
 	"weir/security/schema"
 	"weir/security/token"
@@ -42,9 +43,10 @@ type shared struct {
 	hub     *hub.Hub
 	broker  broker.Broker
 	desk    *desk
-	audit   *audit.Log    // nil: there is none
-	bans    *anomaly.Bans // nil: there are none
-	banned  atomic.Uint64 // refused for one
+	audit   *audit.Log        // nil: there is none
+	capture *capture.Recorder // nil: nothing is captured
+	bans    *anomaly.Bans     // nil: there are none
+	banned  atomic.Uint64     // refused for one
 
 	compression, echo bool
 	proxyProtocol     bool   // connections of --proxy-listen begin with a header of it
@@ -82,9 +84,10 @@ type shard struct {
 	dirty   []uint32 // connections with something to flush
 	over    overflow
 	fanout  fanout
-	walks   []*part      // of surveys, at most presenceWalks
-	walked  limit.Bucket // what they cost
-	events  limit.Bucket // what joins and leaves cost
+	traces  map[uint32]*capture.Trace // by slot, of connections that are captured or may be
+	walks   []*part                   // of surveys, at most presenceWalks
+	walked  limit.Bucket              // what they cost
+	events  limit.Bucket              // what joins and leaves cost
 	drain   drain
 	strain  strain
 	pause   pause

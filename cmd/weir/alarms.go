@@ -14,11 +14,13 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/engine"
 	"weir/security/anomaly"
 	"weir/security/audit"
+	"weir/security/audit/capture"
 )
 
 // anomalyOptions say what is unusual, and what is done about it.
@@ -65,7 +67,8 @@ type alarms struct {
 	webhook  string
 	version  string
 	log      *slog.Logger
-	acts     chan anomaly.Report // bans, whose prefixes are to be sent away
+	capture  atomic.Pointer[capture.Recorder] // nil: nothing is captured
+	acts     chan anomaly.Report              // bans, whose prefixes are to be sent away
 	posts    chan anomaly.Report
 
 	// Owned by the goroutine of the audit log.
@@ -109,6 +112,7 @@ func (a *alarms) tell(r anomaly.Report) {
 	} else {
 		a.untold++
 	}
+	a.capture.Load().Suspect(r.Prefix, a.response.Now().Add(capture.Suspected))
 	if r.Action == anomaly.Banned {
 		a.queue(a.acts, r)
 	}

@@ -49,6 +49,7 @@ func check(p *process, c *command) error {
 	fmt.Fprintf(p.stdout, "namespaces  %s\n\n", namespaceNames(s.config.Namespaces))
 	items := memorySum(&s.config, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0)))
 	items = append(append(items, hookMemory(&s.config)...), userMemory(&s.config.Limits)...)
+	items = append(items, s.capture.memory()...)
 	if err := printMemory(p.stdout, items); err != nil {
 		return err
 	}

@@ -131,6 +131,7 @@ type serverOptions struct {
 
 	auditOptions
 	anomalyOptions
+	captureOptions
 }
 
 // apiKeyOptions is the key that the server asks for and weir pub sends.

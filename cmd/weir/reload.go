@@ -68,6 +68,7 @@ func (r *reloader) take() (restart []string, err error) {
 		return nil, err
 	}
 	fresh.config.Audit, fresh.config.Anomaly, fresh.config.Log = r.s.config.Audit, r.s.config.Anomaly, r.s.config.Log // they stay as they are
+	fresh.config.Capture = r.s.config.Capture
 	if a := fresh.config.Anomaly; a != nil && a.Bans != nil {
 		a.Bans.Spare(slices.Concat([]netip.Prefix(r.options.AnomalyAllow), fresh.audit.spared))
 	}

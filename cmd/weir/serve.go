@@ -42,6 +42,10 @@ func serve(p *process, c *command) error {
 		return err
 	}
 	defer s.config.Audit.Close() // after the server: its last records are of that
+	if err := s.openCapture(alarms); err != nil {
+		return err
+	}
+	defer s.config.Capture.Close() // also
 	server, err := engine.New(s.config)
 	if err != nil {
 		return &configError{err}

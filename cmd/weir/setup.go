@@ -28,6 +28,8 @@ type setup struct {
 	memory memoryPlan
 	faults *oplog.Limit // of the log
 
+	capture captureOptions
+
 	policyText []byte       // of --policy-file
 	keySource  *jwks.Source // nil without --jwks-url
 	warning    string       // of what is no mistake; "": there is nothing to say
@@ -75,7 +77,7 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 	if s.dev != nil {
 		s.config.Dev = s.dev.page()
 	}
-	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadSchemas(namespaces), s.loadPolicy(&o), s.loadHooks(&o), s.loadProxies(&o), s.loadAudit(&o)); err != nil {
+	if err := errors.Join(s.loadCertificate(&o), s.loadKeys(&o), s.loadOrigins(&o, namespaces), s.loadSchemas(namespaces), s.loadPolicy(&o), s.loadHooks(&o), s.loadProxies(&o), s.loadAudit(&o), s.loadCapture(&o)); err != nil {
 		return nil, &configError{err}
 	}
 	return s, nil

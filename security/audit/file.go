@@ -46,7 +46,7 @@ func OpenFile(name string, o FileOptions, now time.Time) (Destination, error) {
 		d.sink = f
 		return d, err
 	}
-	if err := privateFolder(filepath.Dir(name)); err != nil {
+	if err := PrivateFolder(filepath.Dir(name)); err != nil {
 		return Destination{}, err
 	}
 	if d.at, d.notice, err = resume(name, o.Key, now); err != nil {
@@ -60,8 +60,8 @@ func OpenFile(name string, o FileOptions, now time.Time) (Destination, error) {
 	return d, nil
 }
 
-// privateFolder makes the folder, or refuses one that others may look into.
-func privateFolder(dir string) error {
+// PrivateFolder makes the folder, or refuses one that others may look into.
+func PrivateFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
