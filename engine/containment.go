@@ -42,6 +42,19 @@ func (s *Server) Expel(ctx context.Context, from netip.Prefix) error {
 	return nil
 }
 
+// bannedMeanwhile refuses a peer that was banned after it was admitted. It is asked on the loop: who comes before the ban
+// is there when the walk of Expel comes by, and who comes after it is met here. Those of a proxy are admitted on the loop.
+func (s *shard) bannedMeanwhile(peer netip.AddrPort) bool {
+	now := s.wall()
+	if !s.bans.Banned(peer.Addr(), now) {
+		return false
+	}
+	s.banned.Add(1)
+	s.gate.Release(peer.Addr())
+	s.audit.Add(&audit.Record{Time: now, Event: audit.ConnectionRefused, Reason: reasonBanned, Addr: peer.Addr().Unmap(), Port: peer.Port()})
+	return true
+}
+
 // expel looks at so many slots from one on, and at the rest in the next turn.
 func (s *shard) expel(from netip.Prefix, slot uint32) {
 	end := uint32(len(s.conns.chunks) * slabChunk)

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -67,6 +69,45 @@ func TestBannedArriveNowhere(t *testing.T) {
 	}
 	if refused != 3 || over != 1 {
 		t.Errorf("the audit log has %d refusals and %d ends", refused, over)
+	}
+}
+
+// TestBannedBetweenAdmissionAndLoop: who was admitted before the ban and comes to the loop after the walk does not stay, is
+// accounted once, and counts for nothing when the ban is over.
+func TestBannedBetweenAdmissionAndLoop(t *testing.T) {
+	bans := anomaly.NewBans(nil)
+	var trail *auditTrail
+	s := start(t, func(c *Config) {
+		c.Pollers, c.Limits.IPConnections = 1, 1
+		trail = audited(t, c, audit.Flood{})
+		c.Anomaly = &anomaly.Response{Bans: bans, Log: c.Audit, Now: c.Now}
+	})
+	admitted, stands, goOn := s.shared.gate.Counters().Admitted, make(chan struct{}), make(chan struct{})
+	s.shards[0].post(post{order: func(*shard) { close(stands); <-goOn }})
+	<-stands
+	nc, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	eventually(t, "a peer that is admitted", func() bool { return s.shared.gate.Counters().Admitted == admitted+1 })
+	s.ban(t, bans, "127.0.0.1/32", time.Minute)
+	close(goOn)
+	_ = nc.SetReadDeadline(time.Now().Add(testWait))
+	if _, err := nc.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Errorf("a banned peer stays: %v", err)
+	}
+	if e := trail.await(t, audit.ConnectionRefused, reasonBanned); e.Addr != netip.MustParseAddr("127.0.0.1") || e.Port == 0 {
+		t.Errorf("%+v", e)
+	}
+	if n := trail.attempts(t); n != 1 {
+		t.Errorf("%d attempts are told, want 1", n)
+	}
+	s.clock.move(time.Minute + 2*time.Second)
+	eventually(t, "the end of the ban", func() bool { return bans.Len() == 0 })
+	s.client(t) // the only connection of its address
+	if n := s.shared.gate.Counters().Unmatched; n != 0 {
+		t.Errorf("%d releases of what was not admitted", n)
 	}
 }
 

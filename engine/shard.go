@@ -128,6 +128,9 @@ func (s *shard) post(p post) {
 // Open implements poll.Handler.
 func (s *shard) Open(peer, _ netip.AddrPort, door uint8) *poll.Conn {
 	s.now = s.clock()
+	if door != doorProxy && s.bannedMeanwhile(peer) {
+		return nil
+	}
 	c := s.conns.take()
 	c.peer = peer.Addr().Unmap()
 	c.port, c.opened = peer.Port(), s.now
