@@ -70,6 +70,7 @@ func (s *Server) gatherer(cfg *Config) prometheus.Gatherer {
 func keySources(keys *token.KeySet, now func() time.Time) []stats.Source {
 	return []stats.Source{
 		{Name: "weir_token_keys", Help: "Keys of --jwks-url in force.", Read: func() float64 { return float64(keys.Figures().Keys) }},
+		{Name: "weir_token_keys_skipped", Help: "Keys of --jwks-url that cannot be used.", Read: func() float64 { return float64(keys.Figures().Skipped) }},
 		{Name: "weir_token_keys_age_seconds", Help: "Seconds since the keys in force were fetched; -1 before there are any.", Read: func() float64 {
 			if asked := keys.Figures().Asked; !asked.IsZero() {
 				return now().Sub(asked).Seconds()

@@ -140,6 +140,7 @@ func (j *authJob) finish(s *shard, c *conn) {
 		s.failed(c)
 	}
 	switch {
+	case early && j.use == authHead: // its refusal tells it
 	case early:
 		s.notice(c, audit.CommandRefused, reasonUnknown)
 	case j.err != nil && (j.use != authHead || errors.Is(j.err, token.ErrUnknownKey)): // those of a head are told with it

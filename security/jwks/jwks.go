@@ -2,8 +2,9 @@
 //
 // One goroutine, Run, asks; nobody ever waits for it. It asks at the start, then every ten minutes, soon after a
 // failure, and when a token came by a key that is not known, for that at most once a minute: so what peers send
-// cannot make it ask more often. An answer counts only if the whole of it is good: until then, and through every
-// outage, the keys stay that were there.
+// cannot make it ask more often. Keys of an answer that cannot be used
+// are passed over; one of which none is left, or that holds a private key or a shared secret, counts for nothing: then,
+// and through every outage, the keys stay that were there.
 package jwks
 
 import (
@@ -15,6 +16,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"weir/security/token"
@@ -30,6 +33,9 @@ const (
 	answerBytes = 1 << 20          // of an answer; attack: a key server in wrong hands
 	headBytes   = 16 << 10         // of its head
 	tick        = time.Second
+
+	skippedTold = 4  // keys that one line of the log names
+	textTold    = 96 // bytes of what a key is called, and of why it cannot be used
 )
 
 // errURL refuses a URL; it may hold a secret, so it is not repeated.
@@ -62,6 +68,7 @@ type Source struct {
 	failures  int       // in a row
 	asked     bool      // a token came by an unknown key since
 	complaint string    // the last that was logged, "" after a success
+	skipped   string    // what was last logged of keys that cannot be used
 	keys      int       // the last number that was logged
 }
 
@@ -143,12 +150,40 @@ func (s *Source) fetch(ctx context.Context) error {
 	if len(b) > answerBytes {
 		return fmt.Errorf("the answer has over %d bytes", answerBytes)
 	}
-	keys, err := token.ParseKeySet(b)
-	if err != nil {
-		return err
+	keys, skipped, err := token.ParseKeySet(b)
+	if err == nil {
+		err = s.cfg.Keys.Replace(keys, s.began)
 	}
-	return s.cfg.Keys.Replace(keys, s.began)
+	if err == nil {
+		s.cfg.Keys.Skipped(len(skipped))
+	}
+	s.skip(skipped)
+	return err
 }
+
+// skip tells of keys that cannot be used, each change once.
+func (s *Source) skip(list []token.Skipped) {
+	var text strings.Builder
+	for i, k := range list {
+		if i == skippedTold {
+			fmt.Fprintf(&text, ", and %d more", len(list)-i)
+			break
+		}
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		fmt.Fprintf(&text, "kid %s: %s", ascii(k.ID), strings.Trim(ascii(k.Reason.Error()), `"`))
+	}
+	if text.String() != s.skipped {
+		s.skipped = text.String()
+		if len(list) > 0 {
+			s.cfg.Log.Warn("token keys passed over", "keys", len(list), "which", s.skipped)
+		}
+	}
+}
+
+// ascii quotes a text of the answer for the log, whatever it is.
+func ascii(text string) string { return strconv.QuoteToASCII(text[:min(len(text), textTold)]) }
 
 // note tells how a question ended, each change once.
 func (s *Source) note(err error) {

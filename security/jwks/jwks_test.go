@@ -348,3 +348,65 @@ func TestCheckURL(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysThatCannotBeUsed: they are passed over, counted and told of once, whatever they are called; a set that has
+// lost all of its keys leaves the old ones.
+func TestKeysThatCannotBeUsed(t *testing.T) {
+	a, b := newKey(t), newKey(t)
+	good, err := json.Marshal(jose.JSONWebKey{Key: a.Public(), KeyID: "a", Algorithm: "ES256"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := func(kid string) string { return `{"kty":"EC","crv":"P-256","x":"AA","y":"AA","kid":"` + kid + `"}` }
+	set := func(keys ...string) http.HandlerFunc { return text(`{"keys":[` + strings.Join(keys, ",") + `]}`) }
+	i := start(t, set(broken(`\u009b[2J\u001b\n`+strings.Repeat("k", 1000)), string(good)))
+	v, err := token.New(token.Config{KeySet: i.keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.run()
+	told := func(n int, words ...string) {
+		t.Helper()
+		said := i.log.String()
+		if got := strings.Count(said, "token keys passed over"); got != n {
+			t.Errorf("told %d times, want %d: %s", got, n, said)
+		}
+		for _, word := range words {
+			if !strings.Contains(said, word) {
+				t.Errorf("does not say %q: %s", word, said)
+			}
+		}
+		if strings.ContainsFunc(said, func(r rune) bool { return r > 0x7e || r < ' ' && r != '\n' }) || len(said) > 4000 {
+			t.Errorf("the log has what a key was called, as it stands: %q", said)
+		}
+	}
+	i.want("at the start", i.after(0), 1, 1)
+	told(1, "keys=1", `u009b[2J`)
+	if n := i.keys.Figures().Skipped; n != 1 {
+		t.Errorf("%d are counted, want 1", n)
+	}
+	i.want("the same again", i.after(10*time.Minute), 1, 1)
+	told(1)
+	many := []string{string(good)}
+	for n := range 500 {
+		many = append(many, broken(fmt.Sprint("broken", n)))
+	}
+	i.answers(set(many...))
+	i.want("many", i.after(10*time.Minute), 1, 1)
+	told(2, "keys=500", "broken3", "and 496 more")
+
+	i.answers(set(broken("a")))
+	i.want("none is left", i.after(10*time.Minute), 1, 1)
+	told(3, "not fetched", "no key for signatures")
+	if _, err := v.Connection([]byte(signed(t, a, "a", i.now())), i.now()); err != nil {
+		t.Errorf("by a key that was there: %v", err)
+	}
+	if f := i.keys.Figures(); f.Failed != 1 {
+		t.Errorf("%d failures, want 1", f.Failed)
+	}
+	i.answers(setOf(t, map[string]*ecdsa.PrivateKey{"a": a, "b": b}))
+	i.want("all are good", i.after(5*time.Second), 1, 2)
+	if n := i.keys.Figures().Skipped; n != 0 {
+		t.Errorf("%d are counted, want none", n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +90,7 @@ func FuzzSigned(f *testing.F) {
 func FuzzParseKeys(f *testing.F) {
 	f.Add([]byte(`{"keys":[{"kty":"oct","alg":"HS256","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}`))
 	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"))
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","kid":"b","x":"AA","y":"AA"},{"kty":"OKP","crv":"Ed25519","kid":"e","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		keys, err := ParseKeys(content)
 		if (err == nil) != (len(keys) > 0) {
@@ -97,6 +99,16 @@ func FuzzParseKeys(f *testing.F) {
 		for _, k := range keys {
 			if err := k.check(); err != nil {
 				t.Fatal(err)
+			}
+		}
+		secret := slices.ContainsFunc(keys, func(k Key) bool { return k.Secret != nil })
+		set, _, setErr := ParseKeySet(content)
+		if err == nil && !secret && bytes.HasPrefix(bytes.TrimSpace(content), []byte("{")) != (setErr == nil) {
+			t.Fatalf("%d keys of a file, and %d of a set: %v", len(keys), len(set), setErr)
+		}
+		for _, k := range set {
+			if err := k.check(); err != nil || k.Secret != nil {
+				t.Fatalf("%+v: %v", k, err)
 			}
 		}
 	})

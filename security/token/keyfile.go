@@ -16,6 +16,13 @@ import (
 // maxKeyFileBytes bounds a key file or key set.
 const maxKeyFileBytes = 1 << 20
 
+// What is wrong with a set, or a key of it.
+var (
+	errEmptySet = errors.New("the key set holds no key for signatures of a supported type")
+	errSameID   = errors.New("a key before it has the same kid")
+	errExposed  = errors.New("it is a private key or a shared secret, with which whoever reads the set can sign: take it out, and take it for known")
+)
+
 var errPrivateKey = errors.New("it is a private key, which this server must not have: give the public one")
 
 // ParseKeys reads the public keys of a file: PEM ("PUBLIC KEY", "RSA PUBLIC KEY" or "CERTIFICATE",
@@ -31,13 +38,46 @@ func ParseKeys(content []byte) ([]Key, error) {
 	return keys, nil
 }
 
-// ParseKeySet reads a JSON Web Key Set that was fetched, as ParseKeys does, which takes more.
-func ParseKeySet(content []byte) ([]Key, error) {
+// Skipped is a key of a set that is for us and cannot be used.
+type Skipped struct {
+	ID     string // kid, as the set has it
+	Reason error
+}
+
+// ParseKeySet reads a JSON Web Key Set that was fetched, as ParseKeys does, which takes more. A key that ParseKeys would refuse is
+// skipped here: one mistake of the issuer must not keep out whoever has a token by another key. A private key or a shared secret is an
+// error as ever, and so is a set of which no key is left.
+func ParseKeySet(content []byte) (keys []Key, skipped []Skipped, err error) {
 	content = bytes.TrimSpace(content)
 	if len(content) == 0 || content[0] != '{' {
-		return nil, errors.New("the answer is no JSON Web Key Set")
+		return nil, nil, errors.New("the answer is no JSON Web Key Set")
 	}
-	return parseKeys(content)
+	list, inSet, err := split(content)
+	if err != nil {
+		return nil, nil, err
+	}
+	known := make(map[string]bool)
+	for i, raw := range list {
+		k, use, err := parseJWK(raw, inSet)
+		said := describe(raw)
+		switch {
+		case errors.Is(err, errPrivateKey) || k.Secret != nil || err != nil && said.exposed():
+			return nil, nil, fmt.Errorf("key %d of the set: %w", i, errExposed)
+		case err == nil && use && k.ID != "" && known[k.ID]:
+			err = errSameID
+		}
+		switch {
+		case err != nil:
+			skipped = append(skipped, Skipped{ID: said.ID, Reason: err})
+		case use:
+			known[k.ID] = true
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, skipped, errEmptySet
+	}
+	return keys, skipped, nil
 }
 
 func parseKeys(content []byte) ([]Key, error) {
@@ -91,18 +131,12 @@ func parseBlock(block *pem.Block) (k Key, err error) {
 
 // parseJSON reads a JWK or a JWK set.
 func parseJSON(content []byte) ([]Key, error) {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(content, &set); err != nil {
-		return nil, fmt.Errorf("the file is not JSON: %w", err)
-	}
-	inSet := set.Keys != nil
-	if !inSet {
-		set.Keys = []json.RawMessage{content}
+	list, inSet, err := split(content)
+	if err != nil {
+		return nil, err
 	}
 	var keys []Key
-	for i, raw := range set.Keys {
+	for i, raw := range list {
 		k, use, err := parseJWK(raw, inSet)
 		if err != nil {
 			return nil, fmt.Errorf("key %d of the set: %w", i, err)
@@ -112,9 +146,23 @@ func parseJSON(content []byte) ([]Key, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("the key set holds no key for signatures of a supported type")
+		return nil, errEmptySet
 	}
 	return keys, nil
+}
+
+// split returns the keys of a JWK set, or the JWK that content is itself.
+func split(content []byte) (keys []json.RawMessage, inSet bool, err error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(content, &set); err != nil {
+		return nil, false, fmt.Errorf("the file is not JSON: %w", err)
+	}
+	if set.Keys == nil {
+		return []json.RawMessage{content}, false, nil
+	}
+	return set.Keys, true, nil
 }
 
 // parseJWK reads one key; use is false for one that is not for us, such as issuers have in their sets (RFC 7517 §5).
@@ -152,12 +200,22 @@ func parseJWK(raw []byte, inSet bool) (k Key, use bool, err error) {
 
 // described is what a JWK says of itself. RFC 7517 §4, RFC 7518 §6.
 type described struct {
+	ID        string          `json:"kid"`
 	Type      string          `json:"kty"`
 	Curve     string          `json:"crv"`
 	Use       string          `json:"use"`
 	Algorithm string          `json:"alg"`
 	Exponent  json.RawMessage `json:"d"` // of a private key
 }
+
+// describe returns what can be read of a key that may be no key.
+func describe(raw []byte) (d described) {
+	_ = json.Unmarshal(raw, &d) // what does not fit is left empty
+	return d
+}
+
+// exposed tells that a key that does not parse was to be one that nobody may publish.
+func (d *described) exposed() bool { return d.private() || d.Type == "oct" }
 
 // foreign tells that the key is for a use, of a type or for an algorithm that Weir does not have.
 func (d *described) foreign() bool {

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -99,6 +100,61 @@ func TestParseKeys(t *testing.T) {
 		}
 		if _, err := New(Config{Keys: keys}); err != nil {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestParseKeySet: what an issuer publishes is as good as its good keys; what nobody may publish spoils all of it.
+func TestParseKeySet(t *testing.T) {
+	k := pairs()
+	good := jwk(t, k.ec.Public(), "e", "ES256", "sig")
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+	const broken = `{"kty":"EC","crv":"P-256","kid":"b","x":"AA","y":"AA"}`
+	for _, c := range []struct {
+		name, content string
+		want, skipped string // kids
+		err           string
+	}{
+		{"one good", set(good), "e", "", ""},
+		{"a bare one", good, "e", "", ""},
+		{"a broken one", set(broken, good), "e", "b", ""},
+		{"broken ones", set(broken, good, broken, `{"kty":"RSA","kid":"n","n":"","e":"AQAB"}`), "e", "b b n", ""},
+		{"short RSA", set(jwk(t, small.Public(), "s", "RS256", "sig"), good), "e", "s", ""},
+		{"another algorithm's", set(good, jwk(t, k.rsa.Public(), "h", "HS256", "sig"), jwk(t, k.rsa.Public(), "m", "ES256", "")), "e", "h m", ""},
+		{"twice the same kid", set(good, jwk(t, k.rsa.Public(), "e", "RS256", "")), "e", "e", ""},
+		{"twice none", set(jwk(t, k.rsa.Public(), "", "RS256", ""), jwk(t, k.ec.Public(), "", "", "")), " ", "", ""},
+		{"no keys at all", set(`7`, `"x"`, `null`, `[]`, good), "e", "  ", ""},
+		{"a kid that is none", set(`{"kty":"EC","crv":"P-256","kid":7}`, good), "e", "", ""},
+		{"foreign ones", set(`{"kty":"future","kid":"f"}`, good, jwk(t, small.Public(), "x", "RSA-OAEP", "enc")), "e", "", ""},
+		{"long kid", set(jwk(t, k.rsa.Public(), strings.Repeat("k", maxKeyIDBytes+1), "RS256", ""), good), "e", strings.Repeat("k", maxKeyIDBytes+1), ""},
+		{"none that is good", set(broken), "", "b", "no key for signatures"},
+		{"none", set(), "", "", "no key for signatures"},
+		{"private", set(good, jwk(t, k.ec, "p", "", "")), "", "", "key 1 of the set: it is a private key"},
+		{"private and broken", set(good, `{"kty":"EC","crv":"P-256","kid":"p","x":"AA","y":"AA","d":"AA"}`), "", "", "key 1 of the set: it is a private key"},
+		{"private, of another kind", set(good, `{"kty":"EC","crv":"secp256k1","d":"AA"}`), "", "", "key 1 of the set: it is a private key"},
+		{"secret", set(`{"kty":"oct","kid":"s","alg":"HS256","k":"`+strings.Repeat("A", 64)+`"}`, good), "", "", "shared secret"},
+		{"short secret", set(`{"kty":"oct","kid":"s","alg":"HS256","k":"AA"}`, good), "", "", "shared secret"},
+		{"broken secret", set(`{"kty":"oct","kid":"s","k":"!"}`, good), "", "", "shared secret"},
+		{"PEM", pemOf("PUBLIC KEY", []byte("x")), "", "", "no JSON Web Key Set"},
+		{"not JSON", `{"keys":[`, "", "", "not JSON"},
+	} {
+		keys, skipped, err := ParseKeySet([]byte(c.content))
+		var got, passed []string
+		for _, key := range keys {
+			got = append(got, key.ID)
+		}
+		for _, s := range skipped {
+			passed = append(passed, s.ID)
+		}
+		if (err == nil) != (c.err == "") || err != nil && (!strings.Contains(err.Error(), c.err) || keys != nil) {
+			t.Errorf("%s: %v, %v, want an error with %q", c.name, keys, err, c.err)
+		}
+		if strings.Join(got, " ") != c.want || strings.Join(passed, " ") != c.skipped {
+			t.Errorf("%s: keys %q, passed over %q; want %q and %q", c.name, got, passed, c.want, c.skipped)
 		}
 	}
 }

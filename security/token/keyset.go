@@ -23,6 +23,7 @@ type KeySet struct {
 	asked chan struct{}           // has one entry while somebody wants to know of newer ones
 
 	replaced, failed atomic.Uint64
+	skipped          atomic.Int64
 }
 
 // fetched are the keys of one answer. Immutable.
@@ -35,6 +36,7 @@ type fetched struct {
 // KeySetFigures is what is told of a KeySet.
 type KeySetFigures struct {
 	Keys             int
+	Skipped          int       // keys of the last answer that was taken which cannot be used
 	Asked            time.Time // when the keys in force were asked for; zero: none has come
 	Replaced, Failed uint64    // answers that were taken, and that were none
 }
@@ -65,12 +67,15 @@ func (s *KeySet) Replace(keys []Key, asked time.Time) error {
 // Failed counts an answer that was none.
 func (s *KeySet) Failed() { s.failed.Add(1) }
 
+// Skipped notes how many keys of the answer that was taken last cannot be used.
+func (s *KeySet) Skipped(keys int) { s.skipped.Store(int64(keys)) }
+
 // Asked delivers when a token came whose key is not there.
 func (s *KeySet) Asked() <-chan struct{} { return s.asked }
 
 // Figures returns what is told of the set.
 func (s *KeySet) Figures() KeySetFigures {
-	f := KeySetFigures{Replaced: s.replaced.Load(), Failed: s.failed.Load()}
+	f := KeySetFigures{Skipped: int(s.skipped.Load()), Replaced: s.replaced.Load(), Failed: s.failed.Load()}
 	if now := s.now.Load(); now != nil {
 		f.Keys, f.Asked = now.keys, now.asked
 	}
