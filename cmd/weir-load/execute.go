@@ -54,6 +54,7 @@ func (c *cli) execute(ctx context.Context, p *process, name string) error {
 func scenarios() map[string]func(context.Context, *scenario.Plan, scenario.Progress) (*tally.Run, error) {
 	return map[string]func(context.Context, *scenario.Plan, scenario.Progress) (*tally.Run, error){
 		"storm": scenario.Storm, "idle": scenario.Idle, "fanout": scenario.Fanout, "recover": scenario.Recover,
+		"million": scenario.Million,
 	}
 }
 

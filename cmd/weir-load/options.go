@@ -12,6 +12,7 @@ type cli struct {
 	Idle    scenarioCommand `cmd:"" help:"Open connections, leave them alone, and see what memory of --pid each of them takes."`
 	Recover scenarioCommand `cmd:"" help:"Publish, cut every connection, open them again where they were, check that nothing is lost."`
 	Fanout  scenarioCommand `cmd:"" help:"Subscribe to one or many channels, publish to them, check that everybody gets everything."`
+	Million scenarioCommand `cmd:"" help:"Open very many connections to a server of many processes, and publish once to all, through the --api of each process."`
 }
 
 // targetOptions say whom to load, and who one is.

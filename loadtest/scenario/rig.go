@@ -30,6 +30,7 @@ type Plan struct {
 	Rest        time.Duration // how long is waited before memory is looked at
 	Away        time.Duration // how long those who are dropped stay away
 	Every       time.Duration // length of an interval; 0: a second
+	Before      int64         // Available before the server was started; 0: that of now
 }
 
 // Progress is told of each interval when it is over.

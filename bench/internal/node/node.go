@@ -42,6 +42,7 @@ type Options struct {
 	Listen string    // public listener; "" is a port of the system's choice on 127.0.0.1
 	Exempt string    // from limits per address and user; "" is all of 127/8
 	Flags  []string  // more flags of weir serve
+	Env    []string  // more of its environment
 	Log    io.Writer // what the server logs above INFO
 	// Like makes a second process of the same node: with the certificate, keys, ticket keys
 	// and public address of another, which must stop last. Both need --reuse-port.
@@ -118,6 +119,7 @@ func (n *Node) start(ctx context.Context, o Options) error {
 		"--ticket-key-file", n.shared("ticket-keys"),
 		"--limit-exempt", cmp.Or(o.Exempt, "127.0.0.0/8"), "--tcp-congestion", "cubic", "--drain-period", "1s", "--audit-file", n.file("audit.log"),
 	}, o.Flags...)...)
+	n.process.Env = append(os.Environ(), o.Env...)
 	n.process.Cancel = func() error { return n.process.Process.Signal(os.Interrupt) }
 	n.process.WaitDelay = stopTimeout
 	dieWithParent(n.process)
