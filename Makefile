@@ -55,7 +55,7 @@ lint: ## gofmt, vet (also for darwin), staticcheck, go.mod
 audit: ## known vulnerabilities, licences, sums, sleeping dependencies; AUDIT=-strict fails for what cannot be reached too
 	$(GO) run ./deploy/audit $(AUDIT)
 
-bench: ## every benchmark that fits ten minutes; their figures and the goals go into BENCHMARKS.md
+bench: $(PEERS)/node/node_modules ## every benchmark that fits ten minutes; their figures and the goals go into BENCHMARKS.md
 	$(GO) run ./bench/goals -page BENCHMARKS.md
 
 peers: $(PEERS)/node/node_modules ## the servers that Weir is compared with are built, and tested with a plain client

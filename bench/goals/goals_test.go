@@ -92,3 +92,18 @@ func TestMistakes(t *testing.T) {
 		t.Error("a benchmark that fails passes")
 	}
 }
+
+// TestAgainst: the figures of a row are found, and not those of another server.
+func TestAgainst(t *testing.T) {
+	const table = "| weir | – | – | 4.00 µs | – | 900,000 | – |\n| uws 20.3-x | – | – | 5.00 µs | 0.80× | 300,000 | 3.00× |\n" +
+		"| ws 8.23.0 | 30,000 B | 0.02× | 10.00 µs | 0.40× | 100,000 | 9.00× |\n"
+	goals := against("ws", "it", 0.4, 0.32, 1, 2)
+	for i, want := range []float64{0.4, 9} {
+		if got, err := goals[i].find(table); err != nil || got != want {
+			t.Errorf("%s: %v, %v; want %v", goals[i].what, got, err, want)
+		}
+	}
+	if _, err := against("gws", "it", 1, 1, 1, 1)[0].find(table); err == nil {
+		t.Error("a figure of a server that is not there")
+	}
+}

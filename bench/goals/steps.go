@@ -2,11 +2,12 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // steps are the benchmarks in the order in which they run. All together take
-// less than ten minutes on two cores.
+// about ten minutes on two cores.
 var steps = []step{
 	{
 		name:    "validator",
@@ -64,6 +65,27 @@ var steps = []step{
 		name:    "conflation",
 		command: words("go run ./bench/conflation"),
 	},
+	{
+		name:    "compare",
+		command: words("go run ./bench/compare -servers weir,weir-feed,centrifuge,gorilla,ws,nbhttp,uws -memory-rounds 0 -rounds 2 -for 3s"),
+		goals: slices.Concat(
+			against("centrifuge", "the library of Centrifugo", 0.55, 0.48, 1, 2),
+			against("gorilla", "gorilla with prepared messages", 0.8, 0.71, 1, 1),
+			against("ws", "`ws` on Node.js", 0.4, 0.32, 1, 1),
+			against("nbhttp", "nbio's nbhttp", 0.85, 0.76, 1, 1),
+			against("uws", "uWebSockets.js", 0.95, 0.82, 1, 1),
+		),
+	},
+}
+
+// against are the goals beside another server, by its row in the table of bench/compare: processor time of a delivery at
+// most, and deliveries of the whole machine at least, so many times its own.
+func against(name, title string, ship, reach, shipSpeed, reachSpeed float64) []goal {
+	row := `(?m)^\| ` + name + ` \S+ \|[^|]*\|[^|]*\|[^|]*\| `
+	return []goal{
+		{what: "server CPU of a delivery, 5,000 subscribers, against " + title, pattern: regexp.MustCompile(row + `([0-9.]+)×`), unit: "×", ship: ship, reach: reach},
+		{what: "deliveries of the whole machine, against " + title, pattern: regexp.MustCompile(row + `[^|]*\|[^|]*\| ([0-9.]+)×`), unit: "×", least: true, ship: shipSpeed, reach: reachSpeed},
+	}
 }
 
 func words(line string) []string { return strings.Fields(line) }
