@@ -94,8 +94,7 @@ func serveRole(ctx context.Context, role string, orders io.Reader, reports io.Wr
 		c := &cryptoFloor{}
 		return serve(orders, reports, func(o cryptoOrder) (int, error) { return c.obey(ctx, o) })
 	case roleHellos:
-		h := &hellos{}
-		return serve(orders, reports, h.obey)
+		return serveHellos(orders, reports)
 	}
 	return fmt.Errorf("no role %q", role)
 }

@@ -1,17 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"time"
-
-	"weir/security/token"
+	"os/exec"
+	"runtime"
 )
 
 // together is how many handshakes share one message between the two processes.
@@ -26,12 +30,14 @@ type cryptoOrder struct {
 	Count int
 }
 
-// cryptoFloor is the floor of a connect: the server's end of handshakes, and the token.
+// cryptoFloor is the floor of a connect: the server's end of handshakes, and the token's signature. One thread does it.
 type cryptoFloor struct {
-	peer     *child
-	config   *tls.Config
-	verifier *token.Verifier
-	token    []byte
+	peer   *exec.Cmd
+	to     io.Writer // the peer, as from
+	from   io.Reader
+	config *tls.Config
+	secret []byte
+	token  []byte
 }
 
 func (f *cryptoFloor) obey(ctx context.Context, o cryptoOrder) (int, error) {
@@ -47,25 +53,35 @@ func (f *cryptoFloor) obey(ctx context.Context, o cryptoOrder) (int, error) {
 }
 
 func (f *cryptoFloor) ready(ctx context.Context, o cryptoOrder) error {
+	runtime.GOMAXPROCS(1)
 	pair, err := tls.LoadX509KeyPair(o.Cert, o.Key)
 	if err != nil {
 		return err
 	}
 	f.config = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
-	f.token = []byte(o.Token)
-	if f.verifier, err = token.New(token.Config{HMACSecrets: [][]byte{o.Secret}}); err != nil {
+	f.secret, f.token = o.Secret, []byte(o.Token)
+	self, err := os.Executable()
+	if err != nil {
 		return err
 	}
-	if f.peer, err = startChild(ctx, roleHellos, os.Stderr); err != nil {
+	f.peer = exec.CommandContext(ctx, self)
+	f.peer.Env = append(os.Environ(), roleVariable+"="+roleHellos, authorityVariable+"="+o.Cert)
+	f.peer.Stderr = os.Stderr
+	if f.to, err = f.peer.StdinPipe(); err != nil {
 		return err
 	}
-	_, err = ask[[][]byte](f.peer, helloOrder{Authority: o.Cert})
-	return err
+	if f.from, err = f.peer.StdoutPipe(); err != nil {
+		return err
+	}
+	return f.peer.Start()
 }
 
 // handshakes makes n of them.
 func (f *cryptoFloor) handshakes(n int) error {
-	hellos, err := ask[[][]byte](f.peer, helloOrder{Count: n})
+	if err := writeAll(f.to, make([][]byte, n)); err != nil {
+		return err
+	}
+	hellos, err := readAll(f.from)
 	if err != nil {
 		return err
 	}
@@ -75,7 +91,10 @@ func (f *cryptoFloor) handshakes(n int) error {
 		servers[i] = newStepper(func(c net.Conn) error { return f.serve(tls.Server(c, f.config)) })
 		flights[i] = servers[i].step(hellos[i])
 	}
-	finished, err := ask[[][]byte](f.peer, helloOrder{Flights: flights})
+	if err := writeAll(f.to, flights); err != nil {
+		return err
+	}
+	finished, err := readAll(f.from)
 	if err != nil {
 		return err
 	}
@@ -92,51 +111,92 @@ func (f *cryptoFloor) serve(c *tls.Conn) error {
 	if err := c.Handshake(); err != nil {
 		return err
 	}
-	_, err := f.verifier.Connection(f.token, time.Now())
+	dot := bytes.LastIndexByte(f.token, '.')
+	signature, err := base64.RawURLEncoding.AppendDecode(nil, f.token[dot+1:])
+	if err != nil {
+		return err
+	}
+	mac := hmac.New(sha256.New, f.secret)
+	mac.Write(f.token[:dot])
+	if !hmac.Equal(mac.Sum(nil), signature) {
+		return errors.New("the token is not the server's")
+	}
+	return nil
+}
+
+// authorityVariable in the environment of the client's end is the file of the certificate to trust.
+const authorityVariable = "WEIR_BENCH_AUTHORITY"
+
+// serveHellos is the client's end: it begins as many handshakes as it gets empty messages, and goes on with them.
+func serveHellos(in io.Reader, out io.Writer) error {
+	pem, err := os.ReadFile(os.Getenv(authorityVariable))
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	config := &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13}
+	for {
+		messages, err := readAll(in)
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		clients := make([]*stepper, len(messages))
+		for i := range clients {
+			clients[i] = newStepper(func(c net.Conn) error { return tls.Client(c, config).Handshake() })
+			messages[i] = clients[i].step(nil)
+		}
+		if err := writeAll(out, messages); err != nil {
+			return err
+		}
+		if messages, err = readAll(in); err != nil {
+			return err
+		}
+		for i, c := range clients {
+			messages[i] = c.step(messages[i])
+			if c.err != nil {
+				return c.err
+			}
+		}
+		if err := writeAll(out, messages); err != nil {
+			return err
+		}
+	}
+}
+
+// writeAll writes messages in one write: their number, then each with its length.
+func writeAll(w io.Writer, messages [][]byte) error {
+	b := binary.BigEndian.AppendUint32(make([]byte, 4, 1<<16), uint32(len(messages)))
+	for _, m := range messages {
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(m))), m...)
+	}
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	_, err := w.Write(b)
 	return err
 }
 
-// helloOrder is one of three: get ready, begin so many, or go on with what the server sent.
-type helloOrder struct {
-	Authority string
-	Count     int
-	Flights   [][]byte
-}
-
-// hellos is the client's end.
-type hellos struct {
-	config  *tls.Config
-	clients []*stepper
-}
-
-func (h *hellos) obey(o helloOrder) ([][]byte, error) {
-	switch {
-	case o.Authority != "":
-		pem, err := os.ReadFile(o.Authority)
-		if err != nil {
-			return nil, err
-		}
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(pem)
-		h.config = &tls.Config{
-			RootCAs: roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13,
-		}
-		return nil, nil
-	case o.Count > 0:
-		h.clients = make([]*stepper, o.Count)
-		out := make([][]byte, o.Count)
-		for i := range h.clients {
-			h.clients[i] = newStepper(func(c net.Conn) error { return tls.Client(c, h.config).Handshake() })
-			out[i] = h.clients[i].step(nil)
-		}
-		return out, nil
+// readAll is the other end of writeAll.
+func readAll(r io.Reader) ([][]byte, error) {
+	var length [4]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, err
 	}
-	var failure error
-	for i, c := range h.clients {
-		o.Flights[i] = c.step(o.Flights[i])
-		failure = errors.Join(failure, c.err)
+	b := make([]byte, binary.BigEndian.Uint32(length[:]))
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, err
 	}
-	return o.Flights, failure
+	next := func() (n uint32) {
+		n, b = binary.BigEndian.Uint32(b), b[4:]
+		return n
+	}
+	messages := make([][]byte, next())
+	for i := range messages {
+		n := next()
+		messages[i], b = b[:n:n], b[n:]
+	}
+	return messages, nil
 }
 
 // stepper runs one end of a handshake, which reads and writes memory, step by step.

@@ -5,9 +5,9 @@
 //	         each publication, only seals one record of the same length for each connection, with a cipher that is kept, and
 //	         writes it with a plain system call
 //	batch    the same, with several publications at once, against one by one
-//	accept   connections made: TCP, a full handshake, upgrade, connect with a token; the floor is a process that does nothing
+//	accept   connections made: TCP, a full handshake, upgrade, connect with a token; the floor is one thread that does nothing
 //	         but crypto/tls handshakes in memory with the same certificate, whose bytes come from the client's process by the
-//	         hundred, and verifies the same token
+//	         hundred, and computes the token's signature; that it collects their garbage is part of it
 //
 // Pings are off, clients are verified event loops or crypto/tls, congestion control is cubic everywhere.
 //
