@@ -224,26 +224,25 @@ func (c *claims) readRoles(value []byte) (ok bool, _ *Fault) {
 // readCaps takes [{"channels":[…],"match":"…","allow":[…]}]. A member that it does not know could
 // be a restriction, so it is refused.
 func (c *claims) readCaps(value []byte) (bool, *Fault) {
-	var raw []json.RawMessage
-	if value[0] != '[' || json.Unmarshal(value, &raw) != nil {
-		return false, nil
-	}
-	caps := make([]grant.Capability, len(raw))
-	for i, entry := range raw {
+	caps := []grant.Capability{}
+	ok := elements(value, func(entry []byte) bool {
+		var one grant.Capability
 		ok := members(entry, func(name string, value []byte) (ok bool) {
 			switch name {
 			case "channels":
-				caps[i].Channels, ok = texts(value)
+				one.Channels, ok = texts(value)
 			case "match":
-				caps[i].Match, ok = text(value)
+				one.Match, ok = text(value)
 			case "allow":
-				caps[i].Allow, ok = texts(value)
+				one.Allow, ok = texts(value)
 			}
 			return ok
 		})
-		if !ok {
-			return false, nil
-		}
+		caps = append(caps, one)
+		return ok
+	})
+	if !ok {
+		return false, nil
 	}
 	set, err := grant.Compile(caps)
 	if err != nil {

@@ -25,13 +25,13 @@ func readHeader(token []byte) (h header, _ *Fault) {
 	if first < 0 || first == last {
 		return h, errShape
 	}
-	var scratch [MaxBytes]byte
+	scratch := make([]byte, base64.RawURLEncoding.DecodedLen(len(token)))
 	for _, part := range [][]byte{token[last+1:], token[first+1 : last]} {
-		if n, ok := decode(scratch[:], part); !ok || n == 0 {
+		if n, ok := decode(scratch, part); !ok || n == 0 {
 			return h, errShape
 		}
 	}
-	n, ok := decode(scratch[:], token[:first])
+	n, ok := decode(scratch, token[:first])
 	if !ok || n == 0 {
 		return h, errShape
 	}
