@@ -99,7 +99,7 @@ func (n node) IssueTicket(_ context.Context, t api.Ticket) (string, *clientproto
 	}
 	now := n.shared.wall()
 	text, err := n.shared.tickets.Issue(&token.Claims{
-		Subject: t.User, Channels: t.Channels, Grant: set, Info: json.RawMessage(t.Info), ExpireAt: &t.ExpireAt, IssuedAt: now.Unix(),
+		Subject: t.User, Channels: t.Channels, Grant: set, Roles: t.Roles, Info: json.RawMessage(t.Info), ExpireAt: &t.ExpireAt, IssuedAt: now.Unix(),
 	}, t.Life, now)
 	if err != nil {
 		return "", errManyTickets

@@ -33,7 +33,8 @@ var (
 	errTwoTokens    = &clientproto.Error{Code: 107, Message: "bad request: jti and client exclude each other"}
 	errNoSubject    = &clientproto.Error{Code: 107, Message: "bad request: sub is required"}
 	errCaps         = &clientproto.Error{Code: 107, Message: "bad request: caps must be an array of objects with channels, match and allow"}
-	errEmptyTicket  = &clientproto.Error{Code: 107, Message: "bad request: channels or caps is required, without them a ticket opens nothing"}
+	errEmptyTicket  = &clientproto.Error{Code: 107, Message: "bad request: channels, caps or roles is required, without them a ticket opens nothing"}
+	errRoles        = &clientproto.Error{Code: 107, Message: "bad request: roles must be an array of at most 64 names of roles"}
 	errTTL          = &clientproto.Error{Code: 107, Message: "bad request: ttl must be whole seconds, 30 at most"}
 	errPattern      = &clientproto.Error{Code: 107, Message: "bad request: pattern must be at most 255 bytes of printable ASCII"}
 	errManyListed   = &clientproto.Error{Code: 106, Message: "limit exceeded: too many to list, ask for fewer by pattern or user"}

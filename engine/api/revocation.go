@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"weir/engine/clientproto"
@@ -23,6 +24,7 @@ type Ticket struct {
 	User     string
 	Channels []string           // server-side subscriptions
 	Caps     []grant.Capability // what else the session may
+	Roles    []string           // names in the operator's policy, each once
 	Info     json.RawMessage    // as the claim info; nil if none
 	ExpireAt int64              // when the session ends, in unix seconds; 0: never
 	Life     time.Duration      // until its use; 0: the longest there is
@@ -131,7 +133,10 @@ func (h *Handlers) ticket(f fields) (t Ticket, err *clientproto.Error) {
 	if f.has("caps") && json.Unmarshal(f["caps"], &t.Caps) != nil {
 		return t, errCaps
 	}
-	if len(t.Channels)+len(t.Caps) == 0 {
+	if t.Roles, err = f.roles(); err != nil {
+		return t, err
+	}
+	if len(t.Channels)+len(t.Caps)+len(t.Roles) == 0 {
 		return t, errEmptyTicket
 	}
 	if f.has("info") {
@@ -150,6 +155,24 @@ func (h *Handlers) ticket(f fields) (t Ticket, err *clientproto.Error) {
 	}
 	t.Life = time.Duration(seconds) * time.Second
 	return t, nil
+}
+
+// roles reads an array of names of roles, or one of them, as the claim does. A name that no role can have is the caller's mistake.
+func (f fields) roles() ([]string, *clientproto.Error) {
+	var one string
+	list := []string{}
+	if raw := f["roles"]; len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &one) == nil {
+		list = append(list, one)
+	} else if all, err := f.texts("roles"); err != nil {
+		return nil, err
+	} else {
+		list = all
+	}
+	if len(list) > grant.MaxRoles || slices.ContainsFunc(list, func(name string) bool { return grant.CheckRole(name) != nil }) {
+		return nil, errRoles
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
 }
 
 // maxTicketSeconds is the longest life of a ticket that may be asked for; it is as long as a ticket may live at all.

@@ -71,7 +71,8 @@ func TestRevocationsThatSayNothing(t *testing.T) {
 		"invalidate_user_tokens": {`{}`, `{"user":""}`, `{"user":"u","issued_before":-5}`, `{"user":"u","issued_before":"x"}`},
 		"issue_ticket": {`{}`, `{"sub":"","channels":["c"]}`, `{"sub":"u"}`, `{"sub":"u","channels":[]}`, `{"sub":"u","caps":[]}`, `{"sub":"u","caps":{}}`,
 			`{"sub":"u","caps":"all"}`, `{"sub":"u","channels":[""]}`, `{"sub":"u","channels":["c"],"ttl":31}`, `{"sub":"u","channels":["c"],"ttl":-1}`,
-			`{"sub":"u","channels":["c"],"ttl":"10s"}`, `{"sub":"u","channels":["c"],"expire_at":-1}`},
+			`{"sub":"u","roles":[]}`, `{"sub":"u","roles":""}`, `{"sub":"u","roles":[""]}`, `{"sub":"u","roles":["a",null]}`, `{"sub":"u","roles":{}}`,
+			`{"sub":"u","roles":["\u0001"]}`, `{"sub":"u","roles":["` + strings.Repeat(`r","`, 64) + `r"]}`, `{"sub":"u","channels":["c"],"ttl":"10s"}`, `{"sub":"u","channels":["c"],"expire_at":-1}`},
 	} {
 		for _, body := range bodies {
 			if r := s.call(t, method, body); r.code() != 107 || !strings.HasPrefix(r.Error.Message, "bad request: ") {
@@ -97,6 +98,8 @@ func TestIssueTicket(t *testing.T) {
 		{`{"sub":"u","caps":[{"channels":["feeds:*"],"match":"wildcard","allow":["sub"]}],"info":{ "n" : 1 },"expire_at":1800000000,"ttl":0}`,
 			Ticket{User: "u", Caps: []grant.Capability{{Channels: []string{"feeds:*"}, Match: "wildcard", Allow: []string{"sub"}}},
 				Info: json.RawMessage(`{"n":1}`), ExpireAt: 1_800_000_000}},
+		{`{"sub":"u","roles":["reader","editor","reader"]}`, Ticket{User: "u", Roles: []string{"editor", "reader"}}},
+		{`{"sub":"u","roles":"reader","channels":["c"]}`, Ticket{User: "u", Channels: []string{"c"}, Roles: []string{"reader"}}},
 	} {
 		s := newService(t, nil)
 		r := s.call(t, "issue_ticket", c.body)
@@ -106,6 +109,9 @@ func TestIssueTicket(t *testing.T) {
 		got := s.node.tickets[0]
 		if len(got.Channels) == 0 {
 			got.Channels = nil
+		}
+		if len(got.Roles) == 0 {
+			got.Roles = nil
 		}
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.body, got, c.want)

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -47,6 +48,31 @@ func TestSDKRoles(t *testing.T) {
 	n.do(order{"do": "subscribe", "channel": "feeds:c"})
 	if e := n.next("unsubscribed", append(chatter, "subscribing")...); e.Channel != "feeds:c" || e.Code != 103 {
 		t.Errorf("another channel: %+v, want 103", e)
+	}
+}
+
+// TestSDKTicketOfARole: a ticket may name roles as a token does.
+func TestSDKTicketOfARole(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(c *engine.Config) {
+		var err error
+		if c.Roles, err = grant.NewPolicy(map[string][]grant.Capability{"reader": {{Channels: []string{"feeds:*"}, Match: "wildcard", Allow: []string{"sub"}}}}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var issued struct{ Ticket string }
+	if err := json.Unmarshal(s.api("issue_ticket", `{"sub":"alice","roles":["reader","nobody"]}`), &issued); err != nil {
+		t.Fatal(err)
+	}
+	n := s.sdk(t, order{"url": s.url(wsPath) + "?ticket=" + issued.Ticket})
+	n.do(order{"do": "connect"})
+	n.next("connected", append(chatter, "connecting")...)
+	n.do(order{"do": "subscribe", "channel": "feeds:a"})
+	n.next("subscribed", append(chatter, "subscribing")...)
+	s.mustReceive(n, "feeds:a", `1`)
+	n.do(order{"do": "publish", "channel": "feeds:a", "data": 2})
+	if e := n.next("publish error", chatter...); e.Code != 103 {
+		t.Errorf("a publication, which the role does not grant: %+v, want 103", e)
 	}
 }
 
