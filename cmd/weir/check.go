@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"weir/engine/poll"
 	"weir/security/audit"
 	"weir/security/oplog"
+	"weir/security/schema"
 )
 
 // check validates a configuration as serve does and prints what it amounts to.
@@ -48,7 +50,7 @@ func check(p *process, c *command) error {
 	}
 	fmt.Fprintf(p.stdout, "namespaces  %s\n\n", namespaceNames(s.config.Namespaces))
 	items := memorySum(&s.config, connections, cmp.Or(s.config.Pollers, runtime.GOMAXPROCS(0)))
-	items = append(append(items, hookMemory(&s.config)...), userMemory(&s.config.Limits)...)
+	items = append(items, askedForMemory(&s.config, connections)...)
 	items = append(items, s.capture.memory()...)
 	if err := printMemory(p.stdout, items); err != nil {
 		return err
@@ -129,6 +131,33 @@ func memorySum(cfg *engine.Config, connections, loops int) []memoryItem {
 		{"audit log", "its queue, and what waits for a disk or a collector", audit.MemoryBytes},
 		{"the rest", "program, limiter, buffers", baseBytes},
 	}
+}
+
+// askedForMemory is what features take that the configuration has.
+func askedForMemory(cfg *engine.Config, connections int) []memoryItem {
+	items := append(hookMemory(cfg), userMemory(&cfg.Limits)...)
+	items = append(items, schemaMemory(cfg.Namespaces)...)
+	if cfg.TLS.ClientAuth != tls.NoClientCert {
+		each := engine.FixedBounds().CertificateBytes
+		items = append(items, memoryItem{"client certificates", fmt.Sprintf("%d × %d B", connections, each), connections * each})
+	}
+	return items
+}
+
+// schemaMemory is what the schemas of namespaces take; nothing if there are none.
+func schemaMemory(all []engine.Namespace) []memoryItem {
+	compiled := map[*schema.Schema]bool{}
+	sum := 0
+	for i := range all {
+		if s := all[i].Schema; s != nil && !compiled[s] {
+			compiled[s] = true
+			sum += s.Bytes()
+		}
+	}
+	if sum == 0 {
+		return nil
+	}
+	return []memoryItem{{"schemas", fmt.Sprintf("%d, twice while they are reloaded", len(compiled)), 2 * sum}}
 }
 
 // userMemory is what the buckets of users take; nothing if there are none.

@@ -364,8 +364,17 @@ func TestCheckPrintsTheMemorySum(t *testing.T) {
 
 // The sum has what the configuration asks for besides.
 func TestCheckAddsWhatIsAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.json": `{"type":"object"}`, "weir.yaml": "namespaces:\n  - {name: a, schema: a.json}\n  - {name: b, schema: a.json}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bounds := engine.FixedBounds()
 	for word, flags := range map[string][]string{
-		fmt.Sprintf("2 × %s", size(engine.FixedBounds().PerUserBytes)): {"--user-message-rate=5/s", "--user-byte-rate=1MiB/s"},
+		fmt.Sprintf("2 × %s", size(bounds.PerUserBytes)):      {"--user-message-rate=5/s", "--user-byte-rate=1MiB/s"},
+		fmt.Sprintf("1000 × %d B\n", bounds.CertificateBytes): {"--connections=1000", "--client-ca-file", newClientPKI(t).file},
+		"1, twice while": {"--config", filepath.Join(dir, "weir.yaml")},
 	} {
 		if status, stdout, stderr := weir(append(good(t, "check"), flags...)...); status != 0 || !strings.Contains(stdout, word) {
 			t.Errorf("%v: status %d, does not say %q: %s%s", flags, status, word, stdout, stderr)

@@ -20,7 +20,8 @@ const dialect = "https://json-schema.org/draft/2020-12/schema"
 // Schema is a compiled JSON Schema. Immutable: any number of validators may use
 // it at the same time.
 type Schema struct {
-	root *node
+	root  *node
+	bytes int // of memory, about
 }
 
 // Mistake is the operator's: what is wrong in a schema, where, and the mend.
@@ -47,7 +48,7 @@ func Compile(doc []byte) (*Schema, error) {
 	if c.mistake != nil {
 		return nil, c.mistake
 	}
-	return &Schema{root: root}, nil
+	return &Schema{root: root, bytes: c.size()}, nil
 }
 
 // compiler compiles one schema. Its first mistake sticks; what is compiled after
