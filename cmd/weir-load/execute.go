@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
 	"weir/loadtest/tally"
@@ -25,9 +26,23 @@ func (c *cli) execute(ctx context.Context, p *process, name string) error {
 			return mistake("--fail-if: %w", err)
 		}
 	}
-	plan, err := c.plan(ctx, p)
+	if name == "attack" && c.Attack.List {
+		return listFloods(p)
+	}
+	plan, err := c.plan()
 	if err != nil {
 		return err
+	}
+	if name == "idle" && (len(c.PIDs) == 0 || c.Connections < 2) {
+		return mistake("--pid: idle looks at the memory of the server with few and with many connections; name its process, and have 2 connections at least")
+	}
+	if name == "attack" {
+		if plan.Attacks, err = c.attacks(plan); err != nil {
+			return err
+		}
+	}
+	if plan.Connections > fleet.WorkerConnections || c.Processes > 0 {
+		plan.Fleet.Program, plan.Fleet.Environment, plan.Fleet.Stderr = p.self, []string{workerVariable + "=1"}, p.stderr
 	}
 	out := p.stderr
 	if c.Quiet {
@@ -55,6 +70,7 @@ func scenarios() map[string]func(context.Context, *scenario.Plan, scenario.Progr
 	return map[string]func(context.Context, *scenario.Plan, scenario.Progress) (*tally.Run, error){
 		"storm": scenario.Storm, "idle": scenario.Idle, "fanout": scenario.Fanout, "recover": scenario.Recover,
 		"million": scenario.Million,
+		"publish": scenario.Publish, "mixed": scenario.Mixed, "attack": scenario.Attack,
 	}
 }
 

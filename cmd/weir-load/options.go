@@ -10,6 +10,9 @@ type cli struct {
 
 	Storm   scenarioCommand `cmd:"" help:"Open connections for a time, at --connect-rate or as fast as they open; each is closed when it is subscribed."`
 	Idle    scenarioCommand `cmd:"" help:"Open connections, leave them alone, and see what memory of --pid each of them takes."`
+	Publish scenarioCommand `cmd:"" help:"Publish through --api, then by --publishers connections, and time the acknowledgements."`
+	Mixed   scenarioCommand `cmd:"" help:"A day in short: publications, connections that leave and come again, slow readers."`
+	Attack  attackCommand   `cmd:"" help:"Flood the server in one way after the other, each for --duration, with honest subscribers beside."`
 	Recover scenarioCommand `cmd:"" help:"Publish, cut every connection, open them again where they were, check that nothing is lost."`
 	Fanout  scenarioCommand `cmd:"" help:"Subscribe to one or many channels, publish to them, check that everybody gets everything."`
 	Million scenarioCommand `cmd:"" help:"Open very many connections to a server of many processes, and publish once to all, through the --api of each process."`
@@ -53,6 +56,7 @@ type loadOptions struct {
 	Seed        uint32        `name:"seed" group:"Load" placeholder:"N" help:"Makes the names of channels and streams those of another run with it (default random)."`
 	Rest        time.Duration `name:"rest" group:"Load" default:"5s" placeholder:"TIME" help:"How long idle waits before it looks at memory (default ${default})."`
 	Away        time.Duration `name:"away" group:"Load" default:"2s" placeholder:"TIME" help:"How long those that recover cuts off stay away (default ${default})."`
+	Churn       float64       `name:"churn" group:"Load" default:"10" placeholder:"N" help:"Connections that leave in a second, and come again, in mixed (default ${default})."`
 	SlowReaders int           `name:"slow-readers" group:"Load" default:"0" placeholder:"N" help:"Connections beside these that read one message in --slow-pause (default ${default})."`
 	SlowPause   time.Duration `name:"slow-pause" group:"Load" default:"1s" placeholder:"TIME" help:"See --slow-readers (default ${default})."`
 	Lanes       int           `name:"lanes" group:"Load" default:"16" placeholder:"N" help:"Calls to the API at once (default ${default})."`
@@ -61,10 +65,21 @@ type loadOptions struct {
 
 // reportOptions say what becomes of the results.
 type reportOptions struct {
-	JSON   string   `name:"json" group:"Report" placeholder:"FILE" help:"Write the whole run as JSON; - is standard output."`
-	HTML   string   `name:"html" group:"Report" placeholder:"FILE" help:"Write a page with charts; it needs nothing from anywhere."`
-	FailIf []string `name:"fail-if" group:"Report" sep:"none" placeholder:"COND" help:"Exit with status 1 if a figure is so, as in 'p99>50ms'; several may be given."`
-	Quiet  bool     `name:"quiet" group:"Report" help:"Say nothing while it runs."`
+	JSON     string        `name:"json" group:"Report" placeholder:"FILE" help:"Write the whole run as JSON; - is standard output."`
+	HTML     string        `name:"html" group:"Report" placeholder:"FILE" help:"Write a page with charts; it needs nothing from anywhere."`
+	FailIf   []string      `name:"fail-if" group:"Report" sep:"none" placeholder:"COND" help:"Exit with status 1 if a figure is so, as in 'p99>50ms'; several may be given."`
+	Interval time.Duration `name:"interval" group:"Report" default:"1s" placeholder:"TIME" help:"How often to tell what is going on (default ${default})."`
+	Quiet    bool          `name:"quiet" group:"Report" help:"Say nothing while it runs."`
 }
 
 type scenarioCommand struct{}
+
+// attackCommand has the floods.
+type attackCommand struct {
+	Kinds     []string      `arg:"" optional:"" name:"flood" help:"Floods, as --list names them (default all)."`
+	List      bool          `name:"list" help:"List the floods and do nothing."`
+	From      string        `name:"from" default:"127.2.0.0/15" placeholder:"CIDR" help:"Addresses that the attackers come from; the honest ones come from 127.1.0.0/16 (default ${default})."`
+	Attackers int           `name:"attackers" default:"0" placeholder:"N" help:"Connections of a flood at once; 0 is what its kind asks for (default ${default})."`
+	Calm      time.Duration `name:"calm" default:"5s" placeholder:"TIME" help:"How long the honest are measured before (default ${default})."`
+	Back      time.Duration `name:"back" default:"30s" placeholder:"TIME" help:"How long to wait after each flood for latency to be what it was (default ${default})."`
+}

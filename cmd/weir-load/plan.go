@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -36,7 +34,7 @@ const (
 )
 
 // plan makes the scenario's plan of the options.
-func (c *cli) plan(ctx context.Context, p *process) (*scenario.Plan, error) {
+func (c *cli) plan() (*scenario.Plan, error) {
 	seed, err := c.seed()
 	if err != nil {
 		return nil, err
@@ -60,25 +58,22 @@ func (c *cli) plan(ctx context.Context, p *process) (*scenario.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	publishers := 0
-	if len(api.URLs) == 0 {
-		publishers = min(cmp.Or(c.Publishers, c.Channels), c.Connections)
+	publishers := c.Publishers
+	if len(api.URLs) == 0 && publishers == 0 {
+		publishers = c.Channels
 	}
-	streams := max(1, (publishers+c.Channels-1)/c.Channels)
+	publishers = min(publishers, c.Connections)
 	plan := &scenario.Plan{
 		Fleet: fleet.Options{
 			Plan: fleet.Plan{
 				Targets: targets, Protocol: c.Protocol, Token: signed, Channel: channel, Channels: c.Channels, Each: c.Each,
-				Publishers: streams, Stream0: seed, Numbered: streams == 1 && c.Protocol != "echo",
+				Stream0: seed,
 			},
 			Connections: c.Connections, Processes: c.Processes, Log: slog.New(slog.DiscardHandler),
 		},
 		API: api, Connections: c.Connections, ConnectRate: c.ConnectRate, AtOnce: c.AtOnce, Rate: c.Rate, Size: c.Size, Lanes: c.Lanes,
 		Duration: c.Duration, Settle: c.Settle, Overrun: c.Settle + c.Duration, PIDs: c.PIDs, Publishers: publishers, Slow: c.SlowReaders, SlowEach: c.SlowPause, Resume: c.Resume,
-		Rest: c.Rest, Away: c.Away,
-	}
-	if c.Processes > 0 || c.Connections > fleet.WorkerConnections {
-		plan.Fleet.Program, plan.Fleet.Environment, plan.Fleet.Stderr = p.self, []string{workerVariable + "=1"}, p.stderr
+		Rest: c.Rest, Away: c.Away, Churn: c.Churn, Every: c.Interval,
 	}
 	return plan, nil
 }
@@ -109,6 +104,8 @@ func (c *cli) checkLoad() error {
 		return mistake("--resume: a share from 0 to 1")
 	case c.Duration <= 0 || c.Settle < 0 || c.Timeout <= 0 || c.SlowPause <= 0:
 		return mistake("--duration, --settle, --timeout and --slow-pause are times above 0, as in 10s")
+	case c.Interval <= 0 || c.Churn < 0 || c.Rest < 0 || c.Away < 0:
+		return mistake("--interval is a time above 0, --churn, --rest and --away cannot be below 0")
 	case c.Processes < 0 || c.Processes > 1000 || c.Sources < 0 || c.AtOnce < 1 || c.Lanes < 1 || c.SlowReaders < 0 || c.Publishers < 0:
 		return mistake("--processes, --sources, --at-once, --lanes, --slow-readers and --publishers cannot be below 0, and --processes not above 1000")
 	}

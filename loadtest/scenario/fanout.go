@@ -23,10 +23,8 @@ func (r *rig) fanout(ctx context.Context) error {
 	if err := r.openAll(ctx, fleet.Wave{N: r.plan.Connections, First: true, Resume: r.plan.Resume}); err != nil {
 		return err
 	}
-	if r.plan.Slow > 0 {
-		if err := r.openAll(ctx, fleet.Wave{N: r.plan.Slow, Slow: r.plan.SlowEach}); err != nil {
-			return err
-		}
+	if err := r.slowReaders(ctx); err != nil {
+		return err
 	}
 	if r.report.Connections > 0 {
 		if err := r.publishing(ctx, "publish", r.plan.Duration); err != nil {

@@ -2,6 +2,9 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"weir/loadtest/tally"
@@ -31,7 +34,7 @@ func (r *rig) figure(name string, value float64, unit tally.Unit, about string) 
 	r.run.Figures = append(r.run.Figures, tally.Figure{Name: name, Value: value, Unit: unit, About: about})
 }
 
-// quantiles adds p50 to max of a histogram, under a prefix.
+// quantiles adds those of a histogram, under a prefix.
 func (r *rig) quantiles(prefix string, h *tally.Histogram, about string) {
 	if h.Count() == 0 {
 		return
@@ -39,10 +42,9 @@ func (r *rig) quantiles(prefix string, h *tally.Histogram, about string) {
 	for _, q := range []struct {
 		name string
 		of   float64
-	}{{"p50", 0.5}, {"p99", 0.99}, {"p999", 0.999}} {
+	}{{"p50", 0.5}, {"p99", 0.99}, {"max", 1}} {
 		r.figure(prefix+q.name, h.Quantile(q.of).Seconds(), tally.Seconds, about)
 	}
-	r.figure(prefix+"max", h.Max().Seconds(), tally.Seconds, about)
 }
 
 func (r *rig) latencies() {
@@ -79,14 +81,26 @@ func (r *rig) faults() {
 func (r *rig) refusals() {
 	t := &r.run.Total
 	if n := t.Refused + t.DialFailed; n > 0 {
-		r.fail("%d connections could not be opened", n)
+		r.fail("%d connections could not be opened%s", n, r.reasons())
 	}
 	if t.Lost > 0 {
-		r.fail("%d connections were lost", t.Lost)
+		r.fail("%d connections were lost%s", t.Lost, r.reasons())
 	}
 	if t.PublishErr > 0 {
 		r.fail("%d publications were refused or not answered", t.PublishErr)
 	}
+}
+
+// reasons are why connections ended or did not come to be, all and the last one.
+func (r *rig) reasons() string {
+	var b strings.Builder
+	for i, why := range slices.Sorted(maps.Keys(r.run.Total.Closes)) {
+		fmt.Fprintf(&b, "%s%s %d", []string{": ", ", "}[min(i, 1)], why, r.run.Total.Closes[why])
+	}
+	if r.report.Trouble != "" {
+		fmt.Fprintf(&b, " (the last: %s)", r.report.Trouble)
+	}
+	return b.String()
 }
 
 // span adds rates over the intervals of a phase.
@@ -100,8 +114,10 @@ func (r *rig) span(phases ...string) (sum tally.Counters, took time.Duration, se
 			}
 			sum.Add(in.Counters)
 			took += in.For
-			if first == nil && i > 0 {
-				first = r.run.Intervals[i-1].Server
+			if first == nil {
+				if first = r.server; i > 0 {
+					first = r.run.Intervals[i-1].Server
+				}
 			}
 			last = in.Server
 		}
@@ -118,7 +134,9 @@ func (r *rig) connects() {
 	if sum.Opened == 0 {
 		return
 	}
-	r.figure("resumed_share", float64(r.run.Total.Resumed)/float64(r.run.Total.Opened), tally.Share, "of the connections came with a session ticket")
+	if r.plan.Resume > 0 {
+		r.figure("resumed_share", float64(r.run.Total.Resumed)/float64(r.run.Total.Opened), tally.Share, "of the connections came with a session ticket")
+	}
 	if server != nil {
 		r.figure("cpu_per_connect", server.CPU.Seconds()/float64(sum.Opened), tally.Seconds, "processor time of the server for each connection")
 	}

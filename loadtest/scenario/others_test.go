@@ -1,13 +1,16 @@
 package scenario
 
 import (
+	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"weir/loadtest/attack"
 	"weir/loadtest/fleet"
 	"weir/loadtest/tally"
 )
@@ -132,5 +135,108 @@ func TestIdle(t *testing.T) {
 	}
 	if _, ok := r.Figure("slope"); !ok || r.Total.Opened != 40 || len(r.Failures) > 0 {
 		t.Errorf("%+v %+v %s", r.Figures, r.Total, r.Failures)
+	}
+}
+
+// TestMixed: connections leave and come again all the while, and nothing is missing
+// that the server kept for them.
+func TestMixed(t *testing.T) {
+	t.Parallel()
+	const connections = 8
+	plan := newFaulty(t, faults{}).plan(connections, 2)
+	plan.Churn, plan.Duration, plan.Slow, plan.SlowEach = 20, time.Second, 2, 10*time.Millisecond
+	r, err := Mixed(t.Context(), plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &r.Total
+	if c.Left == 0 || c.Opened != connections+c.Left || c.Recovered != c.Left || c.Lost > 0 || len(r.Failures) > 0 {
+		t.Errorf("%+v %s", c, r.Failures)
+	}
+	if c.Published != 200 || c.Received != c.Expected || c.Expected != 100*connections {
+		t.Errorf("%+v", c)
+	}
+}
+
+// TestMixedTellsWhatIsLost: the same, and the server forgets what they missed.
+func TestMixedTellsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	plan := newFaulty(t, faults{forget: true}).plan(4, 1)
+	plan.Churn, plan.Duration = 20, time.Second
+	r, err := Mixed(t.Context(), plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := &r.Total; c.Unrecovered != c.Left || c.Left == 0 || c.Recovered > 0 || len(r.Failures) == 0 {
+		t.Errorf("%+v %s", c, r.Failures)
+	}
+}
+
+// TestPublish: through the API, then by connections, each with its own figures.
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	const connections = 4
+	plan := newFaulty(t, faults{}).plan(connections, 2)
+	plan.Publishers = 2
+	r, err := Publish(t.Context(), plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tally.Counters{
+		Dialed: 2 * connections, Opened: 2 * connections, Due: 2 * published, Published: 2 * published,
+		Received: published * connections, Expected: published * connections,
+	}
+	if got := counted(r); !reflect.DeepEqual(got, want) || len(r.Failures) > 0 {
+		t.Errorf("\n%+v, wanted\n%+v; %s", got, want, r.Failures)
+	}
+	for _, name := range []string{"api_ack_p99", "client_ack_p99"} {
+		if f, ok := r.Figure(name); !ok || f.Value <= 0 {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	plan.API, plan.Publishers = fleet.API{}, 0
+	if _, err := Publish(t.Context(), plan, nil); err == nil {
+		t.Error("nobody published")
+	}
+}
+
+// TestAttack: floods go on beside the honest, who miss nothing; one who is closed
+// meanwhile is told.
+func TestAttack(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("attackers come from addresses that only Linux has")
+	}
+	for name, f := range map[string]faults{"all stay": {}, "one is closed": {close: 20}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newFaulty(t, f)
+			plan := s.plan(3, 1)
+			to := plan.Fleet.Plan.Targets[0]
+			ca := filepath.Join(t.TempDir(), "ca.pem")
+			if err := os.WriteFile(ca, to.CAs, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			plan.Rate = 50
+			plan.Attacks = Attacks{Calm: 100 * time.Millisecond, Back: time.Hour, Target: attack.Target{
+				Addr: s.public.Listener.Addr().String(), Name: "127.0.0.1", Authority: ca, From: netip.MustParsePrefix("127.2.0.0/15"), Attackers: 2,
+			}}
+			for _, name := range []string{"churn", "stalled-hello"} {
+				kind, _ := attack.Named(name)
+				plan.Attacks.Kinds = append(plan.Attacks.Kinds, kind)
+			}
+			plan.Duration = 300 * time.Millisecond
+			r, err := Attack(t.Context(), plan, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.close > 0 != (r.Total.Closes["3008"] == 1) || f.close > 0 != (len(r.Failures) > 0) || r.Total.Opened != 3 {
+				t.Errorf("%+v %s", r.Total, r.Failures)
+			}
+			for _, name := range []string{"calm_p99", "flood_p99", "back", "churn_p99", "stalled_hello_lives"} {
+				if f, ok := r.Figure(name); !ok || f.Value <= 0 {
+					t.Errorf("%s: %+v", name, f)
+				}
+			}
+		})
 	}
 }

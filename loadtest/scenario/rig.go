@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"weir/loadtest/dialect"
 	"weir/loadtest/fleet"
 	"weir/loadtest/tally"
 )
@@ -28,6 +29,8 @@ type Plan struct {
 	SlowEach    time.Duration
 	Resume      float64       // share of dials that offer a session ticket
 	Rest        time.Duration // how long is waited before memory is looked at
+	Attacks     Attacks
+	Churn       float64       // connections a second that leave and come again
 	Away        time.Duration // how long those who are dropped stay away
 	Every       time.Duration // length of an interval; 0: a second
 	Before      int64         // Available before the server was started; 0: that of now
@@ -48,6 +51,8 @@ type rig struct {
 	report    fleet.Report // the newest
 	handshake tally.Histogram
 	ack       tally.Histogram
+	server    *tally.Process // at the beginning; nil: it is not known
+	leaving   float64        // of churn: less than one connection
 }
 
 // begin starts the fleet. The caller ends the rig.
@@ -55,12 +60,19 @@ func begin(ctx context.Context, name string, p *Plan, progress Progress) (*rig, 
 	if p.Every <= 0 {
 		p.Every = time.Second
 	}
+	streams := 1
+	if len(p.API.URLs) == 0 {
+		streams = max(1, (p.Publishers+p.Fleet.Plan.Channels-1)/p.Fleet.Plan.Channels)
+	}
+	p.Fleet.Plan.Publishers = streams
+	p.Fleet.Plan.Numbered = streams == 1 && p.Fleet.Plan.Protocol != dialect.Echo.String()
 	f, err := fleet.Start(ctx, p.Fleet)
 	if err != nil {
 		return nil, err
 	}
 	r := &rig{plan: p, progress: progress, fleet: f, run: &tally.Run{Scenario: name, Protocol: p.Fleet.Plan.Protocol, Began: time.Now()}}
 	r.last = r.run.Began
+	r.server = p.server()
 	if len(p.API.URLs) > 0 {
 		if r.publisher, err = fleet.NewPublisher(p.API, p.Fleet.Plan); err != nil {
 			return nil, errors.Join(err, r.end())
@@ -102,11 +114,7 @@ func (r *rig) tick(phase string) error {
 	r.run.Open.Merge(&report.Open)
 	r.handshake.Merge(&report.Handshake)
 	r.ack.Merge(&report.Ack)
-	if len(r.plan.PIDs) > 0 {
-		if p, err := fleet.ReadProcesses(r.plan.PIDs); err == nil {
-			in.Server = &p
-		}
-	}
+	in.Server = r.plan.server()
 	if p, err := fleet.ReadProcesses([]int{0}); err == nil {
 		p.RSS += report.Process.RSS
 		p.CPU += report.Process.CPU
@@ -118,6 +126,18 @@ func (r *rig) tick(phase string) error {
 		r.progress(in)
 	}
 	return nil
+}
+
+// server is what the server's processes take; nil if nobody knows.
+func (p *Plan) server() *tally.Process {
+	if len(p.PIDs) == 0 {
+		return nil
+	}
+	sum, err := fleet.ReadProcesses(p.PIDs)
+	if err != nil {
+		return nil
+	}
+	return &sum
 }
 
 // until goes on, interval by interval, until done, or for so long at most.
