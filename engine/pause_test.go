@@ -9,6 +9,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"weir/engine/broker"
 	"weir/engine/ws"
 	"weir/security/token"
 )
@@ -79,7 +80,8 @@ func stepped(at time.Time, d time.Duration) time.Time {
 	return at
 }
 
-// TestStepsOfTheWallClock: nobody is closed by one, but for a token that is over.
+// TestStepsOfTheWallClock: nobody is closed by one, but for a token that is over, and
+// histories are kept for as long as was promised.
 func TestStepsOfTheWallClock(t *testing.T) {
 	for name, step := range map[string]time.Duration{"ahead": time.Hour, "back": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -91,12 +93,22 @@ func TestStepsOfTheWallClock(t *testing.T) {
 			}
 			s := start(t, func(c *Config) {
 				c.Now = read
+				c.Namespaces = []Namespace{{Name: "kept", HistorySize: 10, HistoryTTL: 40 * time.Minute}}
 				c.Limits.PingInterval, c.Limits.SessionMax, c.Limits.IPConnectRate, c.Limits.IPConnectBurst = 0, 0, 1, 10
 			})
 			s.clock = clock
 			long := s.connected(t, signClaims(t, token.SignClaims{Subject: "long", ExpiresAt: time.Now().Add(10 * time.Hour).Unix()}))
 			short := s.connected(t, signClaims(t, token.SignClaims{Subject: "short", ExpiresAt: time.Now().Add(30 * time.Minute).Unix()}))
+			s.publish("kept:a", "1")
+			keeps := func(want int) {
+				t.Helper()
+				if _, list, err := s.memory.History(t.Context(), "kept:a", broker.Filter{Limit: -1}); err != nil || len(list) != want {
+					t.Errorf("%d publications are kept, want %d: %v", len(list), want, err)
+				}
+			}
 			set.Store(int64(step))
+			s.memory.Sweep(read())
+			keeps(1)
 			clock.move(time.Second)
 			s.onLoops(func(sh *shard) {
 				sh.now = sh.clock()
@@ -111,6 +123,9 @@ func TestStepsOfTheWallClock(t *testing.T) {
 				eventually(t, "three sessions, all looked at", func() bool { return s.every(3, (*conn).connected) })
 			}
 			long.do(`"history":{"channel":"open:a"}`)
+			keeps(1)
+			clock.move(9 * time.Minute)
+			keeps(0)
 		})
 	}
 }

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"slices"
-	"time"
 
 	"weir/engine/broker"
 )
@@ -12,7 +11,7 @@ import (
 type history struct {
 	kept    []broker.Publication // oldest first
 	bytes   int
-	expires int64 // unix nanoseconds; 0: nothing is kept
+	expires int64 // nanoseconds since Broker.start; 0: nothing is kept
 }
 
 // overhead is what a kept publication costs beside its bytes: the struct in
@@ -150,6 +149,6 @@ func fitting(list []broker.Publication, bytes, envelope int) int {
 }
 
 // idle reports whether nothing would be lost by forgetting the stream.
-func (s *stream) idle(before time.Time) bool {
-	return s.attached == 0 && len(s.history.kept) == 0 && s.used < before.UnixNano()
+func (s *stream) idle(before int64) bool {
+	return s.attached == 0 && len(s.history.kept) == 0 && s.used < before
 }

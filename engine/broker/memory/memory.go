@@ -15,10 +15,10 @@ import (
 
 // Options bound the broker.
 type Options struct {
-	Streams   int           // most streams held at once; over it new ones are refused with broker.ErrFull
-	IdleAfter time.Duration // Sweep forgets a stream that nobody attached or published to for so long
-	Bytes     int           // of all histories; over it the stream that is published to gives up its oldest
-	Now       func() time.Time
+	Streams   int              // most streams held at once; over it new ones are refused with broker.ErrFull
+	IdleAfter time.Duration    // Sweep forgets a stream that nobody attached or published to for so long
+	Bytes     int              // of all histories; over it the stream that is published to gives up its oldest
+	Now       func() time.Time // with a monotonic reading: times are not those of a clock on a wall, which is set
 }
 
 const stripes = 64
@@ -27,6 +27,7 @@ const stripes = 64
 type Broker struct {
 	sink    broker.Sink
 	options Options
+	start   time.Time // what the times of streams count from
 	seed    maphash.Seed
 	held    atomic.Int64 // streams in all stripes
 	bytes   atomic.Int64 // of all histories
@@ -45,7 +46,7 @@ type stream struct {
 	offset   uint64
 	epoch    string
 	attached int
-	used     int64 // unix nanoseconds of the last Attach, Detach or Publish
+	used     int64 // nanoseconds since Broker.start of the last Attach, Detach or Publish
 	history  history
 	gone     bool // swept: look it up again
 }
@@ -55,12 +56,15 @@ func New(sink broker.Sink, o Options) *Broker {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	b := &Broker{sink: sink, options: o, seed: maphash.MakeSeed()}
+	b := &Broker{sink: sink, options: o, start: o.Now(), seed: maphash.MakeSeed()}
 	for i := range b.stripes {
 		b.stripes[i].streams = make(map[string]*stream)
 	}
 	return b
 }
+
+// now is the nanoseconds since the start.
+func (b *Broker) now() int64 { return int64(b.options.Now().Sub(b.start)) }
 
 // Publish numbers, keeps and delivers under the stream's lock, so offsets reach
 // the Sink in order.
@@ -97,7 +101,7 @@ func (b *Broker) wanted(s *stream) bool { return s.attached > 0 || b.watches.Loa
 
 // keep adds p to the history, within the bytes that all histories may take.
 func (b *Broker) keep(s *stream, p broker.Publication, r broker.Retention) {
-	total := b.bytes.Add(int64(s.history.add(p, r, b.options.Now().UnixNano())))
+	total := b.bytes.Add(int64(s.history.add(p, r, b.now())))
 	for total > int64(b.options.Bytes) && len(s.history.kept) > 0 {
 		total = b.bytes.Add(-int64(s.history.dropOldest()))
 	}
@@ -155,7 +159,7 @@ func (b *Broker) Detach(channel string) {
 		panic("memory: more Detach than Attach")
 	}
 	s.attached--
-	s.used = b.options.Now().UnixNano()
+	s.used = b.now()
 }
 
 // Watch implements broker.Broker.
@@ -177,13 +181,14 @@ func (b *Broker) Unwatch(string) {
 // Sweep drops histories whose time is over and forgets streams that were not
 // used for Options.IdleAfter before now.
 func (b *Broker) Sweep(now time.Time) (forgotten int) {
-	before := now.Add(-b.options.IdleAfter)
+	at := int64(now.Sub(b.start))
+	before := at - int64(b.options.IdleAfter)
 	for i := range b.stripes {
 		p := &b.stripes[i]
 		p.mu.Lock()
 		for name, s := range p.streams {
 			s.mu.Lock()
-			b.bytes.Add(-int64(s.history.expire(now.UnixNano())))
+			b.bytes.Add(-int64(s.history.expire(at)))
 			if s.idle(before) {
 				s.gone = true
 				delete(p.streams, name)
@@ -258,7 +263,7 @@ func (b *Broker) lock(channel string) (*stream, error) {
 			return nil, broker.ErrClosed
 		}
 		if !s.gone {
-			s.used = b.options.Now().UnixNano()
+			s.used = b.now()
 			b.bytes.Add(-int64(s.history.expire(s.used)))
 			return s, nil
 		}
@@ -279,7 +284,7 @@ func (b *Broker) stream(channel string) (*stream, error) {
 			return nil, broker.ErrFull
 		} // one gone, one more
 	}
-	s := &stream{epoch: rand.Text()[:8], used: b.options.Now().UnixNano()}
+	s := &stream{epoch: rand.Text()[:8], used: b.now()}
 	p.streams[channel] = s
 	return s, nil
 }
