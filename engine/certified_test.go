@@ -1,62 +1,28 @@
 package engine
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
-	"math/big"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"weir/security/certs/certstest"
 	"weir/security/token"
 )
-
-// clientCertificate is a certificate for a client, good for a day, and its authority.
-func clientCertificate(t testing.TB, name string) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	sign := func(c, parent *x509.Certificate, signer *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(1), time.Now().Add(-time.Hour), time.Now().Add(23*time.Hour)
-		if parent == nil {
-			parent, signer = c, key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return cert, key
-	}
-	ca, caKey := sign(&x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign}, nil, nil)
-	leaf, key := sign(&x509.Certificate{DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, ca, caKey)
-	pool := x509.NewCertPool()
-	pool.AddCert(ca)
-	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, pool
-}
 
 // certifying is a server whose clients may show a certificate, and do: that of alice.
 func certifying(t *testing.T, version uint16) *testServer {
 	t.Helper()
-	cert, cas := clientCertificate(t, "alice.test")
+	authority := certstest.NewAuthority(t)
 	s := start(t, func(c *Config) {
-		c.TLS.ClientAuth, c.ClientCAs, c.TLS.MaxVersion = tls.VerifyClientCertIfGiven, func() *x509.CertPool { return cas }, version
+		c.TLS.ClientAuth, c.ClientCAs, c.TLS.MaxVersion = tls.VerifyClientCertIfGiven, func() *x509.CertPool { return authority.Pool }, version
 		c.Limits.SessionMax = 100 * time.Hour
 	})
-	s.shows = []tls.Certificate{cert}
+	s.shows = []tls.Certificate{authority.Client("alice.test")}
 	return s
 }
 

@@ -2,84 +2,26 @@ package main
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"weir/security/certs/certstest"
 )
 
-// clientPKI is an authority of client certificates, in files.
-type clientPKI struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	file string
-}
-
-func newClientPKI(t *testing.T) *clientPKI {
-	t.Helper()
-	p := &clientPKI{t: t}
-	var der []byte
-	der, p.key = p.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "clients"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
-	var err error
-	if p.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	p.file = writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	return p
-}
-
-func (p *clientPKI) sign(c *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
-	p.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
-	parent, signer := p.cert, p.key
-	if parent == nil {
-		parent, signer = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), signer)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return der, key
-}
-
-// client returns the arguments by which a command shows a certificate of this name.
-func (p *clientPKI) client(name string) []string {
-	p.t.Helper()
-	u, err := url.Parse(name)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	der, key := p.sign(&x509.Certificate{URIs: []*url.URL{u}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return []string{
-		"--client-cert", writeFile(p.t, "client.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))),
-		"--client-key", writeFile(p.t, "client.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))),
-	}
+// clientFlags are the arguments by which a command shows a certificate of this name.
+func clientFlags(a *certstest.Authority, name string) []string {
+	cert, key := a.ClientFiles(name)
+	return []string{"--client-cert", cert, "--client-key", key}
 }
 
 // TestAPIBeyondLoopback is row T5: an API that others can reach is TLS and takes who shows a certificate of the named
 // authority and has the key; the authority changes with SIGHUP.
 func TestAPIBeyondLoopback(t *testing.T) {
-	ours, theirs := newClientPKI(t), newClientPKI(t)
-	args := append(good(t, "serve"), "--api-listen=0.0.0.0:0", "--api-client-ca-file", ours.file)
+	ours, theirs := certstest.NewAuthority(t), certstest.NewAuthority(t)
+	args := append(good(t, "serve"), "--api-listen=0.0.0.0:0", "--api-client-ca-file", ours.File)
 	r := serving(t, nil, args...)
 	_, port, err := net.SplitHostPort(r.address("api"))
 	if err != nil {
@@ -90,7 +32,7 @@ func TestAPIBeyondLoopback(t *testing.T) {
 		return status, stdout + stderr
 	}
 	trust := []string{"--ca-file", args[4]}
-	mine, foreign := append(ours.client("app:1"), trust...), append(theirs.client("app:1"), trust...)
+	mine, foreign := append(clientFlags(ours, "app:1"), trust...), append(clientFlags(theirs, "app:1"), trust...)
 	if status, text := publish("https", "k", mine...); status != 0 {
 		t.Fatalf("with a certificate: %s", text)
 	}
@@ -106,15 +48,15 @@ func TestAPIBeyondLoopback(t *testing.T) {
 	if status, text := publish("http", "k"); status == 0 {
 		t.Errorf("without TLS: %s", text)
 	}
-	if status, text := publish("https", "k", ours.client("app:1")...); status == 0 || !strings.Contains(text, "--ca-file") {
+	if status, text := publish("https", "k", clientFlags(ours, "app:1")...); status == 0 || !strings.Contains(text, "--ca-file") {
 		t.Errorf("the server's own certificate is taken on trust: %s", text)
 	}
 
-	theirCA, err := os.ReadFile(theirs.file)
+	theirCA, err := os.ReadFile(theirs.File)
 	if err != nil {
 		t.Fatal(err)
 	}
-	replaceFile(t, ours.file, theirCA)
+	replaceFile(t, ours.File, theirCA)
 	r.signals <- syscall.SIGHUP
 	r.stderr.await(t, `"msg":"reloaded"`)
 	if status, text := publish("https", "k", foreign...); status != 0 {
@@ -139,9 +81,9 @@ func TestAPICertificateOfItsOwn(t *testing.T) {
 
 // TestSubShowsACertificate: a client certificate in the place of a token.
 func TestSubShowsACertificate(t *testing.T) {
-	pki := newClientPKI(t)
+	pki := certstest.NewAuthority(t)
 	config := writeFile(t, "weir.yaml", "namespaces:\n  - name: open\n    allow_subscribe_for_client: true\n    history_size: 1\n    history_ttl: 1h\n    force_recovery: true\n")
-	args := append(without(good(t, "serve"), "--token-hmac-secret"), "--config", config, "--client-ca-file", pki.file)
+	args := append(without(good(t, "serve"), "--token-hmac-secret"), "--config", config, "--client-ca-file", pki.File)
 	r := serving(t, nil, args...)
 	sub := func(channel string, more ...string) (int, string) {
 		status, stdout, stderr := weir(append([]string{"sub", channel, "--count=1", "--url", "wss://" + r.address("listen"),
@@ -149,7 +91,7 @@ func TestSubShowsACertificate(t *testing.T) {
 		return status, stdout + stderr
 	}
 	i := &invocation{args: append([]string{"sub", "open:a#spiffe://example.com/feeder", "--count=1", "--url", "wss://" + r.address("listen"),
-		"--origin=https://app.example.com", "--ca-file", args[4]}, pki.client("spiffe://example.com/feeder")...)}
+		"--origin=https://app.example.com", "--ca-file", args[4]}, clientFlags(pki, "spiffe://example.com/feeder")...)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
 	for done := false; !done; { // until it has subscribed
@@ -164,7 +106,7 @@ func TestSubShowsACertificate(t *testing.T) {
 			}
 		}
 	}
-	if status, text := sub("open:a#spiffe://example.com/feeder", pki.client("spiffe://example.com/other")...); status == 0 || !strings.Contains(text, "103") {
+	if status, text := sub("open:a#spiffe://example.com/feeder", clientFlags(pki, "spiffe://example.com/other")...); status == 0 || !strings.Contains(text, "103") {
 		t.Errorf("another user's channel: %s", text)
 	}
 	if status, text := sub("open:a"); status == 0 || !strings.Contains(text, "--client-cert") {

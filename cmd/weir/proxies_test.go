@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"weir/security/certs/certstest"
 )
 
 func TestProxyOptionMistakes(t *testing.T) {
@@ -25,8 +27,8 @@ func TestProxyOptionMistakes(t *testing.T) {
 	} {
 		wantRefusal(t, nil, append(good(t, "check"), c.args...), c.words...)
 	}
-	authority := newClientPKI(t)
-	both := append(good(t, "check"), "--proxy-listen=127.0.0.1:0", "--client-ca-file", authority.file)
+	authority := certstest.NewAuthority(t)
+	both := append(good(t, "check"), "--proxy-listen=127.0.0.1:0", "--client-ca-file", authority.File)
 	wantRefusal(t, nil, both, "--client-auth", "--proxy-listen")
 	if status, _, stderr := weir(append(both, "--client-auth=optional")...); status != 0 {
 		t.Errorf("optional certificates: %s", stderr)

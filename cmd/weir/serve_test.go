@@ -17,6 +17,7 @@ import (
 
 	"weir/engine"
 	"weir/security/certs"
+	"weir/security/certs/certstest"
 )
 
 // pair writes a self-signed certificate and its key.
@@ -373,7 +374,7 @@ func TestCheckAddsWhatIsAskedFor(t *testing.T) {
 	bounds := engine.FixedBounds()
 	for word, flags := range map[string][]string{
 		fmt.Sprintf("2 × %s", size(bounds.PerUserBytes)):      {"--user-message-rate=5/s", "--user-byte-rate=1MiB/s"},
-		fmt.Sprintf("1000 × %d B\n", bounds.CertificateBytes): {"--connections=1000", "--client-ca-file", newClientPKI(t).file},
+		fmt.Sprintf("1000 × %d B\n", bounds.CertificateBytes): {"--connections=1000", "--client-ca-file", certstest.NewAuthority(t).File},
 		"1, twice while": {"--config", filepath.Join(dir, "weir.yaml")},
 	} {
 		if status, stdout, stderr := weir(append(good(t, "check"), flags...)...); status != 0 || !strings.Contains(stdout, word) {

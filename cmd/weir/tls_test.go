@@ -17,6 +17,7 @@ import (
 	"github.com/coder/websocket"
 
 	"weir/security/certs"
+	"weir/security/certs/certstest"
 )
 
 // running is a weir serve in this process.
@@ -219,7 +220,7 @@ func TestServeWithoutAnAuthority(t *testing.T) {
 func TestACMEMistakes(t *testing.T) {
 	files := slices.Clip(good(t, "check"))
 	acme := slices.Clip(append(without(files, "--tls-cert", "--tls-key"), "--acme-domains=push.example.com", "--acme-cache=/nowhere/acme"))
-	ca := newClientPKI(t).file
+	ca := certstest.NewAuthority(t).File
 	for _, c := range []struct{ args, words []string }{
 		{append(files, "--acme-domains=push.example.com", "--acme-cache=c"), []string{"--acme-domains", "--tls-cert", "keep one"}},
 		{append(files, "--acme-cache=c"), []string{"--acme-domains"}},

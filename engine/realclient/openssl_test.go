@@ -15,6 +15,7 @@ import (
 	"weir/engine"
 	"weir/engine/ws"
 	"weir/security/certs"
+	"weir/security/certs/certstest"
 )
 
 // openssl starts s_client, which verifies chain and name.
@@ -264,9 +265,13 @@ func TestOpenSSLSharedTickets(t *testing.T) {
 // the user, also when the session is resumed without showing it again.
 func TestOpenSSLClientCertificate(t *testing.T) {
 	t.Parallel()
-	ours, theirs := newPKI(t), newPKI(t)
+	ours, theirs := certstest.NewAuthority(t), certstest.NewAuthority(t)
+	shows := func(a *certstest.Authority) []string {
+		cert, key := a.ClientFiles("alice.test")
+		return []string{"-cert", cert, "-key", key}
+	}
 	s := serve(t, func(c *engine.Config) {
-		c.TLS.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, func() *x509.CertPool { return ours.pool }
+		c.TLS.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, func() *x509.CertPool { return ours.Pool }
 		c.Namespaces = append(c.Namespaces, engine.Namespace{Name: "open", AllowSubscribeForClient: true})
 	})
 	for _, c := range []struct {
@@ -275,8 +280,8 @@ func TestOpenSSLClientCertificate(t *testing.T) {
 	}{
 		{"-tls1_3", "alert certificate required", nil},
 		{"-tls1_2", "alert handshake failure", nil},
-		{"-tls1_3", "alert unknown ca", theirs.client("alice.test")},
-		{"-tls1_2", "alert unknown ca", theirs.client("alice.test")},
+		{"-tls1_3", "alert unknown ca", shows(theirs)},
+		{"-tls1_2", "alert unknown ca", shows(theirs)},
 	} {
 		p := s.openssl(t, append(c.args, c.protocol)...) // over TLS 1.3 it is connected before it is refused
 		if out := p.exit(); !strings.Contains(out, c.alert) {
@@ -285,7 +290,7 @@ func TestOpenSSLClientCertificate(t *testing.T) {
 	}
 	for _, protocol := range []string{"-tls1_3", "-tls1_2"} {
 		session := filepath.Join(t.TempDir(), "session.pem")
-		for i, args := range [][]string{append(ours.client("alice.test"), "-sess_out", session), {"-sess_in", session}} {
+		for i, args := range [][]string{append(shows(ours), "-sess_out", session), {"-sess_in", session}} {
 			p := s.openssl(t, append(args, protocol)...)
 			p.await([]string{"New, ", "Reused, "}[i])
 			p.upgrade(wsPath)
