@@ -117,6 +117,10 @@ func TestAttackerIsBanned(t *testing.T) {
 	if _, parts, stderr := weir("audit", "query", "--anomalies", "--anomaly-scale=0.2", newer, older); parts != found {
 		t.Errorf("the newer file first: %q, %s; want %q", parts, stderr, found)
 	}
+	_, whole, _ := weir("audit", "query", file)
+	if _, parts, stderr := weir("audit", "query", newer, older); parts != whole || whole == "" {
+		t.Errorf("the records of the newer file come first: %s%s", parts, stderr)
+	}
 	for _, canary := range []string{"hunter2", "the words of the hook"} {
 		if strings.Contains(r.stderr.String()+string(log), canary) {
 			t.Errorf("%q is told", canary)

@@ -25,7 +25,7 @@ type auditVerifyCommand struct {
 
 // auditQueryCommand searches a log.
 type auditQueryCommand struct {
-	Files      []string `arg:"" name:"file" help:"Files of the log, the oldest first, compressed or not; - is standard input."`
+	Files      []string `arg:"" name:"file" help:"Files of the log, in any order, compressed or not; - is standard input."`
 	From       moment   `name:"since" placeholder:"TIME" help:"From this time on, as in 2026-01-31T12:00:00Z, or so long ago, as in 2h."`
 	To         moment   `name:"until" placeholder:"TIME" help:"Before this time."`
 	Events     list     `name:"event" placeholder:"EVENT,…" help:"These events, by name or number."`
@@ -198,11 +198,7 @@ func auditAnomalies(p *process, c *auditQueryCommand) error {
 			failed = err
 		}
 	}})
-	files, err := inOrder(c.Files)
-	if err != nil {
-		return err
-	}
-	unread, err := eachEntry(files, func(_ []byte, r *audit.Record) error {
+	unread, err := eachEntry(c.Files, func(_ []byte, r *audit.Record) error {
 		w.Observe(r)
 		return failed
 	})
@@ -212,7 +208,8 @@ func auditAnomalies(p *process, c *auditQueryCommand) error {
 	return passedOver(unread)
 }
 
-// inOrder sorts the files of a log by the time of their first record.
+// inOrder sorts files by the time of their first record: not by its number, as audit.Verify does, for they may be of several
+// nodes, and what went to standard error or a collector has none.
 func inOrder(files []string) ([]string, error) {
 	begins := make(map[string]time.Time, len(files))
 	for _, name := range files {
@@ -238,8 +235,11 @@ func inOrder(files []string) ([]string, error) {
 	return files, nil
 }
 
-// eachEntry reads files in their order; unread is how many lines are no records.
+// eachEntry reads files from the oldest on; unread is how many lines are no records.
 func eachEntry(files []string, do func(text []byte, r *audit.Record) error) (unread int, err error) {
+	if files, err = inOrder(files); err != nil {
+		return 0, err
+	}
 	for _, name := range files {
 		n, err := fileEntries(name, do)
 		if err != nil {
