@@ -74,7 +74,7 @@ func (s *shard) remember(c *conn, info tlsconn.Info) {
 	if s.audit != nil {
 		info.ServerName = audit.Bounded(info.ServerName, askedTextBytes)
 		info.PeerCertificates = nil
-		c.asked = &asked{tls: info}
+		c.waitings().asked = &asked{tls: info}
 	}
 }
 
@@ -89,14 +89,20 @@ func (s *shard) unfit(c *conn, channel string) {
 	}
 }
 
+// request is what c has shown so far.
+func (c *conn) request() *asked {
+	w := c.waitings()
+	if w.asked == nil {
+		w.asked = new(asked)
+	}
+	return w.asked
+}
+
 // through takes the client that a proxy named for the peer; the proxies, of which
 // forwarded names those before the last, are told with the outcome.
 func (s *shard) through(c *conn, client netip.Addr, forwarded [][]byte) {
 	if s.audit != nil {
-		if c.asked == nil {
-			c.asked = new(asked)
-		}
-		c.asked.proxy = s.trust.Via(c.peer, forwarded)
+		c.request().proxy = s.trust.Via(c.peer, forwarded)
 	}
 	c.peer, c.port = client, 0
 }
@@ -106,10 +112,7 @@ func (s *shard) requested(c *conn, req *upgrade.Request) {
 	if s.audit == nil {
 		return
 	}
-	if c.asked == nil {
-		c.asked = new(asked)
-	}
-	a := c.asked
+	a := c.request()
 	if s.authored(c) && s.trust.Proven(req.ProxySecret) {
 		a.id = audit.Bounded(req.RequestID, askedTextBytes)
 	}
@@ -142,11 +145,12 @@ func (s *shard) attempted(c *conn, e audit.Event, reason string, status int) {
 	}
 	r := s.record(c, e, reason)
 	r.Status = uint16(status)
-	if a := c.asked; a != nil {
+	if w := c.waiting; w != nil && w.asked != nil {
+		a := w.asked
 		r.TLSVersion, r.TLSSuite, r.Resumed, r.ServerName = a.tls.Version, a.tls.Suite, a.tls.Resumed, a.tls.ServerName
 		r.Path, r.Origin, r.UserAgent, r.Trace = a.path, a.origin, a.agent, a.trace
 		r.Proxy, r.RequestID = cmp.Or(a.proxy, r.Proxy), a.id
-		c.asked = nil
+		w.asked = nil
 	}
 	if c.account == accountClosed {
 		r.Duration, r.In, r.Out = s.figures(c)

@@ -31,7 +31,7 @@ func TestChatterExtendsNothing(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = c.Close() })
 			return wrote(t, c, []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))
-		}, func(c *conn) bool { return len(c.partial) > 0 }, []byte("x")},
+		}, func(c *conn) bool { return len(c.partial()) > 0 }, []byte("x")},
 		{"a head, byte by byte", nil, limits.HeadTimeout, func(s *testServer, t *testing.T) net.Conn {
 			return wrote(t, s.raw(t), []byte("GET / HTTP/1.1\r\nX: "))
 		}, func(c *conn) bool { return c.phase == phaseHead && c.waiting != nil }, []byte("x")},

@@ -74,8 +74,9 @@ func (s *shard) finish(c *conn) {
 	s.ended(c, 0, endOurs)
 	s.detach(c)
 	s.dropInput(c)
-	c.recordBy, c.messageBy, c.writeBy, c.pingAt, c.expireBy, c.endAt = 0, 0, 0, 0, 0, 0
-	c.phaseBy = s.now + int64(closeTimeout)
+	c.recordBy, c.messageBy, c.writeBy, c.pingAt = 0, 0, 0, 0
+	c.expireBy, c.endAt = 0, 0
+	c.phaseBy = s.after(int64(closeTimeout))
 	c.phase = phaseClosing
 	if c.link == linkRaw { // no keys to say good-bye with
 		c.phase = phaseFinished
@@ -166,16 +167,18 @@ func (s *shard) relieve() {
 
 // dropInput releases what is held of input that is not whole or waits.
 func (s *shard) dropInput(c *conn) {
-	c.partial, c.waiting = nil, nil
+	if w := c.waiting; w != nil {
+		*w = waiting{handshake: w.handshake, asked: w.asked}
+	}
 	c.frames.Release(&s.frames)
 	s.recount(c)
 }
 
 // held is the memory, in bytes, of input that is not whole or waits.
 func (c *conn) held() int {
-	n := cap(c.partial) + c.frames.Buffered()
-	if w := c.waiting; w != nil {
-		n += cap(w.head) + cap(w.lines) + cap(w.plain)
+	n := c.frames.Buffered()
+	if c.waiting != nil {
+		n += c.waiting.bytes()
 	}
 	return n
 }

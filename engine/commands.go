@@ -228,7 +228,7 @@ func (s *shard) begun(c *conn) {
 	s.stats.Move(stats.Sessions, 1)
 	c.phaseBy = 0
 	if s.limits.PingInterval > 0 {
-		c.pingAt = s.now + s.spread(int64(s.limits.PingInterval))
+		c.pingAt = s.after(s.spread(int64(s.limits.PingInterval)))
 	}
 	s.expiry(c)
 }

@@ -73,14 +73,12 @@ type conn struct {
 	port           uint16 // of the peer
 	opened         int64
 	received, sent uint64 // bytes of the socket
-	asked          *asked // until the request is answered
 
-	peer      netip.Addr
-	tls       tlsconn.Conn
-	handshake *tlsconn.Handshake // phaseHandshake
-	frames    ws.Reader
-	session   *session.Session // from the 101 on; nil on /echo
-	waiting   *waiting         // nil but while something is held, or of a client that showed a certificate
+	peer    netip.Addr
+	tls     tlsconn.Conn
+	frames  ws.Reader
+	session *session.Session // from the 101 on; nil on /echo
+	waiting *waiting         // nil but while something is held, or of a client that showed a certificate
 
 	// What waits to be written: replies and control frames as bytes, sent first;
 	// publications as references.
@@ -90,37 +88,39 @@ type conn struct {
 	frontFrom   int   // sealed of the outbox's first frame
 	unsentMark  int32 // Unsent when writeBy was set
 
-	// partial is input that is not whole yet: of a hello or a record.
-	partial []byte
-
 	// What the shard's sums have of it: see recount.
 	heldSum, owedSum int32
 
-	// Deadlines in nanoseconds of the server's clock, 0: none.
-	phaseBy   int64 // the phase must be over
-	recordBy  int64 // a record that has begun must be whole
-	messageBy int64 // a message that has begun must be whole
-	writeBy   int64 // the kernel must have taken something
-	pingAt    int64 // next ping; with awaitPong: the pong must be here
-	expireBy  int64 // the token is over, or that of a subscription
-	endAt     int64 // session-max
-	armed     int64 // what the wheel knows
+	// Deadlines, 0: none.
+	phaseBy   moment // the phase must be over
+	recordBy  moment // a record that has begun must be whole
+	messageBy moment // a message that has begun must be whole
+	writeBy   moment // the kernel must have taken something
+	pingAt    moment // next ping; with awaitPong: the pong must be here
+	armed     moment // what the wheel knows
+	expireBy  int64  // the token is over, or that of a subscription; nanoseconds of the server's clock
+	endAt     int64  // session-max, or the end of the client's certificate; as expireBy
 
 	messages, bytes, subscribes, publishes, pings limit.Bucket
 
 	identity    token.Identity // whose token the session lives by
-	revocations uint64         // epoch of the revocations at the last look
+	revocations uint32         // epoch of the revocations at the last look
 }
 
-// waiting is input that is already opened and not yet handled, because it is
-// not whole or because the command before it is with the workers. It comes
-// before conn.partial.
+// waiting is what a connection has beyond its first phases only now and then: input
+// that is not whole, or that came while a command was with the workers, and what is
+// kept until the request is answered.
 type waiting struct {
-	head   []byte        // of the request, while it is collected
-	lines  []byte        // rest of a message
-	plain  []byte        // rest of a record
-	claims *token.Claims // of the handshake's credential, until connect
+	handshake *tlsconn.Handshake // phaseHandshake
+	asked     *asked             // until the request is answered
 
+	// In the order in which they came.
+	head    []byte // of the request, while it is collected
+	lines   []byte // rest of a message
+	plain   []byte // rest of a record
+	partial []byte // of a hello or a record, sealed
+
+	claims      *token.Claims  // of the handshake's credential, until connect
 	certificate *token.Claims  // of the client's certificate, until the session is authenticated
 	shown       token.Identity // of the client's certificate, for the life of the connection; zero: it has shown none
 	upgrade     upgradePlan    // what the request asked for, while its credential is checked
@@ -128,8 +128,12 @@ type waiting struct {
 
 // idle reports whether nothing is held or known.
 func (w *waiting) idle() bool {
-	return len(w.head) == 0 && len(w.lines) == 0 && len(w.plain) == 0 && w.claims == nil && w.certificate == nil && w.shown == token.Identity{}
+	return w.handshake == nil && w.asked == nil && len(w.head)+len(w.lines)+len(w.plain)+len(w.partial) == 0 &&
+		w.claims == nil && w.certificate == nil && w.shown == token.Identity{}
 }
+
+// bytes is what is held of input, with the room for it.
+func (w *waiting) bytes() int { return cap(w.head) + cap(w.lines) + cap(w.plain) + cap(w.partial) }
 
 // handle names one life of a slot.
 type handle uint64

@@ -12,19 +12,20 @@ import (
 // its bytes and no goroutine. What does not look like TLS is closed unanswered.
 func (s *shard) hello(c *conn, b []byte) {
 	in := b
-	if len(c.partial) > 0 {
+	held := len(c.partial()) > 0
+	if held {
 		s.hold(c, b)
-		in = c.partial
+		in = c.partial()
 	}
 	whole, v := tlsconn.Hello(in)
 	switch {
 	case v != nil:
 		s.abort(c, labelNotTLS)
-	case !whole && len(c.partial) == 0:
+	case !whole && !held:
 		s.hold(c, b)
 	case whole:
 		c.phase = phaseHandshake
-		c.handshake = s.pool.Start(in, c.peer, uint64(c.handle()), s)
+		c.waitings().handshake = s.pool.Start(in, c.peer, uint64(c.handle()), s)
 		s.unhold(c)
 	}
 }
@@ -40,8 +41,8 @@ func (s *shard) HandshakeDone(h *tlsconn.Handshake) { s.post(post{handshake: h})
 // handshaken takes over from crypto/tls. Bytes that the client pipelined
 // behind its Finished are opened here, before any new ones can come.
 func (s *shard) handshaken(c *conn) {
-	h := c.handshake
-	c.handshake = nil
+	h := c.waiting.handshake
+	c.waiting.handshake = nil
 	info, err := h.Take(&c.tls)
 	if err != nil {
 		s.stats.Label(stats.HandshakesFailed, reasonOf(err))
@@ -55,7 +56,7 @@ func (s *shard) handshaken(c *conn) {
 	}
 	s.remember(c, info)
 	c.phase, c.link = phaseHead, linkTLS
-	c.phaseBy = s.now + int64(s.limits.HeadTimeout)
+	c.phaseBy = s.after(int64(s.limits.HeadTimeout))
 	if info.ALPN == tlsconn.ChallengeProto {
 		s.finish(c) // it has seen what it came for: nothing is said
 		return

@@ -293,12 +293,12 @@ func (s *shard) open(c *conn, plan *upgradePlan) {
 	case kindProtocol:
 		c.session = new(session.Session)
 		c.session.From(c.origin)
-		c.phaseBy = s.now + s.strain.idle(s.limits.StaleCloseDelay)
+		c.phaseBy = s.after(s.strain.idle(s.limits.StaleCloseDelay))
 		if c.certificate() != nil {
 			c.session.Vouch()
 		}
 	case kindEcho:
-		c.pingAt = s.now + s.strain.idle(s.limits.IdleTimeout)
+		c.pingAt = s.after(s.strain.idle(s.limits.IdleTimeout))
 	}
 }
 

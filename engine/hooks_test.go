@@ -357,7 +357,7 @@ func TestPongBehindAHook(t *testing.T) {
 	}
 	c.send("{}")
 	eventually(t, "the pong", func() (held bool) {
-		s.theirs(func(_ *shard, c *conn) { held = len(c.partial) > 0 })
+		s.theirs(func(_ *shard, c *conn) { held = len(c.partial()) > 0 })
 		return held
 	})
 	for range 8 {

@@ -10,7 +10,7 @@ import (
 // plaintext on. While the connection is busy its input stays sealed.
 func (s *shard) records(c *conn, b []byte) {
 	if c.busy {
-		if len(c.partial)+len(b) > s.heldLimit {
+		if len(c.partial())+len(b) > s.heldLimit {
 			s.tooMany(c, limitHeld)
 			return
 		}
@@ -21,10 +21,10 @@ func (s *shard) records(c *conn, b []byte) {
 		s.plain(c, b)
 		return
 	}
-	in, held := b, len(c.partial) > 0
+	in, held := b, len(c.partial()) > 0
 	if held {
 		s.hold(c, b)
-		in = c.partial
+		in = c.partial()
 	}
 	for len(in) > 0 && c.phase < phaseClosing && !c.busy {
 		r := c.tls.Open(s.tls, in, s.sealed[:0])
@@ -56,18 +56,19 @@ func (s *shard) records(c *conn, b []byte) {
 	}
 }
 
-// keep holds the rest of the input, which stands in c.partial already if held.
+// keep holds the rest of the input, which stands in the partial already if held.
 func (s *shard) keep(c *conn, rest []byte, held bool) {
 	switch {
 	case len(rest) == 0:
 		s.unhold(c)
 	case held:
-		c.partial = c.partial[:copy(c.partial, rest)]
-		if cap(c.partial) > 4*len(rest)+keepPartialBytes {
-			c.partial = append([]byte(nil), c.partial...) // a few bytes do not keep a large buffer
+		w := c.waitings()
+		w.partial = w.partial[:copy(w.partial, rest)]
+		if cap(w.partial) > 4*len(rest)+keepPartialBytes {
+			w.partial = append([]byte(nil), w.partial...) // a few bytes do not keep a large buffer
 		}
 		if c.recordBy == 0 {
-			c.recordBy = s.now + int64(s.limits.PartialTimeout)
+			c.recordBy = s.after(int64(s.limits.PartialTimeout))
 		}
 	default:
 		s.hold(c, rest)
@@ -109,7 +110,7 @@ func (s *shard) read(c *conn, b []byte) {
 	case !c.frames.Partial():
 		c.messageBy = 0
 	case c.messageBy == 0:
-		c.messageBy = s.now + int64(s.limits.PartialTimeout)
+		c.messageBy = s.after(int64(s.limits.PartialTimeout))
 	}
 }
 
@@ -147,7 +148,7 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 
 func (s *shard) message(c *conn, ev *ws.Event) {
 	if c.kind == kindEcho {
-		c.pingAt = s.now + s.strain.idle(s.limits.IdleTimeout)
+		c.pingAt = s.after(s.strain.idle(s.limits.IdleTimeout))
 		op := ws.OpText
 		if ev.Kind == ws.Binary {
 			op = ws.OpBinary
@@ -174,23 +175,34 @@ func (s *shard) message(c *conn, ev *ws.Event) {
 	s.lines(c, ev.Payload)
 }
 
-// hold appends to c.partial; settle keeps all of it within the shard's budget.
+// hold appends to the partial input; settle keeps all of it within the shard's budget.
 // The deadline is absolute: it starts with the first byte of what is not
 // whole, and neither drips nor control frames extend it.
 func (s *shard) hold(c *conn, b []byte) {
 	if c.recordBy == 0 && c.phase >= phaseHead {
-		c.recordBy = s.now + int64(s.limits.PartialTimeout)
+		c.recordBy = s.after(int64(s.limits.PartialTimeout))
 	}
-	c.partial = append(c.partial, b...)
+	w := c.waitings()
+	w.partial = append(w.partial, b...)
 }
 
-// unhold drops c.partial.
+// partial is input that is not whole yet: of a hello or a record.
+func (c *conn) partial() []byte {
+	if c.waiting == nil {
+		return nil
+	}
+	return c.waiting.partial
+}
+
+// unhold drops the partial input.
 func (s *shard) unhold(c *conn) {
-	c.partial = nil
+	if c.waiting != nil {
+		c.waiting.partial = nil
+	}
 	c.recordBy = 0
 }
 
-// waitings returns the connection's held input, made when first needed.
+// waitings returns what the connection holds, made when first needed; settle takes it back.
 func (c *conn) waitings() *waiting {
 	if c.waiting == nil {
 		c.waiting = new(waiting)
@@ -202,7 +214,7 @@ func (c *conn) waitings() *waiting {
 // in which it came: the rest of the message, of the record, then what is sealed.
 func (s *shard) resume(c *conn) {
 	s.resumeOpened(c)
-	if !c.busy && c.phase < phaseClosing && len(c.partial) > 0 {
+	if !c.busy && c.phase < phaseClosing && len(c.partial()) > 0 {
 		s.records(c, nil)
 	}
 }
@@ -218,9 +230,6 @@ func (s *shard) resumeOpened(c *conn) {
 		if plain := w.plain; len(plain) > 0 && !c.busy {
 			w.plain = nil
 			s.read(c, plain)
-		}
-		if w.idle() {
-			c.waiting = nil
 		}
 	}
 }

@@ -211,14 +211,18 @@ func TestOverloadTightens(t *testing.T) {
 	s, g := strained(t, func(c *Config) { c.Limits.StaleCloseDelay, c.EnableEcho = time.Hour, true })
 	s.rawWebSocket(t, pathProtocol)
 	s.rawWebSocket(t, pathEcho)
+	until := func(m moment) time.Duration {
+		now := s.shared.clock()
+		return time.Duration(m.ticks(now/int64(tick))*int64(tick) - now)
+	}
 	left := func(c *conn) time.Duration {
 		if c.kind == kindEcho {
-			return time.Duration(c.pingAt-s.shared.clock()) * 60 // idle-timeout is a minute
+			return until(c.pingAt) * 60 // idle-timeout is a minute
 		}
-		return time.Duration(c.phaseBy - s.shared.clock())
+		return until(c.phaseBy)
 	}
 	within := func(n int, least, most time.Duration) bool {
-		return s.every(n, func(c *conn) bool { return c.phase == phaseOpen && left(c) >= least && left(c) <= most })
+		return s.every(n, func(c *conn) bool { return c.phase == phaseOpen && left(c) >= least && left(c) <= most+60*tick })
 	}
 	if !within(2, 59*time.Minute, time.Hour) {
 		t.Error("at first they do not have their time")
@@ -420,13 +424,14 @@ func TestOverloadLooksInSlices(t *testing.T) {
 	s, _ := strained(t, alone)
 	s.onLoops(func(sh *shard) {
 		const n = 3*sweepConnections + 10
+		far := sh.after(farthest)
 		for range n {
 			c := sh.conns.take()
-			c.phase, c.kind, c.pingAt = phaseOpen, kindEcho, 1<<62
+			c.phase, c.kind, c.pingAt = phaseOpen, kindEcho, far
 		}
 		seen := func() (n int) {
 			sh.conns.each(func(c *conn) {
-				if c.pingAt < 1<<62 {
+				if c.pingAt != far {
 					n++
 				}
 			})
@@ -470,14 +475,14 @@ func TestPanicInALookLosesNoOther(t *testing.T) {
 	other := s.connected(t, sign(t, "other", "feeds:*"))
 	s.onLoops(func(sh *shard) {
 		c := sh.conns.take()
-		c.phase, c.partial = phaseOpen, make([]byte, 1<<20)
+		c.phase, c.waitings().partial = phaseOpen, make([]byte, 1<<20)
 		c.frontFrom = 1 // of a publication that is not there
 		sh.takeLevel(overload.Evict, overload.Evict)
 		sh.makeRoom()
 		if sh.strain.scanning || sh.stats == nil {
 			t.Error("the look did not come to its end")
 		}
-		c.partial = nil
+		c.waiting = nil
 		sh.recount(c)
 		sh.conns.give(c)
 	})

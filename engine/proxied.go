@@ -52,16 +52,16 @@ func (s *shard) openedByProxy(c *conn) {
 		return // its header comes first, in the time of the handshake that there is not
 	}
 	c.phase = phaseHead
-	c.phaseBy = s.now + int64(s.limits.HeadTimeout)
+	c.phaseBy = s.after(int64(s.limits.HeadTimeout))
 }
 
 // preamble collects the PROXY protocol header, which parts the proxy's word from
 // the client's.
 func (s *shard) preamble(c *conn, b []byte) {
 	in := b
-	if len(c.partial) > 0 {
+	if len(c.partial()) > 0 {
 		s.hold(c, b)
-		in = c.partial
+		in = c.partial()
 	}
 	h, n, fault := proxy.ParseHeader(in)
 	switch {
@@ -69,7 +69,7 @@ func (s *shard) preamble(c *conn, b []byte) {
 		s.abort(c, fault.Label)
 		return
 	case n == 0:
-		if len(c.partial) == 0 {
+		if len(c.partial()) == 0 {
 			s.hold(c, b)
 		}
 		return
@@ -85,7 +85,7 @@ func (s *shard) preamble(c *conn, b []byte) {
 		s.abort(c, "") // as the public listener does; the gate has counted it
 	default:
 		c.phase = phaseHead
-		c.phaseBy = s.now + int64(s.limits.HeadTimeout)
+		c.phaseBy = s.after(int64(s.limits.HeadTimeout))
 		if len(rest) > 0 {
 			s.head(c, rest)
 		}
@@ -151,9 +151,9 @@ func values(field []byte) [][]byte {
 // plain is records for a connection without a record layer.
 func (s *shard) plain(c *conn, b []byte) {
 	in := b
-	if len(c.partial) > 0 {
+	if len(c.partial()) > 0 {
 		s.hold(c, b)
-		in = c.partial
+		in = c.partial()
 		s.unhold(c)
 	}
 	s.plaintext(c, in)

@@ -288,7 +288,7 @@ func TestDeadlines(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = io.WriteString(drip, "\x16\x03\x01\x02\x00\x01")
-	gone("half a hello", drip, func(c *conn) bool { return c.phase == phaseHello && len(c.partial) > 0 })
+	gone("half a hello", drip, func(c *conn) bool { return c.phase == phaseHello && len(c.partial()) > 0 })
 	gone("no head", s.raw(t), func(c *conn) bool { return c.phase == phaseHead })
 	half := s.raw(t)
 	_, _ = io.WriteString(half, "GET / HTTP/1.1\r\n")

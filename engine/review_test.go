@@ -313,15 +313,15 @@ func TestWriteTimeoutStartsAnew(t *testing.T) {
 	s.subscribers(t, 1, "feeds:a")
 	s.onLoops(func(sh *shard) {
 		c := sh.conns.at(firstOpen(sh))
-		c.writeBy, c.unsentMark = sh.now+1, 1 // of a batch that has gone out; Writable was not told
+		c.writeBy, c.unsentMark = sh.after(1), 1 // of a batch that has gone out; Writable was not told
 		for c.Unsent() == 0 {
 			frame := &outbox.Frame{Plain: make([]byte, 64<<10)}
 			c.out.Push(&sh.blocks, frame, 1<<20)
 			sh.queued += int64(len(frame.Plain))
 			sh.flush(c)
 		}
-		if c.writeBy < sh.now+int64(sh.limits.WriteTimeout) {
-			t.Errorf("the new batch has %v left", time.Duration(c.writeBy-sh.now))
+		if left := sh.at(c.writeBy) - sh.now; left < int64(sh.limits.WriteTimeout) {
+			t.Errorf("the new batch has %v left", time.Duration(left))
 		}
 	})
 }

@@ -134,7 +134,7 @@ func (s *shard) Open(peer, _ netip.AddrPort, door uint8) *poll.Conn {
 	c := s.conns.take()
 	c.peer = peer.Addr().Unmap()
 	c.port, c.opened = peer.Port(), s.now
-	c.phaseBy = s.now + int64(s.limits.HandshakeTimeout)
+	c.phaseBy = s.after(int64(s.limits.HandshakeTimeout))
 	if door == doorProxy {
 		s.openedByProxy(c)
 	} else {
@@ -163,7 +163,7 @@ func (s *shard) Data(pc *poll.Conn, b []byte) {
 			s.hello(c, b)
 		}
 	case phaseHandshake:
-		if !c.handshake.Feed(b) {
+		if !c.waiting.handshake.Feed(b) {
 			s.abort(c, labelHandshakeFlood)
 		}
 	case phaseHead, phaseUpgrade, phaseOpen:
@@ -190,8 +190,8 @@ func (s *shard) Closed(pc *poll.Conn) {
 		s.gate.Release(c.peer)
 	}
 	s.stats.Move(stats.Connections, -1)
-	if c.handshake != nil {
-		c.handshake.Abort()
+	if w := c.waiting; w != nil && w.handshake != nil {
+		w.handshake.Abort()
 	}
 	s.detach(c)
 	s.forget(c)
@@ -273,6 +273,9 @@ func (s *shard) settle(c *conn) {
 	if !c.dirty {
 		s.pump(c)
 	}
+	if c.waiting != nil && !c.busy && c.waiting.idle() {
+		c.waiting = nil
+	}
 	s.recount(c)
 	if s.partial > s.perShard.partial {
 		s.relieve()
@@ -292,7 +295,7 @@ func (s *shard) write(c *conn, b []byte) {
 	s.stats.Add(stats.BytesOut, uint64(len(b)))
 	c.sent += uint64(len(b))
 	if c.Unsent() > 0 && c.writeBy == 0 {
-		c.writeBy, c.unsentMark = s.now+int64(s.limits.WriteTimeout), int32(c.Unsent())
+		c.writeBy, c.unsentMark = s.after(int64(s.limits.WriteTimeout)), int32(c.Unsent())
 	}
 }
 

@@ -79,11 +79,11 @@ func (s *shard) weigh(c *conn) {
 	defer func() { s.contain(recover(), c) }()
 	p := &s.strain
 	if c.phaseBy != 0 && c.phase == phaseOpen { // it has not connected
-		c.phaseBy = min(c.phaseBy, s.now+p.idle(s.limits.StaleCloseDelay))
+		c.phaseBy = earlier(c.phaseBy, s.after(p.idle(s.limits.StaleCloseDelay)))
 		s.arm(c)
 	}
-	if c.kind == kindEcho {
-		c.pingAt = min(c.pingAt, s.now+p.idle(s.limits.IdleTimeout))
+	if c.kind == kindEcho && c.pingAt != 0 {
+		c.pingAt = earlier(c.pingAt, s.after(p.idle(s.limits.IdleTimeout)))
 		s.arm(c)
 	}
 	switch {
@@ -101,7 +101,7 @@ func (s *shard) isBehind(c *conn) bool {
 	if c.phase != phaseOpen || c.Unsent() == 0 || !c.pending() && !c.behind {
 		return false
 	}
-	since := c.writeBy - int64(s.limits.WriteTimeout)
+	since := s.at(c.writeBy) - int64(tick) - int64(s.limits.WriteTimeout) // or up to a tick later
 	return c.writeBy != 0 && s.now-since >= int64(behindAfter) || c.owed() >= s.limits.MaxOutboxBytes/2
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -15,15 +16,23 @@ func (s *shard) arm(c *conn) {
 	if c.phase == phaseGone {
 		return
 	}
-	next := int64(0)
-	for _, at := range [...]int64{c.phaseBy, c.recordBy, c.messageBy, c.writeBy, c.pingAt, c.expireBy, c.endAt} {
-		if at != 0 && (next == 0 || at < next) {
-			next = at
+	now, next := s.now/int64(tick), int64(math.MaxInt64)
+	for _, m := range [...]moment{c.phaseBy, c.recordBy, c.messageBy, c.writeBy, c.pingAt} {
+		if m != 0 {
+			next = min(next, m.ticks(now))
 		}
 	}
-	if next != 0 && (c.armed == 0 || next < c.armed) {
-		c.armed = next
-		s.wheel.Set(c.Slot, next)
+	for _, at := range [...]int64{c.expireBy, c.endAt} {
+		if at != 0 {
+			next = min(next, (at-1)/int64(tick)+1)
+		}
+	}
+	if next == math.MaxInt64 {
+		return
+	}
+	if next = min(next, now+farthest/int64(tick)); c.armed == 0 || next < c.armed.ticks(now) {
+		c.armed = momentOf(next)
+		s.wheel.Set(c.Slot, next*int64(tick))
 	}
 }
 
@@ -52,22 +61,22 @@ func (s *shard) overdue(c *conn) {
 	past := func(at int64) bool { return at != 0 && at <= s.now }
 	switch {
 	case c.phase == phaseGone:
-	case past(c.phaseBy):
+	case s.past(c.phaseBy):
 		s.phaseOver(c)
 	case past(c.endAt):
 		s.close(c, clientproto.CloseForceReconnect)
-	case past(c.recordBy) && c.busy: // it waits for us
-		c.recordBy = s.now + int64(s.limits.PartialTimeout)
-	case past(c.recordBy):
+	case s.past(c.recordBy) && c.busy: // it waits for us
+		c.recordBy = s.after(int64(s.limits.PartialTimeout))
+	case s.past(c.recordBy):
 		s.abort(c, labelRecordTimeout)
-	case past(c.messageBy):
+	case s.past(c.messageBy):
 		s.violated(c, labelMessageTimeout)
 		s.closeWith(c, closePolicyViolation, "message timeout")
-	case past(c.writeBy):
+	case s.past(c.writeBy):
 		s.stalled(c)
 	case past(c.expireBy):
 		s.expired(c)
-	case past(c.pingAt):
+	case s.past(c.pingAt):
 		s.ping(c)
 	}
 }
@@ -95,7 +104,7 @@ func (s *shard) stalled(c *conn) {
 	}
 	if left := int32(c.Unsent()); left < c.unsentMark {
 		c.unsentMark = left
-		c.writeBy = s.now + int64(s.limits.WriteTimeout)
+		c.writeBy = s.after(int64(s.limits.WriteTimeout))
 		return
 	}
 	s.stats.Label(stats.SlowConsumers, labelWriteTimeout)
@@ -137,7 +146,7 @@ func (s *shard) ping(c *conn) {
 	case c.kind == kindEcho:
 		s.closeWith(c, closeGoingAway, "idle")
 	case c.awaitPong && c.busy: // its pong may be here, and waits for us
-		c.pingAt = s.now + int64(s.limits.PongTimeout)
+		c.pingAt = s.after(int64(s.limits.PongTimeout))
 	case c.awaitPong:
 		s.close(c, clientproto.CloseNoPong)
 	default:
@@ -148,10 +157,10 @@ func (s *shard) ping(c *conn) {
 		}
 		if s.limits.PongTimeout > 0 {
 			c.awaitPong = true
-			c.pingAt = s.now + int64(s.limits.PongTimeout)
+			c.pingAt = s.after(int64(s.limits.PongTimeout))
 			return
 		}
-		c.pingAt = s.now + int64(s.limits.PingInterval)
+		c.pingAt = s.after(int64(s.limits.PingInterval))
 	}
 }
 
@@ -159,7 +168,7 @@ func (s *shard) ping(c *conn) {
 func (s *shard) pong(c *conn) {
 	if c.awaitPong {
 		c.awaitPong = false
-		c.pingAt = s.now + int64(s.limits.PingInterval)
+		c.pingAt = s.after(int64(s.limits.PingInterval))
 	}
 }
 

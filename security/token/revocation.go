@@ -15,8 +15,8 @@ var ErrRevocations = errors.New("token: too many revocations are in force")
 // Identity is what a session must keep of its token so that Revocations can be
 // asked again: 12 bytes, without the texts.
 type Identity struct {
-	tokenID uint64 // hash of the jti, never 0; 0: the token has none
-	issued  uint32 // iat in seconds since 1970; 0: the token has none
+	tokenID [2]uint32 // hash of the jti, never 0; 0: the token has none
+	issued  uint32    // iat in seconds since 1970; 0: the token has none
 }
 
 // Revocations are the users that are blocked and the tokens that are no longer
@@ -27,12 +27,12 @@ type Identity struct {
 type Revocations struct {
 	seed  maphash.Seed
 	most  int
-	epoch atomic.Uint64 // of the last change
+	epoch atomic.Uint32 // of the last change; changed under mu, or before there is a second goroutine
 
 	mu      sync.RWMutex
-	blocked map[string]int64  // user → until; guarded by mu
-	tokens  map[uint64]int64  // Identity.tokenID → until; guarded by mu
-	before  map[string]cutoff // user → what is no longer good; guarded by mu
+	blocked map[string]int64    // user → until; guarded by mu
+	tokens  map[[2]uint32]int64 // Identity.tokenID → until; guarded by mu
+	before  map[string]cutoff   // user → what is no longer good; guarded by mu
 }
 
 // cutoff ends the tokens of a user that were issued before a time, in seconds
@@ -44,14 +44,23 @@ const forever = 1<<63 - 1
 
 // NewRevocations returns an empty set of at most so many entries of each kind.
 func NewRevocations(most int) *Revocations {
-	return &Revocations{
+	r := &Revocations{
 		seed: maphash.MakeSeed(), most: most,
-		blocked: make(map[string]int64), tokens: make(map[uint64]int64), before: make(map[string]cutoff),
+		blocked: make(map[string]int64), tokens: make(map[[2]uint32]int64), before: make(map[string]cutoff),
+	}
+	r.changed()
+	return r
+}
+
+// changed makes a new epoch.
+func (r *Revocations) changed() {
+	if r.epoch.Add(1) == 0 {
+		r.epoch.Add(1)
 	}
 }
 
 // Epoch changes with each change. It is never 0.
-func (r *Revocations) Epoch() uint64 { return r.epoch.Load() + 1 }
+func (r *Revocations) Epoch() uint32 { return r.epoch.Load() }
 
 // Identify returns what a session keeps of its claims.
 func (r *Revocations) Identify(c *Claims) Identity {
@@ -62,7 +71,10 @@ func (r *Revocations) Identify(c *Claims) Identity {
 	return id
 }
 
-func (r *Revocations) hash(jti string) uint64 { return max(maphash.String(r.seed, jti), 1) }
+func (r *Revocations) hash(jti string) [2]uint32 {
+	h := max(maphash.String(r.seed, jti), 1)
+	return [2]uint32{uint32(h >> 32), uint32(h)}
+}
 
 // Revoked reports whether a session of user with this token must end.
 func (r *Revocations) Revoked(user string, id Identity, now time.Time) bool {
@@ -93,7 +105,7 @@ func (r *Revocations) Unblock(user string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.blocked, user)
-	r.epoch.Add(1)
+	r.changed()
 }
 
 // RevokeToken ends the sessions of the token with this jti. The entry is kept
@@ -109,7 +121,7 @@ func (r *Revocations) RevokeToken(jti string, until, now time.Time) error {
 // RevokeIdentity is RevokeToken for who knows the token by a session of it. ok is false if the token has no jti: then nothing is
 // noted.
 func (r *Revocations) RevokeIdentity(id Identity, until, now time.Time) (ok bool, _ error) {
-	if id.tokenID == 0 {
+	if id.tokenID == ([2]uint32{}) {
 		return false, nil
 	}
 	r.mu.Lock()
@@ -157,7 +169,7 @@ func change[K comparable, V int64 | cutoff](r *Revocations, m map[K]V, key K, va
 		}
 	}
 	m[key] = value
-	r.epoch.Add(1)
+	r.changed()
 	return nil
 }
 
