@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"weir/loadtest/fleet"
@@ -134,6 +135,14 @@ func machine() tally.Machine {
 	m := tally.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version()}
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.OS = "Linux " + strings.TrimSpace(string(b))
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		m.Weir = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				m.Weir += " " + s.Value[:min(12, len(s.Value))]
+			}
+		}
 	}
 	m.CPU = procLine("/proc/cpuinfo", "model name")
 	var kib int64

@@ -34,18 +34,16 @@ type process struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	if os.Getenv(workerVariable) != "" {
-		// The coordinator ends a worker by ending its orders.
-		signal.Ignore(os.Interrupt)
+		signal.Ignore(os.Interrupt) // which the coordinator gets too: it ends a worker by ending its orders
 		if err := fleet.Serve(context.Background(), os.Stdin, os.Stdout, log); err != nil {
 			fmt.Fprintf(os.Stderr, "weir-load: worker: %v\n", err)
 			os.Exit(statusFailed)
 		}
 		return
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	self, err := os.Executable()
 	if err != nil {
 		self = os.Args[0]

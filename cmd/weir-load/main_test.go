@@ -154,6 +154,7 @@ func TestScenarios(t *testing.T) {
 		"fanout by clients":       {[]string{"fanout", "--protocol=centrifugo", "--connections=10", "--channels=5", "--rate=50", "--duration=1s"}, 10, 100, nil},
 		"publish":                 {[]string{"publish", "--connections=10", "--channels=5", "--publishers=5", "--rate=50", "--duration=1s", "--api", s.api}, 20, 200, []string{"api_ack_p99", "client_ack_p99"}},
 		"recover":                 {[]string{"recover", "--channel=kept:", "--connections=20", "--rate=20", "--duration=3s", "--away=500ms", "--api", s.api}, 40, 1200, []string{"return"}},
+		"recover by feed":         {[]string{"recover", "--protocol=feed", "--channel=kept:", "--connections=20", "--rate=20", "--duration=3s", "--away=500ms", "--api", s.api}, 40, 1200, []string{"return"}},
 		"mixed":                   {[]string{"mixed", "--channel=kept:", "--connections=20", "--rate=20", "--duration=2s", "--churn=5", "--api", s.api}, 0, 800, nil},
 		"storm":                   {[]string{"storm", "--duration=500ms", "--resume=1", "--pid", pid}, 0, 0, []string{"connects_per_second", "handshake_p99", "resumed_share", "cpu_per_connect"}},
 		"idle":                    {[]string{"idle", "--connections=200", "--duration=100ms", "--rest=100ms", "--pid", pid}, 200, 0, []string{"slope", "growth", "rss"}},

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -301,6 +302,69 @@ func TestVerification(t *testing.T) {
 	for _, url := range []string{"ws://127.0.0.1:1/", "https://127.0.0.1:1/", "wss://a:b@127.0.0.1:1/", "%"} {
 		if _, err := client.NewDialer(t.Context(), client.Target{URL: url}); err == nil {
 			t.Errorf("%s is accepted", url)
+		}
+	}
+}
+
+// TestPins: a chain that is good is not enough where keys are pinned, also on
+// connections that resume.
+func TestPins(t *testing.T) {
+	target := serve(t, nil, echo)
+	block, _ := pem.Decode(target.CAs)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	wrong := sha256.Sum256(cert.RawSubject)
+	for _, c := range []struct {
+		pins [][]byte
+		good bool
+	}{{[][]byte{right[:]}, true}, {[][]byte{wrong[:], right[:]}, true}, {[][]byte{wrong[:]}, false}, {[][]byte{nil}, false}} {
+		target.Pins = c.pins
+		d, err := client.NewDialer(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d = d.Resuming()
+		for i := range 2 {
+			line, _, err := d.Dial(t.Context(), i, "")
+			if (err == nil) != c.good {
+				t.Errorf("%x: %v", c.pins, err)
+			}
+			if err != nil {
+				continue
+			}
+			if err := line.Send(ws.OpText, []byte("a")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := line.Next(); err != nil {
+				t.Fatal(err)
+			}
+			_ = line.Close()
+		}
+	}
+}
+
+// TestQueries: a query goes behind the URL's own.
+func TestQueries(t *testing.T) {
+	asked := make(chan string, 1)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.RequestURI }))
+	s.StartTLS()
+	defer s.Close()
+	for url, want := range map[string]string{"/socket": "/socket?a=b&c=d", "/socket?x=y": "/socket?x=y&a=b&c=d"} {
+		d, err := client.NewDialer(t.Context(), client.Target{
+			URL: "wss" + strings.TrimPrefix(s.URL, "https") + url, Timeout: patience,
+			CAs: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := d.With("?a=b&c=d").Dial(t.Context(), 0, ""); err == nil {
+			t.Error("no upgrade, and no error")
+		}
+		if got := <-asked; got != want {
+			t.Errorf("%s, wanted %s", got, want)
 		}
 	}
 }

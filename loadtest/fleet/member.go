@@ -168,8 +168,18 @@ func (c *crew) deliver(m *member, line []byte, now time.Time) {
 			c.latency.Record(elapsed(now, p.Due))
 		}
 		if m.at != nil {
-			pos := &m.at[at/c.plan.Publishers]
-			pos.offset = max(pos.offset, c.plan.dialect.Offset(line, behind))
+			c.moved(&m.at[at/c.plan.Publishers], line, behind)
+		}
+	}
+}
+
+// moved notes how far a subscription came. Where nothing is told when it begins,
+// its epoch stands in each publication.
+func (c *crew) moved(at *position, line, behind []byte) {
+	at.offset = max(at.offset, c.plan.dialect.Offset(line, behind))
+	if c.plan.dialect == dialect.Feed && at.epoch == "" {
+		if e, ok := c.plan.dialect.Read(line); ok {
+			at.epoch = e.Epoch
 		}
 	}
 }
@@ -187,6 +197,11 @@ func (c *crew) event(m *member, line []byte, now time.Time) {
 		c.subscribed(m, &e, line, now)
 	case e.Gap:
 		c.counters.Unrecovered++
+		for i := range m.at {
+			if c.plan.Name(c.plan.channelOf(c.number(int(m.tag())), i)) == e.Channel {
+				m.at[i] = position{e.Offset, e.Epoch}
+			}
+		}
 	case e.Unsubscribed > 0: // a client would subscribe again: here it is the end
 		c.counters.Closed(number(e.Unsubscribed))
 		m.phase = ended
