@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 
+	"weir/cmd/option"
 	"weir/loadtest/attack"
 	"weir/loadtest/dialect"
 	"weir/loadtest/scenario"
@@ -54,7 +55,7 @@ func (c *cli) attacks(plan *scenario.Plan) (a scenario.Attacks, err error) {
 	if err != nil {
 		return a, mistake("--url: %w", err)
 	}
-	if !loopbackHost(u) || !slices.Contains([]string{"", "localhost", "127.0.0.1"}, u.Hostname()) {
+	if !option.Loopback(u) || !slices.Contains([]string{"", "localhost", "127.0.0.1"}, u.Hostname()) {
 		return a, mistake("--url: floods come from many addresses of this machine, which reach 127.0.0.1 alone")
 	}
 	a.Calm, a.Back = o.Calm, o.Back

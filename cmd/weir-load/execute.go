@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"weir/cmd/option"
 	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
@@ -154,7 +155,7 @@ func machine() tally.Machine {
 
 // procLine is the first value of a name in a file of /proc; "" without.
 func procLine(file, name string) string {
-	b, err := readBounded(file, 1<<20)
+	b, err := option.ReadBounded(file, 1<<20)
 	if err != nil {
 		return ""
 	}

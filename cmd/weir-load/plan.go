@@ -1,22 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"weir/cmd/option"
 	"weir/loadtest/client"
 	"weir/loadtest/dialect"
 	"weir/loadtest/fleet"
@@ -27,7 +22,6 @@ import (
 )
 
 const (
-	maxSecretBytes  = 64 << 10 // of a file with a key, secret or token
 	maxCAFileBytes  = 4 << 20
 	maxPayloadBytes = 60_000
 	tokenMargin     = time.Hour // beyond the duration
@@ -122,9 +116,13 @@ func (c *cli) targets() ([]client.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	pins, err := parsePins(c.Pins)
+	digests, err := option.Pins(c.Pins)
 	if err != nil {
-		return nil, err
+		return nil, &configError{err}
+	}
+	var pins [][]byte
+	for _, d := range digests {
+		pins = append(pins, d[:])
 	}
 	congestion := c.Congestion
 	if congestion == "-" {
@@ -147,54 +145,32 @@ func (c *cli) targets() ([]client.Target, error) {
 }
 
 // permitted reads a URL of an option, of this machine or of --allow-target.
-func (c *cli) permitted(option, text string, schemes ...string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
-		return nil, mistake("--%s: %q is not a URL that starts with %s://", option, text, strings.Join(schemes, ":// or "))
+func (c *cli) permitted(name, text string, schemes ...string) (*url.URL, error) {
+	u, err := option.URL(name, text, schemes...)
+	if err != nil {
+		return nil, &configError{err}
 	}
-	if u.User != nil || u.Fragment != "" {
-		return nil, mistake("--%s: only host, path and query", option)
+	if u.Fragment != "" {
+		return nil, mistake("--%s: only host, path and query", name)
 	}
-	if !loopbackHost(u) && !slices.Contains(c.AllowTarget, u.Hostname()) {
-		return nil, mistake("--%s: %s is not this machine; if you may load it, say so with --allow-target %s", option, u.Hostname(), u.Hostname())
+	if !option.Loopback(u) && !slices.Contains(c.AllowTarget, u.Hostname()) {
+		return nil, mistake("--%s: %s is not this machine; if you may load it, say so with --allow-target %s", name, u.Hostname(), u.Hostname())
 	}
-	if u.Scheme == "http" && !loopbackHost(u) {
-		return nil, mistake("--%s: the key would travel in the clear to %s; write https://", option, u.Host)
+	if u.Scheme == "http" && !option.Loopback(u) {
+		return nil, mistake("--%s: the key would travel in the clear to %s; write https://", name, u.Host)
 	}
 	return u, nil
-}
-
-// loopbackHost tells whether a URL's host is this machine.
-func loopbackHost(u *url.URL) bool {
-	if u.Hostname() == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && ip.Unmap().IsLoopback()
 }
 
 func (c *cli) authorities() ([]byte, error) {
 	if c.CAFile == "" {
 		return nil, nil
 	}
-	b, err := readBounded(c.CAFile, maxCAFileBytes)
+	b, err := option.ReadBounded(c.CAFile, maxCAFileBytes)
 	if err != nil {
 		return nil, mistake("--ca-file: %w", err)
 	}
 	return b, nil
-}
-
-// parsePins reads pins of the form sha256/ and the base64 of a key's digest.
-func parsePins(items []string) (pins [][]byte, err error) {
-	for _, item := range items {
-		encoded, ok := strings.CutPrefix(item, "sha256/")
-		digest, err := base64.StdEncoding.DecodeString(encoded)
-		if !ok || err != nil || len(digest) != sha256.Size {
-			return nil, mistake("--pin: %q is not a pin; write sha256/ and the base64 of the SHA-256 digest of the public key (44 characters)", item)
-		}
-		pins = append(pins, digest)
-	}
-	return pins, nil
 }
 
 // publishing reads where to publish.
@@ -215,6 +191,9 @@ func (c *cli) publishing(targets []client.Target) (fleet.API, error) {
 	}
 	if len(api.URLs) > 0 && len(key) == 0 {
 		return api, mistake("--api-key: no key; give the server's with --api-key-file or --api-key")
+	}
+	if err := option.HeaderValue("api-key", c.APIKeyFile, key); err != nil {
+		return api, &configError{err}
 	}
 	api.Key = string(key)
 	return api, nil
@@ -250,38 +229,10 @@ func (c *cli) token(prefix string) (string, error) {
 
 // secret returns an option's value, from the option or from its file; nil if
 // neither is set.
-func secret(option, value, file string) ([]byte, error) {
-	switch {
-	case value != "" && file != "":
-		return nil, mistake("--%s and --%s-file are both set; keep one", option, option)
-	case file == "" && value == "":
-		return nil, nil
-	case file == "":
-		return []byte(value), nil
-	}
-	b, err := readBounded(file, maxSecretBytes)
+func secret(name, value, file string) ([]byte, error) {
+	b, err := option.Secret(name, value, file)
 	if err != nil {
-		return nil, mistake("--%s-file: %w", option, err)
-	}
-	if b = bytes.TrimRight(b, "\r\n"); len(b) == 0 {
-		return nil, mistake("--%s-file: %s is empty", option, file)
-	}
-	return b, nil
-}
-
-// readBounded reads a file of at most limit bytes.
-func readBounded(file string, limit int64) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is over %d bytes", file, limit)
+		return nil, &configError{err}
 	}
 	return b, nil
 }

@@ -24,6 +24,14 @@ func mistake(format string, args ...any) error {
 // exited is thrown out of the parser when it has printed help.
 type exited struct{ status int }
 
+// asMistake makes a configError of an error, if there is one.
+func asMistake(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &configError{err}
+}
+
 // command is a parsed command line.
 type command struct {
 	cli

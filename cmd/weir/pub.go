@@ -11,6 +11,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"weir/cmd/option"
 )
 
 const (
@@ -68,7 +70,7 @@ func (c *pubCommand) request() (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme == "http" && !loopbackHost(u) {
+	if u.Scheme == "http" && !option.Loopback(u) {
 		return nil, mistake("--api: the key would travel in the clear to %s; write https://", u.Host)
 	}
 	if u.Scheme == "http" && len(c.Pins) > 0 {

@@ -4,14 +4,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 
+	"weir/cmd/option"
 	"weir/security/certs"
 )
 
@@ -57,16 +56,8 @@ func (o *trustOptions) tlsConfig() (*tls.Config, error) {
 
 // parsePins reads pins of the form sha256/ and the base64 of a key's digest.
 func parsePins(items []string) ([][sha256.Size]byte, error) {
-	var pins [][sha256.Size]byte
-	for _, item := range items {
-		encoded, ok := strings.CutPrefix(item, "sha256/")
-		digest, err := base64.StdEncoding.DecodeString(encoded)
-		if !ok || err != nil || len(digest) != sha256.Size {
-			return nil, mistake("--pin: %q is not a pin; write sha256/ and the base64 of the SHA-256 digest of the public key (44 characters)", item)
-		}
-		pins = append(pins, [sha256.Size]byte(digest))
-	}
-	return pins, nil
+	pins, err := option.Pins(items)
+	return pins, asMistake(err)
 }
 
 // checkPins accepts a connection one of whose verified chains holds a pinned
@@ -92,24 +83,9 @@ func (o *trustOptions) origin(u *url.URL) string {
 }
 
 // parseURL reads the URL of an option, which must have one of the schemes.
-func parseURL(option string, s text, schemes ...string) (*url.URL, error) {
-	u, err := url.Parse(string(s))
-	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
-		return nil, mistake("--%s: %q is not a URL that starts with %s://", option, s, strings.Join(schemes, ":// or "))
-	}
-	if u.User != nil {
-		return nil, mistake("--%s: the URL holds a user name; leave it out", option)
-	}
-	return u, nil
-}
-
-// loopbackHost tells whether a URL's host is this machine.
-func loopbackHost(u *url.URL) bool {
-	if u.Hostname() == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && ip.Unmap().IsLoopback()
+func parseURL(name string, s text, schemes ...string) (*url.URL, error) {
+	u, err := option.URL(name, string(s), schemes...)
+	return u, asMistake(err)
 }
 
 // withoutURL is what lies under an error of net/http, whose text repeats the
