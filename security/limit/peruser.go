@@ -1,15 +1,12 @@
 package limit
 
-import (
-	"sync/atomic"
-	"unsafe"
-)
+import "sync/atomic"
 
 // perUserEntries is how many users a PerUser remembers: those who have just done something.
 const perUserEntries = 1 << 16
 
 // PerUserBytes is the memory of one PerUser.
-const PerUserBytes = perUserEntries / ways * int(unsafe.Sizeof(set{}))
+const PerUserBytes = perUserEntries / ways * setBytes
 
 // PerUser bounds what all connections of a user do together: one bucket for each user in a Table. The anonymous user ""
 // is everybody without a name and has no limit, nor has anybody of a nil PerUser. Any goroutine.

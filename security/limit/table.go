@@ -37,6 +37,9 @@ type set struct {
 	fullAt [ways]atomic.Int64  // the bucket, or moving
 }
 
+// setBytes is the memory of a set and its place in busy.
+const setBytes = int(unsafe.Sizeof(set{}) + unsafe.Sizeof(atomic.Uint32{}))
+
 // NewTable makes a table for at least entries keys (rounded up to a power of two, at least 8). Seed
 // must be secret and random. All keys of one table should have about the same rate: what a key may
 // have ahead of the clock tells a live entry from one that a stepped clock has left behind.
@@ -98,7 +101,7 @@ func (t *Table) has(k Key, r Rate, cost int, now int64) bool {
 
 // Entries is how many keys the table has room for, Bytes the memory that they take.
 func (t *Table) Entries() int { return len(t.sets) * ways }
-func (t *Table) Bytes() int   { return len(t.sets) * int(unsafe.Sizeof(set{})+unsafe.Sizeof(t.busy[0])) }
+func (t *Table) Bytes() int   { return len(t.sets) * setBytes }
 
 // Widened counts the takes that found no room for the key or any of its prefixes and were charged to
 // the one bucket of all.
