@@ -202,6 +202,30 @@ func TestAuditMistakes(t *testing.T) {
 	wantRefusal(t, nil, []string{"audit", "query", "f", "--connection=x"}, "--connection")
 }
 
+// TestAuditFileHasOneWriter: a second server on the same file is refused at its start,
+// and takes nothing from the first. One after the other they may have it.
+func TestAuditFileHasOneWriter(t *testing.T) {
+	r, file := audited(t)
+	wantRefusal(t, nil, append(good(t, "serve"), "--audit-file", file), "--audit-file", "another process", "a file of its own")
+	if status, _, stderr := weir(append(good(t, "check"), "--audit-file", file)...); status != 0 {
+		t.Errorf("check beside a server: %d %s", status, stderr)
+	}
+	r.call("wrong", "info", "{}")
+	r.stop()
+	again := serving(t, nil, append(good(t, "serve"), "--audit-file", file)...)
+	again.call("wrong", "info", "{}")
+	status, stdout, stderr := weir("audit", "query", "--event=api-refused", file)
+	if status != 0 {
+		t.Fatal(stderr)
+	}
+	if n := strings.Count(stdout, "\n"); n < 1 {
+		t.Errorf("%d refusals of the first server: %s", n, stdout)
+	}
+	if status, stdout, stderr := weir("audit", "verify", file); status != 0 {
+		t.Errorf("verify: %d %s%s", status, stdout, stderr)
+	}
+}
+
 // TestAuditOnStandardErrorDoesNotDrown: many connections are few lines there, with
 // their number.
 func TestAuditOnStandardErrorDoesNotDrown(t *testing.T) {

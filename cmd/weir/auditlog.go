@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"weir/security/audit"
@@ -87,6 +89,27 @@ func (s *setup) loadAudit(o *serverOptions) (err error) {
 		s.audit.spared = append(s.audit.spared, o.proxies()...)
 	}
 	return errors.Join(err, o.anomalyOptions.check(o.AuditFile))
+}
+
+// lockAudit keeps other processes from the same file until release: a chain has one
+// writer. The lock ends with the process, however that ends.
+func (p *auditPlan) lockAudit() (release func(), err error) {
+	name := string(p.AuditFile)
+	if info, err := os.Stat(name); !p.toFile() || err == nil && !info.Mode().IsRegular() {
+		return func() {}, nil // what is no file has no chain
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return nil, mistake("--audit-file: %w", err)
+	}
+	f, err := os.OpenFile(name+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, mistake("--audit-file: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, mistake("--audit-file: another process writes to %s (%w); give each weir serve a file of its own, or end the other", name, err)
+	}
+	return func() { _ = f.Close() }, nil // nothing was written to it
 }
 
 // openAudit opens the audit log, and has the detectors watch it; nil if it is off.

@@ -37,6 +37,11 @@ func serve(p *process, c *command) error {
 		return err
 	}
 	s.config.Usage = meter.Read
+	release, err := s.audit.lockAudit()
+	if err != nil {
+		return err
+	}
+	defer release()
 	alarms, err := s.openAudit(p)
 	if err != nil {
 		return err

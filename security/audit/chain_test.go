@@ -268,6 +268,103 @@ func TestChainGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
+// TestKilledInARotation: wherever a kill comes between the end of a file and the first
+// record of the next, the chain goes on, and nobody is blamed for it.
+func TestKilledInARotation(t *testing.T) {
+	aside := func(t *testing.T, name string) string {
+		t.Helper()
+		last := lines(t, name)
+		e, err := ParseLine([]byte(strings.TrimSpace(last[len(last)-1])))
+		if err != nil || e.Event != LogClosed {
+			t.Fatalf("%v, %v", e.Event, err)
+		}
+		ended := aside(name, at(0), e.Seq)
+		if err := os.Rename(name, ended); err != nil {
+			t.Fatal(err)
+		}
+		return ended
+	}
+	halfway := func(t *testing.T, from, to string) {
+		t.Helper()
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		at     string
+		kill   func(t *testing.T, name string)
+		notice string
+	}{
+		{"before the file is moved", func(*testing.T, string) {}, ""},
+		{"before the next is opened", func(t *testing.T, name string) { aside(t, name) }, ""},
+		{"before anything is in it", func(t *testing.T, name string) {
+			aside(t, name)
+			store(t, name, nil)
+		}, ""},
+		{"amid its first record", func(t *testing.T, name string) {
+			aside(t, name)
+			if err := os.WriteFile(name, []byte(`{"@timestamp":"20`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "not whole"},
+		{"amid compressing", func(t *testing.T, name string) {
+			ended := aside(t, name)
+			halfway(t, name+".seal", ended+".gz.new")
+		}, ""},
+		{"when it is compressed", func(t *testing.T, name string) {
+			ended := aside(t, name)
+			if err := compressFile(ended); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
+		{"before what is compressed is removed", func(t *testing.T, name string) {
+			ended := aside(t, name)
+			halfway(t, ended, ended+".copy")
+			if err := compressFile(ended); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(ended+".copy", ended); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
+		{"and the end was cut off", func(t *testing.T, name string) {
+			ended := aside(t, name)
+			list := lines(t, ended)
+			store(t, ended, list[:len(list)-1])
+		}, "taken away"},
+	} {
+		t.Run(c.at, func(t *testing.T) {
+			name := filepath.Join(t.TempDir(), "logs", "audit.log")
+			now := new(testClock)
+			for range 2 {
+				l := opened(t, name, FileOptions{Key: testKey()}, now)
+				l.Add(&Record{Time: now.time(), Event: ConnectionAccepted})
+				l.Close()
+			}
+			c.kill(t, name)
+			o := VerifyOptions{Key: testKey(), Seal: name + ".seal"}
+			cut := c.notice == "taken away"
+			d, err := OpenFile(name, FileOptions{Key: testKey()}, now.time())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (d.notice == "") != (c.notice == "") || !strings.Contains(d.notice, c.notice) {
+				t.Errorf("the notice is %q, want %q", d.notice, c.notice)
+			}
+			l := quiet(Config{Destinations: []Destination{d}, Now: now.time})
+			l.Add(&Record{Time: now.time(), Event: ConnectionAccepted})
+			l.Close()
+			if report, err := Verify(logFiles(t, name), o); (err != nil) != cut || err == nil && (report.Records != 9 || report.First != 1) {
+				t.Errorf("after the restart: %+v, %v", report, err)
+			}
+		})
+	}
+}
+
 func TestLostLogIsFoundByItsSeal(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "logs", "audit.log")
 	now := new(testClock)

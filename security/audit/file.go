@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -121,11 +122,35 @@ func resume(name string, key []byte, now time.Time) (p place, notice string, err
 	switch {
 	case err != nil:
 		notice = "the seal of the log was changed"
+	case len(tail) == 0 && seal.seq > 0 && lastEnded(name) == seal: // killed between the end of a file and the next
+		p = seal
 	case seal.seq > p.seq: // verify will find what is missing
 		notice = "records were taken away from the end of the log"
 		p = seal
 	}
 	return p, notice, nil
+}
+
+// lastEnded is where the newest of the files that were ended ends; the zero place if there
+// is none, or it does not end in a record.
+func lastEnded(name string) (p place) {
+	all, _ := filepath.Glob(globQuote(name) + ".2*-*") // the pattern is good
+	all = slices.DeleteFunc(all, func(f string) bool { return strings.HasSuffix(f, ".new") })
+	if len(all) == 0 {
+		return place{}
+	}
+	r, err := Open(slices.Max(all))
+	if err != nil {
+		return place{}
+	}
+	defer r.Close()
+	for e, err := range Entries(r) {
+		p.seq = e.Seq
+		if err != nil || parseHex(p.hash[:], e.Hash) != nil {
+			p = place{}
+		}
+	}
+	return p
 }
 
 // lastLines returns the last bytes of a file, and where they begin.

@@ -41,9 +41,13 @@ func (f *Fault) Error() string {
 
 // Verify goes through the files of one log, in any order, and returns the first
 // record that is not as it was written as a *Fault. Files may be compressed; those
-// before the first may be gone.
+// before the first may be gone. What a kill left of compressing a file is passed over
+// if the file itself is given.
 func Verify(files []string, o VerifyOptions) (Report, error) {
-	files, err := inOrder(files)
+	files, err := inOrder(slices.DeleteFunc(slices.Clone(files), func(name string) bool {
+		plain := strings.TrimSuffix(strings.TrimSuffix(name, ".new"), ".gz")
+		return plain != name && slices.Contains(files, plain)
+	}))
 	if err != nil {
 		return Report{}, err
 	}
