@@ -7,10 +7,10 @@ CLIENTS     := engine/realclient
 PEERS       := bench/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help build release run test race floods regress suite-auth suite-messages suite-tls fuzz lint audit bench peers soak million tools clean
+.PHONY: help build release run test race floods regress suite-auth suite-messages suite-tls fuzz lint audit bench bench-gate peers soak million tools clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 build: ## bin/weir and bin/weir-load
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/weir ./cmd/weir-load
@@ -21,8 +21,9 @@ release: ## bin/weir built twice from the last commit, in two places from nothin
 run: build ## build and start a development server with a demo page
 	bin/weir serve --dev
 
-test: tools $(CLIENTS)/node_modules ## every test; says what it skips for want of a tool
+test: tools $(CLIENTS)/node_modules ## every test, and what the hot paths allocate; says what it skips for want of a tool
 	$(GO) test -timeout 30m ./...
+	$(GO) run ./bench/gate -ratios=false
 	@.ci/tools after
 
 race: $(CLIENTS)/node_modules ## every test under the race detector, the event loop once more with its pragmas stripped
@@ -57,6 +58,9 @@ audit: ## known vulnerabilities, licences, sums, sleeping dependencies; AUDIT=-s
 
 bench: $(PEERS)/node/node_modules ## every benchmark that fits ten minutes; their figures and the goals go into BENCHMARKS.md
 	$(GO) run ./bench/goals -page BENCHMARKS.md
+
+bench-gate: ## the benchmarks of the hot paths allocate no more than bench/gate/baseline.json says, and keep their ratios to what they are compared with
+	$(GO) run ./bench/gate
 
 peers: $(PEERS)/node/node_modules ## the servers that Weir is compared with are built, and tested with a plain client
 	cd $(PEERS) && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) mod verify && $(GO) test -timeout 30m ./...
