@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -12,9 +13,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 	"weir/loadtest/tally"
 	"weir/security/certs"
@@ -67,7 +70,7 @@ func serve(t *testing.T) *server {
 	cmd := exec.Command(s.file("weir"), "serve", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0", "--config="+s.file("weir.yaml"),
 		"--tls-cert="+s.file("cert.pem"), "--tls-key="+s.file("key.pem"), "--allow-self-signed", "--api-key-file="+s.file("api-key"),
 		"--token-hmac-secret-file="+s.file("secret"), "--allow-no-origin", "--allowed-origins=https://app.example.com", "--limit-exempt=127.0.0.0/8,::1/128",
-		"--enable-echo", "--audit-file="+s.file("audit.log"), "--handshake-timeout=2m", "--head-timeout=2m", "--pong-timeout=2m", "--drain-period=1s")
+		"--enable-echo", "--audit-file="+s.file("audit.log"), "--handshake-timeout=2m", "--head-timeout=2m", "--pong-timeout=2m", "--stale-close-delay=2m", "--drain-period=1s")
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -126,13 +129,31 @@ func (s *server) load(t *testing.T, args ...string) (status int, r *tally.Run, s
 	return status, r, said
 }
 
+// safeBuffer takes what workers say too.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (s *safeBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 func weirLoad(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out, log bytes.Buffer
+	var out, log safeBuffer
 	status = run(t.Context(), &process{args: args, stdout: &out, stderr: &log, self: self})
 	return status, out.String(), log.String()
 }
@@ -177,6 +198,7 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
+	t.Run("slow readers", func(t *testing.T) { s.slowReaders(t) })
 	t.Run("thresholds", func(t *testing.T) {
 		status, _, said := s.load(t, "fanout", "--connections=2", "--rate=5", "--duration=1s", "--api", s.api, "--fail-if=p99>1ns", "--fail-if=lost>0")
 		if status != statusFailed || !strings.Contains(said, "p99>1ns must not be") {
@@ -189,6 +211,58 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("status %d: %s", status, stderr)
 		}
 	})
+}
+
+// slowReaders opens two beside one that is not slow, and publishes until the server
+// has closed both.
+func (s *server) slowReaders(t *testing.T) {
+	c, _, err := parse(&process{args: []string{
+		"fanout", "--url", s.url, "--ca-file", s.file("cert.pem"), "--origin=https://app.example.com", "--token-hmac-secret-file", s.file("secret"),
+		"--api", s.api, "--api-key-file", s.file("api-key"), "--timeout=1h", "--connections=1",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := c.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fleet.Start(t.Context(), plan.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	publisher, err := fleet.NewPublisher(plan.API, plan.Fleet.Plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer publisher.Close()
+	if err := errors.Join(f.Open(fleet.Wave{N: 1, First: true}), f.Open(fleet.Wave{N: 2, Slow: 50 * time.Millisecond})); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(5 * time.Minute)
+	for {
+		r, err := f.Count()
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("%v: %+v", err, r)
+		}
+		if closed := r.SlowClosed; closed != nil && r.Slow == 0 {
+			if r.Connections != 1 || r.Counters.Lost > 0 {
+				t.Errorf("%+v", r)
+			}
+			return
+		}
+		if r.Pending == 0 {
+			err = publisher.Run(t.Context(), fleet.Pace{Rate: 100, Size: 50_000, For: 200 * time.Millisecond})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // documented checks that docs/load.md has every figure of a run.

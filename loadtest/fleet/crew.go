@@ -19,6 +19,7 @@ type crew struct {
 	place    Begin
 	dialers  []*client.Dialer
 	resuming []*client.Dialer
+	narrow   []*client.Dialer // of slow readers
 	loop     *client.Loop
 	cancel   context.CancelFunc
 	ctx      context.Context // of everything that goes on behind an order
@@ -50,6 +51,10 @@ type crew struct {
 	lastError string              // guarded by mu
 }
 
+// slowReceiveBytes is the kernel's receive buffer of a slow reader, so that its
+// slowness is the server's matter and not swallowed up here.
+const slowReceiveBytes = 4096
+
 // newCrew starts a worker's event loop.
 func newCrew(ctx context.Context, b Begin, log *slog.Logger) (*crew, error) {
 	if err := b.Plan.check(); err != nil {
@@ -67,6 +72,11 @@ func newCrew(ctx context.Context, b Begin, log *slog.Logger) (*crew, error) {
 			return nil, err
 		}
 		c.dialers, c.resuming = append(c.dialers, d), append(c.resuming, d.Resuming())
+		t.ReceiveBytes = slowReceiveBytes
+		if d, err = client.NewDialer(ctx, t); err != nil {
+			return nil, err
+		}
+		c.narrow = append(c.narrow, d)
 	}
 	var err error
 	if c.loop, err = client.NewLoop((*handler)(c), log); err != nil {

@@ -152,7 +152,14 @@ func (c *crew) dial(w Wave, j job) {
 	local := c.dialled
 	c.dialled++
 	c.mu.Unlock()
-	line, a, took, err := c.connect(j, local)
+	dialers := c.dialers
+	switch {
+	case w.Slow > 0:
+		dialers = c.narrow
+	case j.resume:
+		dialers = c.resuming
+	}
+	line, a, took, err := c.connect(dialers[j.number%len(dialers)], j, local)
 	if err == nil {
 		c.mu.Lock()
 		c.opening.Record(time.Since(j.due))
@@ -227,13 +234,9 @@ func (c *crew) subscriptions(j job) []dialect.Subscription {
 }
 
 // connect opens a connection up to the last reply.
-func (c *crew) connect(j job, local int) (*client.Line, *arrival, client.Timing, error) {
-	dialers := c.dialers
-	if j.resume {
-		dialers = c.resuming
-	}
+func (c *crew) connect(d *client.Dialer, j job, local int) (*client.Line, *arrival, client.Timing, error) {
 	query, header := c.plan.dialect.Request(c.plan.Token, j.subs)
-	line, took, err := dialers[j.number%len(dialers)].With(query).Dial(c.ctx, local, header)
+	line, took, err := d.With(query).Dial(c.ctx, local, header)
 	if err != nil {
 		return nil, nil, took, err
 	}

@@ -260,6 +260,6 @@ func (s *faulty) plan(connections, channels int) *Plan {
 			},
 		},
 		API:         fleet.API{URLs: []string{s.api.URL}, Key: "key", Timeout: time.Hour},
-		Connections: connections, Rate: 200, Size: 120, Duration: 500 * time.Millisecond, Settle: 5 * time.Second, Overrun: time.Hour, Every: 20 * time.Millisecond,
+		Connections: connections, Rate: 200, Size: 120, Duration: 500 * time.Millisecond, Settle: 10 * time.Second, Overrun: time.Hour, Every: 20 * time.Millisecond,
 	}
 }

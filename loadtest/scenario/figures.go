@@ -23,6 +23,7 @@ func (r *rig) finish(live bool) *tally.Run {
 	r.connects()
 	r.deliveries()
 	r.watched()
+	r.slow()
 	r.faults()
 	if live {
 		r.refusals()
@@ -50,6 +51,18 @@ func (r *rig) quantiles(prefix string, h *tally.Histogram, about string) {
 func (r *rig) latencies() {
 	r.quantiles("ack_", &r.ack, "from when a publication was due to its acknowledgement")
 	r.quantiles("handshake_", &r.handshake, "a TLS handshake, as the client sees it")
+}
+
+// slow adds what became of slow readers.
+func (r *rig) slow() {
+	if r.plan.Slow == 0 {
+		return
+	}
+	var closed uint64
+	for _, n := range r.report.SlowClosed {
+		closed += n
+	}
+	r.figure("slow_closed", float64(closed), tally.Count, "slow readers that the server closed")
 }
 
 // fail notes what the scenario calls wrong.

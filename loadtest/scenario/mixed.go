@@ -19,11 +19,6 @@ func Mixed(ctx context.Context, p *Plan, progress Progress) (*tally.Run, error) 
 	}
 	err = r.mixed(ctx)
 	run := r.finish(true)
-	var closed uint64
-	for _, n := range r.report.SlowClosed {
-		closed += n
-	}
-	r.figure("slow_closed", float64(closed), tally.Count, "slow readers that the server closed")
 	if n := run.Total.Unrecovered; n > 0 {
 		r.fail("%d subscriptions could not go on where they were", n)
 	}
@@ -73,7 +68,7 @@ func (r *rig) churn() error {
 
 // everybodyBack opens what is not open, until all are or nothing more can be.
 func (r *rig) everybodyBack(ctx context.Context) error {
-	_, err := r.until(ctx, "return", r.plan.Settle, func() (bool, error) {
+	_, err := r.until(ctx, "return", r.plan.Overrun, func() (bool, error) {
 		away := r.plan.Connections - r.report.Connections - r.report.Pending
 		if away > 0 {
 			return false, r.fleet.Open(fleet.Wave{N: away, Again: true, AtOnce: r.plan.AtOnce, Resume: r.plan.Resume})
