@@ -23,6 +23,12 @@ const (
 	collectorShare = 0.9
 	outsideHeap    = 32 << 20
 
+	// ballastBytes is address space that nothing is ever written to: the collector counts it as live, so that it is
+	// not run for every few megabytes of handshakes' garbage while the node is small. It takes no memory;
+	// at GOGC 50 half of it is how much more garbage there may be. ballastShare keeps it out of the way of small limits.
+	ballastBytes = 32 << 20
+	ballastShare = 64
+
 	// leastMemory is the least that an operator may give.
 	leastMemory = 64 << 20
 
@@ -111,15 +117,20 @@ func (m memoryPlan) collectorLimit() int64 {
 	return int64(max(min(int(collectorShare*float64(m.limit)), m.limit-outsideHeap), m.limit/2))
 }
 
-// bound tells the runtime of the limit. GOGC and GOMEMLIMIT in the environment
+// ballast is its length in bytes.
+func (m memoryPlan) ballast() int { return min(ballastBytes, m.limit/ballastShare) }
+
+// bound tells the runtime of the limit, and returns a ballast, to be kept alive. GOGC and GOMEMLIMIT in the environment
 // are the operator's word.
-func (m memoryPlan) bound() {
+func (m memoryPlan) bound() (ballast []byte) {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
+		ballast = make([]byte, m.ballast())
 	}
 	if _, set := os.LookupEnv("GOMEMLIMIT"); !set && m.limit > 0 {
 		debug.SetMemoryLimit(m.collectorLimit())
 	}
+	return ballast
 }
 
 // meter reads what the process uses of it, after bound.

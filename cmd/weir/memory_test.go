@@ -92,3 +92,17 @@ func TestCheckComparesTheSumWithTheLimit(t *testing.T) {
 		t.Errorf("it fits: %s", stdout)
 	}
 }
+
+// TestBallast: a node with little memory has little of it, and who sets GOGC gets what GOGC says.
+func TestBallast(t *testing.T) {
+	for limit, want := range map[int]int{0: 0, leastMemory: 1 << 20, 1 << 30: 16 << 20, 2 << 30: 32 << 20, 64 << 30: 32 << 20} {
+		if got := (memoryPlan{limit: limit}).ballast(); got != want {
+			t.Errorf("limit %d: %d bytes, want %d", limit, got, want)
+		}
+	}
+	t.Setenv("GOMEMLIMIT", "off") // the tests go on without one
+	t.Setenv("GOGC", "100")
+	if b := (memoryPlan{limit: 1 << 30}).bound(); b != nil {
+		t.Errorf("%d bytes beside the operator's GOGC", len(b))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -31,7 +32,7 @@ func serve(p *process, c *command) error {
 	}
 	p.log.Attach(s.faults)
 	s.config.LogDropped, s.config.LogSuppressed = p.log.Dropped, s.faults.Suppressed
-	s.memory.bound()
+	defer runtime.KeepAlive(s.memory.bound())
 	meter, err := s.memory.meter()
 	if err != nil {
 		return err
