@@ -20,6 +20,8 @@ const (
 	prefix = "compare"
 	// origin is what the clients send, and Weir allows.
 	origin = "https://compare.example"
+	// dials at once are fewer than the handshakes that Weir lets wait on a busy machine before it refuses more.
+	dials = 16
 	// burstTime is short beside the time that the publications of a burst take.
 	burstTime = 100 * time.Millisecond
 )
@@ -115,6 +117,7 @@ func (p *plan) run(ctx context.Context, s *peer.Server, scenario string, options
 	args := append([]string{
 		scenario, "--quiet", "--json", "-", "--url", s.URL, "--protocol", s.Protocol, "--ca-file", s.CAFile, "--origin", origin,
 		"--api", s.API, "--api-key-file", s.KeyFile, "--pid", strconv.Itoa(s.PID), "--channel", prefix, "--congestion", "cubic",
+		"--at-once", strconv.Itoa(dials),
 	}, options...)
 	load := exec.CommandContext(ctx, p.load, args...)
 	if s.Token != "" {
