@@ -176,7 +176,7 @@ func listenCubic() (net.Listener, error) {
 		return nil, err
 	}
 	var set error
-	err = raw.Control(func(fd uintptr) { set = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "cubic") })
+	err = raw.Control(func(fd uintptr) { set = setCubic(fd) })
 	return listener, errors.Join(err, set)
 }
 
