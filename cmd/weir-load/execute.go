@@ -31,6 +31,9 @@ func (c *cli) execute(ctx context.Context, p *process, name string) error {
 	if name == "attack" && c.Attack.List {
 		return listFloods(p)
 	}
+	if name == "report" {
+		return c.compare(p)
+	}
 	plan, err := c.plan()
 	if err != nil {
 		return err

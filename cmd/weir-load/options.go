@@ -16,6 +16,7 @@ type cli struct {
 	Recover scenarioCommand `cmd:"" help:"Publish, cut every connection, open them again where they were, check that nothing is lost."`
 	Fanout  scenarioCommand `cmd:"" help:"Subscribe to one or many channels, publish to them, check that everybody gets everything."`
 	Million scenarioCommand `cmd:"" help:"Open very many connections to a server of many processes, and publish once to all, through the --api of each process."`
+	Report  reportCommand   `cmd:"" help:"Show runs that --json kept, put them side by side on one page (--html), and judge them by --fail-if."`
 }
 
 // targetOptions say whom to load, and who one is.

@@ -10,8 +10,8 @@ import (
 	"weir/loadtest/tally"
 )
 
-// columns is how wide a line is at most: a longer one would be two on the
-// narrowest terminal, and the block could not be rewritten.
+// columns is how wide a line of the block is at most: a longer one would be two on
+// the narrowest terminal, and the block could not be rewritten.
 const columns = 79
 
 // Progress tells of a run while it goes on, one interval at a time, and sums it up
@@ -40,7 +40,7 @@ func (p *Progress) Interval(in tally.Interval) {
 	if p.terminal {
 		p.rewrite(p.block(&in))
 	} else {
-		fmt.Fprintln(p.w, fit(p.line(&in)))
+		fmt.Fprintln(p.w, p.line(&in))
 	}
 	p.server, p.load = in.Server, in.Load
 }
@@ -165,7 +165,7 @@ func (p *Progress) Done(r *tally.Run) {
 		if idle(f) {
 			continue
 		}
-		b.WriteString(strings.TrimRight(fit(fmt.Sprintf("  %-22s %13s  %s", printable(f.Name), Format(f.Value, f.Unit), printable(f.About))), " ") + "\n")
+		fmt.Fprintf(&b, "  %-22s %13s  %s\n", printable(f.Name), Format(f.Value, f.Unit), printable(f.About))
 	}
 	for i, v := range judge(r, figures) {
 		if i == 0 {

@@ -121,6 +121,8 @@ func (r *rig) tick(phase string) error {
 		in.Load = &p
 	}
 	r.last, r.before, r.report = now, report.Counters, report
+	in.Latency.Pack() // a long run keeps thousands of them
+	in.Open.Pack()
 	r.run.Intervals = append(r.run.Intervals, in)
 	if r.progress != nil {
 		r.progress(in)
