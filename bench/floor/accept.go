@@ -50,16 +50,13 @@ func (v *visitors) obey(ctx context.Context, o visitorsOrder) (connected int, er
 
 // accept measures what a connection costs from accept to the answer to connect, beside its cryptography alone.
 func (p *plan) accept(ctx context.Context, server *node.Node, out io.Writer) (err error) {
-	guests, err := startChild(ctx, roleVisitors, p.log)
+	guests, err := p.invite(ctx, server)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, guests.close()) }()
 	target, err := server.Target(channel, nil)
 	if err != nil {
-		return err
-	}
-	if _, err := ask[int](guests, visitorsOrder{Target: &target}); err != nil {
 		return err
 	}
 	floor, err := startChild(ctx, roleCrypto, p.log)
@@ -97,6 +94,22 @@ func (p *plan) accept(ctx context.Context, server *node.Node, out io.Writer) (er
 		}
 	}
 	return p.judgeAccept(ours, theirs, out)
+}
+
+// invite starts clients that know the server and have not connected yet.
+func (p *plan) invite(ctx context.Context, server *node.Node) (*child, error) {
+	target, err := server.Target(channel, nil)
+	if err != nil {
+		return nil, err
+	}
+	guests, err := startChild(ctx, roleVisitors, p.log)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ask[int](guests, visitorsOrder{Target: &target}); err != nil {
+		return nil, errors.Join(err, guests.close())
+	}
+	return guests, nil
 }
 
 // each is the share of one connection, in µs.

@@ -27,7 +27,7 @@ func TestMeasureAFew(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &log)
 	}
-	for _, want := range []string{"a connection costs ", "weir  ", "floor ", "weir, batch ", "a delivery costs ", " collections of garbage in 8 publications"} {
+	for _, want := range []string{"a connection costs ", "weir  ", "floor ", "weir, batch ", "weir, storm ", "while 4 clients connect and leave", "a delivery costs ", " collections of garbage in 8 publications"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &out)
 		}
@@ -62,7 +62,7 @@ func TestStamp(t *testing.T) {
 func TestBounds(t *testing.T) {
 	sides := func() []*side {
 		took := []time.Duration{time.Millisecond}
-		return []*side{{spent: []float64{6000}, took: took}, {spent: []float64{5000}, took: took}, {spent: []float64{1000}, took: took}}
+		return []*side{{spent: []float64{6000}, took: took}, {spent: []float64{5000}, took: took}, {spent: []float64{1000}, took: took}, {spent: []float64{1}, took: took}}
 	}
 	for _, c := range []struct {
 		p     plan

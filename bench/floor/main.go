@@ -5,6 +5,7 @@
 //	         each publication, only seals one record of the same length for each connection, with a cipher that is kept, and
 //	         writes it with a plain system call
 //	batch    the same, with several publications at once, against one by one
+//	storm    the same, while clients connect and leave all the time: how long it is to the last subscriber
 //	accept   connections made: TCP, a full handshake, upgrade, connect with a token; the floor is one thread that does nothing
 //	         but crypto/tls handshakes in memory with the same certificate, whose bytes come from the client's process by the
 //	         hundred, and computes the token's signature; that it collects their garbage is part of it
