@@ -125,6 +125,22 @@ func TestMistakesAreStillSaid(t *testing.T) {
 	wantRefusal(t, nil, append(good(t, "serve"), "--audit-key-file=/nowhere", "--audit-file", t.TempDir()+"/x/a.log"), "--audit-key-file", "no such file")
 }
 
+// TestLogHasALimit, in each format.
+func TestLogHasALimit(t *testing.T) {
+	for _, format := range []text{"json", "text"} {
+		var said safeBuffer
+		o := serverOptions{}
+		o.LogFormat, o.LogLevel = format, "info"
+		log, limit := newLog(&process{stderr: &said}, &o)
+		for range 100 {
+			log.Warn("it failed", "option", "--x")
+		}
+		if n := uint64(strings.Count(said.String(), "\n")); n+limit.Suppressed() != 100 || n > 50 { // one, unless a second went by
+			t.Errorf("%s: %d lines, %d held back", format, n, limit.Suppressed())
+		}
+	}
+}
+
 // TestFailingWebhookIsOneLineASecond, however many alerts it does not take.
 func TestFailingWebhookIsOneLineASecond(t *testing.T) {
 	var posts atomic.Int64

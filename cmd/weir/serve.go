@@ -57,6 +57,8 @@ func serve(p *process, c *command) error {
 		return &configError{err}
 	}
 	log := s.config.Log
+	received, unheard := p.notify(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // who reads "serving" may signal
+	defer unheard()
 	log.Info("serving", "listen", server.Addr().String(), "api", server.APIAddr().String(),
 		"version", s.config.Version, "certificate_until", s.certs.NotAfter().UTC())
 	s.warn()
@@ -89,16 +91,14 @@ func serve(p *process, c *command) error {
 	}
 	finished := make(chan error, 1)
 	go func() { finished <- server.Run(ctx) }()
-	err = superviseSignals(p, s, finished, drain, r)
+	err = superviseSignals(received, s, finished, drain, r)
 	drain() // Run may have ended by itself; the feed and the watch end with it
 	return err
 }
 
 // superviseSignals answers signals until the server has finished.
-func superviseSignals(p *process, s *setup, finished <-chan error, drain context.CancelFunc, r *reloader) error {
+func superviseSignals(received <-chan os.Signal, s *setup, finished <-chan error, drain context.CancelFunc, r *reloader) error {
 	log := s.config.Log
-	received, stop := p.notify(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
 	draining := false
 	var policies <-chan []byte
 	if r != nil {

@@ -120,7 +120,7 @@ func TestSecondSignalEndsTheDrain(t *testing.T) {
 	i.signals <- os.Interrupt
 	drained := false
 	s := &setup{config: engine.Config{Log: slog.New(slog.DiscardHandler)}}
-	err := superviseSignals(i.process(), s, make(chan error), func() { drained = true }, nil)
+	err := superviseSignals(i.signals, s, make(chan error), func() { drained = true }, nil)
 	if !errors.Is(err, errImpatient) || !drained {
 		t.Errorf("got %v, drained %v", err, drained)
 	}
