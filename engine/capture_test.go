@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -236,19 +237,43 @@ func TestCaptureByUserAndRule(t *testing.T) {
 	})
 }
 
-// TestCaptureWithoutAuditLog: it needs none, and its figures are there.
+// TestCaptureWithoutAuditLog: it needs none for its rules, each of which chooses, and its figures are there.
 func TestCaptureWithoutAuditLog(t *testing.T) {
 	var read func() [][]string
 	s := start(t, func(c *Config) { read = captured(t, c, capture.Choice{Events: capture.Rules()}) })
-	c := s.connected(t, sign(t, "alice", "feeds:*"))
-	c.do(`"rpc":{"method":"m"}`)
-	_ = c.ws.Close(1000, "")
+	jwt := sign(t, "alice", "feeds:*")
+	for _, command := range []string{`"rpc":{"method":"m"}`, `"publish":{"channel":"other:a","data":1}`, `"subscribe":{"channel":"other:a"}`, `"history":{"channel":"other:a"}`} {
+		c := s.connected(t, jwt)
+		c.do(command)
+		_ = c.ws.Close(1000, "")
+		s.over()
+	}
+	for _, frames := range [][]byte{
+		masked(ws.Header{Fin: true, Rsv2: true, Opcode: ws.OpText}, "{}"), masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":1,"connect":{"token":"a.b.c"}}`),
+		bytes.Repeat(masked(ws.Header{Fin: true, Opcode: ws.OpPing}, ""), 10),
+	} {
+		raw := s.rawWebSocket(t, pathProtocol)
+		if _, err := raw.Write(frames); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, raw)
+		_ = raw.Close()
+		s.over()
+	}
+	if _, _, err := s.dial("/nowhere", nil); err == nil {
+		t.Error("let in")
+	}
 	s.over()
-	if m := s.metrics(t); m["weir_capture_connections_total"] != "1" || m["weir_capture_stopped"] != "0" || m["weir_capture_missed_total"] != "0" {
+	if m := s.metrics(t); m["weir_capture_connections_total"] != "8" || m["weir_capture_stopped"] != "0" || m["weir_capture_missed_total"] != "0" {
 		t.Errorf("metrics: %v, %v", m["weir_capture_connections_total"], m["weir_capture_stopped"])
 	}
-	if got := read(); len(got) != 1 || !strings.HasPrefix(got[0][0], "command-refused ") {
-		t.Errorf("%q", got)
+	var why []string
+	for _, one := range read() {
+		reason, _, _ := strings.Cut(one[0], " ")
+		why = append(why, reason)
+	}
+	if want := []string{"command-refused", "publish-refused", "subscribe-refused", "command-refused", "protocol-violation", "authentication-failed", "limit-hit", "upgrade-refused"}; !slices.Equal(why, want) {
+		t.Errorf("%q, want %q", why, want)
 	}
 }
 

@@ -100,6 +100,8 @@ func (c *command) execute(p *process) error {
 		return auditVerify(p, &c.Audit.Verify)
 	case "audit query":
 		return auditQuery(p, &c.Audit.Query)
+	case "audit replay":
+		return auditReplay(p, &c.Audit.Replay)
 	case "version":
 		return printVersion(p, &c.Version)
 	}

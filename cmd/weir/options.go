@@ -9,7 +9,7 @@ type cli struct {
 	Token   tokenCommand   `cmd:"" help:"Print a signed token for a client."`
 	Pub     pubCommand     `cmd:"" help:"Publish one JSON value to a channel through the server API."`
 	Sub     subCommand     `cmd:"" help:"Subscribe to channels, print each publication as one line of JSON."`
-	Audit   auditCommand   `cmd:"" help:"Verify and search the files of the audit log."`
+	Audit   auditCommand   `cmd:"" help:"Verify and search the files of the audit log; send again what was captured."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -24,6 +24,7 @@ type checkCommand struct {
 type auditCommand struct {
 	Verify auditVerifyCommand `cmd:"" help:"Check that no record was deleted, changed or moved since it was written; name the first that was."`
 	Query  auditQueryCommand  `cmd:"" help:"Print the records that match all of the options, or how many there are."`
+	Replay auditReplayCommand `cmd:"" help:"Send a capture to a test server again, each step at its time, and name the verdicts that are not the same; status 1 if there are any."`
 }
 
 type versionCommand struct {
@@ -198,14 +199,18 @@ type subCommand struct {
 	trustOptions
 }
 
-// trustOptions say whom a client trusts. The chain and the host name are
-// always verified; there is no option to skip that.
+// trustOptions are those of a client: whom it trusts, and whose page it is.
 type trustOptions struct {
+	chainOptions
+	Origin text `name:"origin" placeholder:"ORIGIN" help:"Origin to send (default https and the host of the URL)."`
+}
+
+// chainOptions say whom a client trusts. The chain and the host name are
+// always verified; there is no option to skip that.
+type chainOptions struct {
 	CAFile path `name:"ca-file" placeholder:"FILE" help:"Certificates, PEM, trusted beside the system's."`
 	Pins   list `name:"pin" placeholder:"sha256/…" help:"Public key that must be in the verified chain; several may be given."`
 
 	ClientCert path `name:"client-cert" placeholder:"FILE" help:"Certificate to show, PEM, for a server that asks for one."`
 	ClientKey  path `name:"client-key" placeholder:"FILE" help:"Private key of --client-cert, not readable by others."`
-
-	Origin text `name:"origin" placeholder:"ORIGIN" help:"Origin to send (default https and the host of the URL)."`
 }

@@ -21,7 +21,7 @@ var errPin = errors.New("no key of the server's certificate chain is one of --pi
 
 // tlsConfig returns how a client checks a server: chain and host name always,
 // against the system's roots and --ca-file, then the pins.
-func (o *trustOptions) tlsConfig() (*tls.Config, error) {
+func (o *chainOptions) tlsConfig() (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	if o.CAFile != "" {
 		roots, err := x509.SystemCertPool()

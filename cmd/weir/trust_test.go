@@ -30,7 +30,7 @@ func TestPinsAreCheckedAfterTheChain(t *testing.T) {
 	right, wrong := pinOf(server.Certificate()), "sha256/"+base64.StdEncoding.EncodeToString(make([]byte, sha256.Size))
 	ca := path(caFile(t, server))
 
-	dial := func(o trustOptions, name string) error {
+	dial := func(o chainOptions, name string) error {
 		cfg, err := o.tlsConfig()
 		if err != nil {
 			t.Fatal(err)
@@ -44,17 +44,17 @@ func TestPinsAreCheckedAfterTheChain(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		options trustOptions
+		options chainOptions
 		host    string
 		failure string // "" is success
 	}{
-		{"no root", trustOptions{}, "example.com", "unknown authority"},
-		{"root", trustOptions{CAFile: ca}, "example.com", ""},
-		{"root and pin", trustOptions{CAFile: ca, Pins: list{right}}, "example.com", ""},
-		{"one pin of two", trustOptions{CAFile: ca, Pins: list{wrong, right}}, "example.com", ""},
-		{"root and foreign pin", trustOptions{CAFile: ca, Pins: list{wrong}}, "example.com", "--pin"},
-		{"the pin alone does not replace the chain", trustOptions{Pins: list{right}}, "example.com", "unknown authority"},
-		{"the pin does not replace the host name", trustOptions{CAFile: ca, Pins: list{right}}, "other.test", "other.test"},
+		{"no root", chainOptions{}, "example.com", "unknown authority"},
+		{"root", chainOptions{CAFile: ca}, "example.com", ""},
+		{"root and pin", chainOptions{CAFile: ca, Pins: list{right}}, "example.com", ""},
+		{"one pin of two", chainOptions{CAFile: ca, Pins: list{wrong, right}}, "example.com", ""},
+		{"root and foreign pin", chainOptions{CAFile: ca, Pins: list{wrong}}, "example.com", "--pin"},
+		{"the pin alone does not replace the chain", chainOptions{Pins: list{right}}, "example.com", "unknown authority"},
+		{"the pin does not replace the host name", chainOptions{CAFile: ca, Pins: list{right}}, "other.test", "other.test"},
 	} {
 		err := dial(c.options, c.host)
 		switch {

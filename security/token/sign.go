@@ -25,6 +25,9 @@ type SignClaims struct {
 	Info      json.RawMessage    `json:"info,omitempty"`
 	Caps      []grant.Capability `json:"caps,omitempty"`
 	Roles     []string           `json:"roles,omitempty"`
+
+	Subs     map[string]struct{} `json:"subs,omitempty"`      // server-side subscriptions, as Channels
+	ExpireAt *int64              `json:"expire_at,omitempty"` // of the connection; 0: never
 }
 
 // Sign makes an HS256 token. It refuses what a Verifier with the same secret would refuse for
