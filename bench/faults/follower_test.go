@@ -215,7 +215,7 @@ func (f *follower) pause(faults, publications int64) {
 
 // look notes whether nothing is missing any more.
 func (f *follower) look() {
-	if !f.ended.Load() || f.met.Load() != f.faults.Load() {
+	if !f.known.Load() || f.met.Load() != f.faults.Load() {
 		return
 	}
 	for i := range f.at {

@@ -35,6 +35,7 @@ type history struct {
 	taken  atomic.Int64 // publications begun
 	acks   atomic.Int64
 	ended  atomic.Bool  // no more are begun
+	known  atomic.Bool  // and all that were acknowledged are in acked
 	faults atomic.Int64 // kills and partitions so far: each is counted before it happens
 
 	mu      sync.Mutex
@@ -156,6 +157,7 @@ func (h *history) follow() (all []*follower, finish func()) {
 	return all, func() {
 		h.ended.Store(true)
 		publishing.Wait()
+		h.known.Store(true)
 		for _, f := range all {
 			h.await(fmt.Sprintf("all of it at follower %d", f.id), func() bool { return f.done.Load() })
 		}
