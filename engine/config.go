@@ -59,6 +59,9 @@ type Config struct {
 	// one goroutine. nil: nothing is measured, and the node is never overloaded.
 	Usage func(connections int, now time.Time) overload.Usage
 
+	// Collection is how much garbage may come together. It is the process's, so a server has it for itself.
+	Collection Collection
+
 	// Lines that Log gave up for want of room, and held back, since the start. nil: not known.
 	LogDropped, LogSuppressed func() uint64
 

@@ -55,7 +55,8 @@ type Server struct {
 
 	reusePort bool // one listener per shard and address
 
-	pressure pressure
+	pressure   pressure
+	collection Collection // immutable
 
 	full              atomic.Uint64 // connections refused by roomForOne for --connections
 	untrusted         atomic.Uint64 // connections to --proxy-listen from elsewhere than a trusted proxy
@@ -81,7 +82,7 @@ func New(cfg Config) (*Server, error) {
 		stats: stats.New(cfg.Pollers+1, labels()), classes: classes{},
 	}
 	s.apiStats = s.stats.Shard(cfg.Pollers)
-	s.pressure.read = cfg.Usage
+	s.pressure.read, s.collection = cfg.Usage, cfg.Collection
 	if err := s.build(&cfg); err != nil {
 		s.Close()
 		return nil, err

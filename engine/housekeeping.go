@@ -20,6 +20,7 @@ type housekeeper struct {
 	busy       time.Time // when that number last grew
 	garbage    uint64    // handshakes since memory was last handed back
 	swept      time.Time
+	collector  collector
 }
 
 // releaseHandshakes is how many handshakes leave enough garbage (20 KB each)
@@ -36,6 +37,7 @@ func (h *housekeeper) tick(s *Server, now time.Time) {
 	}
 	s.pressure.tick(s, now)
 	h.release(s, now)
+	h.collector.tune(s.collection, s.shared.pool.Counters().Started, now)
 	s.expireBans()
 	if now.Sub(h.swept) > time.Minute {
 		h.swept = now

@@ -20,6 +20,9 @@ const certPoll = 5 * time.Second
 // Deliveries allocate nothing, so collecting more often costs them nothing.
 const gcPercent = 50
 
+// calmPercent is the same while few connections come, of what is live beside the ballast.
+const calmPercent = 25
+
 // errImpatient ends a drain that a second signal cut short.
 var errImpatient = errors.New("stopped before every connection was drained")
 
@@ -32,7 +35,11 @@ func serve(p *process, c *command) error {
 	}
 	p.log.Attach(s.faults)
 	s.config.LogDropped, s.config.LogSuppressed = p.log.Dropped, s.faults.Suppressed
-	defer runtime.KeepAlive(s.memory.bound())
+	ballast := s.memory.bound()
+	defer runtime.KeepAlive(ballast)
+	if ballast != nil {
+		s.config.Collection = engine.Collection{Storm: gcPercent, Calm: calmPercent, Ballast: len(ballast)}
+	}
 	meter, err := s.memory.meter()
 	if err != nil {
 		return err

@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// Collection says how much garbage the collector may let come together for what is
+// live (GOGC, in percent): while connections come in numbers, and while it is calm.
+// A handshake leaves 100 KB of garbage, so a storm pays for each collection; idle
+// connections leave a pinch with each ping, and what may lie around of it is memory
+// that each of them costs. The zero value leaves the collector alone.
+type Collection struct {
+	Storm, Calm int
+	Ballast     int // bytes that count as live and take no memory
+}
+
+const (
+	// stormHandshakes in one second are a storm.
+	stormHandshakes = 50
+
+	// leastGarbage is how many bytes may lie around when it is calm, however little is
+	// live: collecting has a price that does not fall below some fixed cost.
+	leastGarbage = 4 << 20
+
+	// percentSlack is the part of the setting by which it may be off: each change stops
+	// the world for a moment.
+	percentSlack = 8
+)
+
+// collector keeps the process to a Collection. Owned by the ticker's goroutine.
+type collector struct {
+	begun  uint64    // handshakes at the last round
+	stormy time.Time // the last time that many had come
+	set    int       // 0: nothing yet
+}
+
+// percent is what to tell the collector of now, of a process with so many handshakes
+// begun and bytes live; 0: nothing new. Calm is what it is when as long as memory is
+// handed back after there was no storm.
+func (k *collector) percent(c Collection, begun, live uint64, now time.Time) int {
+	if begun-k.begun >= stormHandshakes {
+		k.stormy = now
+	}
+	k.begun = begun
+	want := c.Storm
+	if now.Sub(k.stormy) >= releaseAfter {
+		garbage := max((live-min(live, uint64(c.Ballast)))*uint64(c.Calm)/100, leastGarbage)
+		want = int(min(max(100*garbage/max(live, 1), 1), uint64(c.Storm)))
+	}
+	if off := max(want-k.set, k.set-want); off == 0 || want != c.Storm && off <= k.set/percentSlack {
+		return 0
+	}
+	k.set = want
+	return want
+}
+
+// tune is one round of it.
+func (k *collector) tune(c Collection, begun uint64, now time.Time) {
+	if c.Storm == 0 {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	if p := k.percent(c, begun, live[0].Value.Uint64(), now); p != 0 {
+		debug.SetGCPercent(p)
+	}
+}
