@@ -111,10 +111,10 @@ func TestProgressOfAnything(t *testing.T) {
 		p := NewProgress(&b, terminal)
 		for _, in := range []tally.Interval{{}, worst, {}, worst, {Server: &tally.Process{}}} {
 			p.Interval(in)
-		}
-		for _, row := range screen(t, b.String()) {
-			if n := utf8.RuneCountInString(row); n > columns && terminal {
-				t.Errorf("%d columns: %s", n, row)
+			for _, row := range screen(t, b.String()) {
+				if n := utf8.RuneCountInString(row); n > columns && terminal {
+					t.Errorf("%d columns: %s", n, row)
+				}
 			}
 		}
 		p.Done(run)
@@ -131,14 +131,26 @@ func TestProgressOfAnything(t *testing.T) {
 
 func TestDoneHasTheFigures(t *testing.T) {
 	r := sample(10)
-	r.Figures = append(r.Figures, tally.Figure{Name: "slope", Value: 1771, Unit: tally.Bytes, About: "memory of one more connection"})
+	// The scenario's own stand last, and its value of one that every run has counts.
+	r.Figures = []tally.Figure{{Name: "slope", Value: 1771, Unit: tally.Bytes, About: "memory of one more connection"}, {Name: "max", Value: 7, Unit: tally.Seconds, About: "all within"}}
 	var b bytes.Buffer
 	NewProgress(&b, false).Done(r)
 	for _, want := range []string{"  slope                       1.73 KiB  memory of one more connection\n", "  p99                          99.0 ms  99 % within\n",
-		"fan-out, weir, wss://127.0.0.1:8443/connection/websocket, 0:10\n", "  lost                               0"} {
+		"fan-out, weir, wss://127.0.0.1:8443/connection/websocket, 0:10\n", "  lost                               0", "  max                              7 s  all within\n"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
+	}
+}
+
+// The order of figures does not change with what a scenario adds.
+func TestKnownFigures(t *testing.T) {
+	r := sample(5)
+	all := len(Figures(r))
+	r.Figures = append([]tally.Figure{{Name: "slope", Value: 1}, {Name: "p99", Value: 2}}, r.Figures[:3]...)
+	got := known(r)
+	if len(got) != all+1 || got[0].Name != "p50" || got[2].Name != "p99" || got[2].Value != 2 || got[all].Name != "slope" {
+		t.Errorf("%+v", got)
 	}
 }
 

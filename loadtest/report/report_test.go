@@ -68,6 +68,33 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+// The server's time counts from before the first delivery, and only where it is known.
+func TestProcessorTimeOfDeliveries(t *testing.T) {
+	at := func(cpu time.Duration, received uint64) tally.Interval {
+		return tally.Interval{For: time.Second, Server: &tally.Process{CPU: cpu * time.Second}, Counters: tally.Counters{Received: received}}
+	}
+	unknown := tally.Interval{For: time.Second, Counters: tally.Counters{Received: 10}}
+	for name, c := range map[string]struct {
+		intervals []tally.Interval
+		want      float64 // seconds; 0: there is none
+	}{
+		"from before":        {[]tally.Interval{at(5, 0), at(10, 0), at(20, 10), at(40, 10), at(90, 0)}, 1.5},
+		"from the beginning": {[]tally.Interval{at(10, 10), at(20, 10)}, 1},
+		"known in between":   {[]tally.Interval{at(10, 0), unknown, at(30, 10), unknown}, 1},
+		"known once":         {[]tally.Interval{unknown, at(30, 10), unknown}, 0},
+		"no deliveries":      {[]tally.Interval{at(10, 0), at(20, 0)}, 0},
+	} {
+		r := &tally.Run{Intervals: c.intervals}
+		for _, in := range c.intervals {
+			r.Total.Add(in.Counters)
+		}
+		r.Figures = Figures(r)
+		if f, ok := r.Figure("cpu_per_delivery"); f.Value != c.want || ok != (c.want > 0) {
+			t.Errorf("%s: %v, %v, wanted %v", name, f.Value, ok, c.want)
+		}
+	}
+}
+
 // What was not measured is not there, and what is there is a number.
 func TestFiguresOfLittle(t *testing.T) {
 	for name, r := range map[string]*tally.Run{
@@ -127,5 +154,50 @@ func TestOtherDocumentsAreRefused(t *testing.T) {
 		if _, err := ReadJSON(strings.NewReader(text)); err == nil {
 			t.Errorf("%q was read", text)
 		}
+	}
+}
+
+func TestBuckets(t *testing.T) {
+	var r tally.Run
+	for i := range 7 {
+		in := tally.Interval{At: time.Duration(i+1) * time.Second, For: time.Second, Connections: 10 - i, Server: &tally.Process{RSS: int64(i), CPU: time.Duration(i*i) * time.Second}}
+		in.Received, in.Missing = uint64(i), ^uint64(0) // one came back
+		for range 100 >> i {
+			in.Latency.Record(time.Duration(i+1) * time.Millisecond)
+			in.Open.Record(time.Duration(i+1) * time.Second)
+		}
+		r.Intervals = append(r.Intervals, in)
+	}
+	got := buckets(&r, 3)
+	if len(got) != 3 || len(buckets(&r, 7)) != 7 || len(buckets(&r, 100)) != 7 || len(buckets(&tally.Run{}, 3)) != 0 {
+		t.Fatalf("%d buckets", len(got))
+	}
+	for i, want := range []bucket{
+		{at: 3 * time.Second, took: 3 * time.Second, connections: 10, Counters: tally.Counters{Received: 3}, server: load{true, 2, -1}, latency: spread{max: 0.003}, open: spread{max: 3}},
+		{at: 6 * time.Second, took: 3 * time.Second, connections: 7, Counters: tally.Counters{Received: 12}, server: load{true, 5, 7}, latency: spread{max: 0.006}, open: spread{max: 6}},
+		{at: 7 * time.Second, took: time.Second, connections: 4, Counters: tally.Counters{Received: 6}, server: load{true, 6, 11}, latency: spread{max: 0.007}, open: spread{max: 7}},
+	} {
+		b := got[i]
+		if b.at != want.at || b.took != want.took || b.connections != want.connections || b.Received != want.Received || b.server != want.server || b.load.known {
+			t.Errorf("bucket %d is %+v, wanted %+v", i, b, want)
+		}
+		if near := b.latency.max/want.latency.max + b.open.p50/want.open.max; near < 1.3 || near > 2.01 || b.open.max < want.open.max || b.open.p50 < float64(3*i+1)-0.01 {
+			t.Errorf("bucket %d has latencies %+v and %+v", i, b.latency, b.open)
+		}
+		if n := mishapKinds[4].of(&b.Counters); n != 0 {
+			t.Errorf("%d missing", n)
+		}
+	}
+}
+
+// Bars stand one upon the other, and not beyond the axis.
+func TestBars(t *testing.T) {
+	p := plot{x: axis{high: 10}, y: axis{high: 10}, bars: []series{
+		{class: 0, points: []point{{0, 2}, {10, 4}}}, {class: 1, points: []point{{0, 3}, {10, 0}}},
+	}}
+	got := p.stack()
+	want := []drawnBar{{0, "70", "195.2", "12", "42.8"}, {0, "526", "152.4", "12", "85.6"}, {1, "70", "131", "12", "64.2"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, wanted %v", got, want)
 	}
 }

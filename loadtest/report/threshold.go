@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"weir/loadtest/tally"
@@ -121,13 +122,18 @@ func (t Threshold) compare(v float64) (bool, error) {
 	return false, fmt.Errorf("threshold %q was not parsed", t.text)
 }
 
-// known are the figures of a run: its own, and those that every run has and it
-// does not name.
+// known are the figures of a run: those that every run has, in their order and
+// with the values that the run itself gives them, and then its own.
 func known(r *tally.Run) []tally.Figure {
-	figures := append([]tally.Figure(nil), r.Figures...)
-	for _, f := range Figures(r) {
-		if _, own := r.Figure(f.Name); !own {
-			figures = append(figures, f)
+	figures := Figures(r)
+	for i, f := range figures {
+		if own, ok := r.Figure(f.Name); ok {
+			figures[i] = own
+		}
+	}
+	for _, own := range r.Figures {
+		if !slices.ContainsFunc(figures, func(f tally.Figure) bool { return f.Name == own.Name }) {
+			figures = append(figures, own)
 		}
 	}
 	return figures

@@ -38,7 +38,7 @@ func TestThresholds(t *testing.T) {
 func TestThresholdsThatCannotBeJudged(t *testing.T) {
 	r := &tally.Run{Figures: []tally.Figure{{Name: "slope", Value: 1, Unit: tally.Bytes}, {Name: "none", Value: zero() / zero(), Unit: tally.Bytes}}}
 	for text, want := range map[string]string{
-		"p99>1s":     "it has slope, none, ", // nothing was delivered
+		"p99>1s":     ", slope, none", // nothing was delivered
 		"slope>1s":   "compared with a size",
 		"none>1KiB":  "no value",
 		"inclines>1": `no figure "inclines"`,
