@@ -18,6 +18,9 @@ import (
 	"weir/loadtest/tally"
 )
 
+// errInterrupted ends a run that a signal ended.
+var errInterrupted = errors.New("interrupted; the figures are of what was until then")
+
 // errFailed ends a run whose result is wrong, which has been said.
 var errFailed = errors.New("failed")
 
@@ -59,6 +62,9 @@ func (c *cli) execute(ctx context.Context, p *process, name string) error {
 		return mistake("%s is not available yet", name)
 	}
 	r, err := run(ctx, plan, progress.Interval)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = errInterrupted
+	}
 	if r == nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (s *server) load(t *testing.T, args ...string) (status int, r *tally.Run, s
 	out := filepath.Join(t.TempDir(), "run.json")
 	status, stdout, stderr := weirLoad(t, slices.Concat([]string{
 		"--url", s.url, "--ca-file", s.file("cert.pem"), "--origin", "https://app.example.com", "--token-hmac-secret-file", s.file("secret"),
-		"--api-key-file", s.file("api-key"), "--timeout", "1h", "--settle", "1h", "--interval", "50ms", "--json", out,
+		"--api-key-file", s.file("api-key"), "--timeout", "1h", "--settle", "1h", "--interval", "50ms", "--json", out, "--html", out + ".html",
 	}, args)...)
 	said = stdout + stderr
 	f, err := os.Open(out)
@@ -121,8 +121,12 @@ func (s *server) load(t *testing.T, args ...string) (status int, r *tally.Run, s
 	if err != nil {
 		t.Fatal(err)
 	}
+	page, err := os.ReadFile(out + ".html")
+	if err != nil || !strings.Contains(string(page), "</html>") {
+		t.Errorf("%s: a page of %d bytes, %v", args, len(page), err)
+	}
 	for _, canary := range []string{testSecret, testKey, "eyJ"} { // a token begins so
-		if strings.Contains(said+string(text), canary) {
+		if strings.Contains(said+string(text)+string(page), canary) {
 			t.Errorf("%s: %s is told", args, canary)
 		}
 	}
@@ -325,7 +329,8 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, log bytes.Buffer
-	if status := run(ctx, &process{args: []string{"storm", "--url=wss://127.0.0.1:1"}, stdout: &out, stderr: &log}); status != statusFailed {
+	status := run(ctx, &process{args: []string{"storm", "--url=wss://127.0.0.1:1"}, stdout: &out, stderr: &log})
+	if status != statusFailed || !strings.Contains(log.String(), "interrupted") || !strings.Contains(log.String(), "connections_max") {
 		t.Errorf("status %d: %s", status, log.String())
 	}
 }
