@@ -37,6 +37,9 @@ func TestFanoutTellsEachFault(t *testing.T) {
 		"drops all": {faults: faults{drop: 1}, failures: 1, change: func(c *tally.Counters) {
 			c.Undelivered, c.Received = connections*published, 0
 		}},
+		"drops all, and tells no positions": {faults: faults{drop: 1, plain: true}, failures: 1, change: func(c *tally.Counters) {
+			c.Undelivered, c.Received = connections*published, 0
+		}},
 		"sends every 10th twice": {faults: faults{twice: 10}, failures: 1, change: func(c *tally.Counters) { c.Duplicated = connections * 10 }},
 		"swaps every 11th with the next": {faults: faults{swap: 11}, failures: 1, change: func(c *tally.Counters) {
 			c.Reordered = connections * 9

@@ -48,6 +48,7 @@ type faults struct {
 	refuseUpgrades, refuseCalls    int // every n-th with 503
 	close                          int // the first peer with 3008 at this offset
 	forget                         bool
+	plain                          bool // no positions
 	refuseSubscribe                bool
 }
 
@@ -146,6 +147,9 @@ func (s *faulty) command(p *peer, line string) {
 		if c.Subscribe.Recover && !s.forget {
 			result.Recovered, result.Publications = true, history[c.Subscribe.Offset:]
 			result.Offset = c.Subscribe.Offset
+		}
+		if s.plain {
+			result = clientproto.SubscribeResult{}
 		}
 		p.channels[c.Subscribe.Channel] = true
 		p.write(clientproto.AppendSubscribe(nil, c.ID, &result))
