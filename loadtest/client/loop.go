@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -30,8 +31,8 @@ type Loop struct {
 	handler Handler
 
 	mu      sync.Mutex
-	adopted map[netip.AddrPort]*Conn // guarded by mu: by local address, until Open
-	calls   []func()                 // guarded by mu
+	adopted map[ends]*Conn // guarded by mu: until Open
+	calls   []func()       // guarded by mu
 
 	// Owned by the loop's goroutine.
 	conns   []*Conn  // by the socket's slot
@@ -54,7 +55,7 @@ func NewLoop(h Handler, log *slog.Logger) (*Loop, error) {
 		return nil, err
 	}
 	l := &Loop{
-		handler: h, adopted: make(map[netip.AddrPort]*Conn),
+		handler: h, adopted: make(map[ends]*Conn),
 		limits: ws.Limits{Message: MaxMessage, Fragments: 1024}, mask: binary.LittleEndian.Uint32(seed[:]),
 	}
 	var err error
@@ -77,8 +78,7 @@ func (l *Loop) Adopt(line *Line, tag uint32) error {
 	if err := line.tap.SetDeadline(time.Time{}); err != nil {
 		return errors.Join(err, line.Close())
 	}
-	at := line.tap.LocalAddr().(interface{ AddrPort() netip.AddrPort }).AddrPort()
-	at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	at := ends{peer: addrPort(line.tap.RemoteAddr()), local: addrPort(line.tap.LocalAddr())}
 	l.mu.Lock()
 	l.adopted[at] = c
 	l.mu.Unlock()
@@ -89,6 +89,16 @@ func (l *Loop) Adopt(line *Line, tag uint32) error {
 		return err
 	}
 	return nil
+}
+
+// ends are both addresses of a connection: the local one alone may be that of
+// several, each to another server.
+type ends struct{ peer, local netip.AddrPort }
+
+// addrPort is an address of a TCP connection as poll tells it.
+func addrPort(a net.Addr) netip.AddrPort {
+	at := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
 // Do runs f on the loop's goroutine, soon. After Stop it may not run.
@@ -109,11 +119,11 @@ func (l *Loop) Stop() { l.loop.Stop() }
 type turns Loop
 
 // Open finds the adopted connection.
-func (t *turns) Open(_, local netip.AddrPort, _ uint8) *poll.Conn {
-	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
+func (t *turns) Open(peer, local netip.AddrPort, _ uint8) *poll.Conn {
+	at := ends{peer, local}
 	t.mu.Lock()
-	c := t.adopted[local]
-	delete(t.adopted, local)
+	c := t.adopted[at]
+	delete(t.adopted, at)
 	t.mu.Unlock()
 	if c == nil {
 		return nil
