@@ -15,6 +15,10 @@ import (
 // defaultAtOnce is how many dials are in flight if nobody says.
 const defaultAtOnce = 64
 
+// maxEarly is how many bytes a server may send before it has answered the hello: what
+// every channel of a connection kept for it, and no more than many dials at once can hold.
+const maxEarly = 32 << 20
+
 // job is one dial of a wave.
 type job struct {
 	tag    int // of the member; -1: it has none
@@ -257,7 +261,11 @@ func (c *crew) greet(line *client.Line, subs []dialect.Subscription, a *arrival)
 	if err := line.Send(ws.OpText, hello); err != nil {
 		return err
 	}
-	for awaited := 1 + len(subs); awaited > 0; {
+	answered := make([]bool, 1+len(subs)) // by the command's id, from 1 on
+	for awaited := len(answered); awaited > 0; {
+		if len(a.lines) > maxEarly {
+			return errors.New("no end of messages before the replies")
+		}
 		message, err := line.Next()
 		if err != nil {
 			return err
@@ -268,18 +276,25 @@ func (c *crew) greet(line *client.Line, subs []dialect.Subscription, a *arrival)
 			if one, message = dialect.NextLine(message); one == nil {
 				break
 			}
-			answer, err := c.greeting(line, one, a)
+			id, err := c.greeting(line, one, a)
 			if err != nil {
 				return err
 			}
-			awaited -= answer
+			if id == 0 {
+				continue
+			}
+			if id > uint32(len(answered)) || answered[id-1] {
+				return errors.New("a reply that answers nothing")
+			}
+			answered[id-1] = true
+			awaited--
 		}
 	}
 	return nil
 }
 
-// greeting takes a line before the connection is ready; answers is 1 if it answers a command.
-func (c *crew) greeting(line *client.Line, one []byte, a *arrival) (answers int, err error) {
+// greeting takes a line before the connection is ready; id is that of the command that it answers, 0 if none.
+func (c *crew) greeting(line *client.Line, one []byte, a *arrival) (id uint32, err error) {
 	switch c.plan.dialect.Kind(one) {
 	case dialect.Ping:
 		return 0, line.Send(ws.OpText, []byte(dialect.Pong))
@@ -290,16 +305,16 @@ func (c *crew) greeting(line *client.Line, one []byte, a *arrival) (answers int,
 			return 0, errors.New("a reply that cannot be understood")
 		case e.Error > 0:
 			return 0, &refusal{e.Error}
-		case e.ID > 0:
-			answers = 1
+		case e.ID > 0 && e.Subscribed != (e.ID > 1): // 1 is connect, all others subscribe
+			return 0, errors.New("a reply to another command than was sent")
+		case e.ID > 0 && !e.Subscribed:
+			return e.ID, nil
 		}
-		if e.ID > 0 && !e.Subscribed {
-			return 1, nil
-		}
+		id = e.ID
 	case dialect.Delivery:
 	}
 	a.lines = append(append(a.lines, one...), '\n')
-	return answers, nil
+	return id, nil
 }
 
 // crawl is a slow reader: one message in a while, until the server has enough.
