@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"hash"
 	"slices"
@@ -150,7 +151,9 @@ func (r *redaction) scrub(b []byte) {
 // Lengths of words.
 const (
 	leastJWTPart = 4  // bytes of the header and of the claims of what looks like a token
+	leastCoded   = 16 // bytes of the base64 of the least of them
 	longWord     = 12 // bytes from which a word of a text that cannot be read may be a secret
+	longestName  = 64 // bytes of a word that names a secret
 )
 
 // jwtIn returns where in a word of tokenLetters something like a token begins; -1 if
@@ -193,16 +196,25 @@ func hasJWT(b []byte) bool {
 	return false
 }
 
-// scour is scrub for a text that cannot be read: it hides every long word, and what
-// stands behind a word that announces a secret.
-func (r *redaction) scour(b []byte) {
-	announced := false
+// encodedJWT reports whether a text is the base64 of one that scrub would hide something of.
+func encodedJWT(text string) bool {
+	text = strings.TrimRight(text, "=")
+	if len(text) < leastCoded || strings.IndexByte(text, '.') >= 0 {
+		return false
+	}
+	plain, err := base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_").Replace(text))
+	return err == nil && hasJWT(plain)
+}
+
+// scour is scrub for a text that cannot be read: it hides every word of so many bytes or more, and all
+// that stands behind a word that announces a secret: to the end of the line, or of the parameter of a form.
+func (r *redaction) scour(b []byte, long int) {
+	announced, quoted := false, false
 	for len(b) > 0 {
 		n := wordLen(b, wildLetter)
 		if n == 0 {
-			if strings.IndexByte(" \t\":='", b[0]) < 0 {
-				announced = false
-			}
+			quoted = quoted || b[0] == '"'
+			announced = announced && b[0] != '\n' && (b[0] != '&' || quoted)
 			r.keep(b[0])
 			b = b[1:]
 			continue
@@ -212,22 +224,43 @@ func (r *redaction) scour(b []byte) {
 		switch {
 		case announced:
 			r.hide(KindSecret, word)
-			announced = false
-		case n >= longWord:
+			continue
+		case n >= long:
 			r.hide(KindRun, word)
 		default:
-			r.keep(word...)
-			announced = announces(word)
+			r.scrub(word)
 		}
+		announced, quoted = announces(word), false
 	}
 }
 
-// announces reports whether a word is the name of a secret.
+// announces reports whether a word is the name of a secret, however it is written: apiKey, X-API-Key, api_key.
 func announces(word []byte) bool {
-	switch strings.ToLower(string(word)) {
-	case "token", "ticket", "bearer", "authorization", "password", "secret", "cookie", "jwt", "api_key", "apikey", "api-key", "x-api-key",
-		"access_token", "refresh_token", "id_token":
-		return true
+	if len(word) > longestName {
+		return false
+	}
+	letters := make([]byte, 0, longestName)
+	for _, c := range word {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			letters = append(letters, c|0x20)
+		case 'a' <= c && c <= 'z':
+			letters = append(letters, c)
+		}
+	}
+	name := string(letters)
+	for _, part := range [...]string{
+		"password", "passwd", "passphrase", "passcode", "secret", "cookie", "authorization", "bearer", "credential", "apikey", "accesskey",
+		"privatekey", "signingkey", "encryptionkey", "sessionid", "sessionkey",
+	} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	for _, end := range [...]string{"token", "ticket", "jwt", "pwd"} { // others are about one: token_type
+		if strings.HasSuffix(name, end) {
+			return true
+		}
 	}
 	return false
 }

@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strings"
 )
 
@@ -27,7 +28,7 @@ func (r *redaction) line(line []byte) {
 		return
 	}
 	from, marks := len(r.out), len(r.marks)
-	r.scour(line)
+	r.scour(line, longWord)
 	if json.Valid(r.out[from:]) && len(bytes.TrimSpace(line)) > 0 { // what was wrong with it is hidden
 		r.out, r.marks = r.out[:from], r.marks[:marks]
 		r.hide(KindRun, line)
@@ -42,7 +43,7 @@ type walk struct {
 	at int
 }
 
-// value takes one value. Strings in it are hidden as kind; "": they are scrubbed only.
+// value takes one value. Strings in it are hidden as kind, and numbers are 0; "": they are scrubbed only.
 func (w *walk) value(kind string, depth int) {
 	w.space()
 	switch w.in[w.at] {
@@ -57,7 +58,11 @@ func (w *walk) value(kind string, depth int) {
 		for w.at < len(w.in) && strings.IndexByte(",}] \t\r\n", w.in[w.at]) < 0 {
 			w.at++
 		}
-		w.keep(w.in[from:w.at]...)
+		if scalar := w.in[from:w.at]; kind != "" && (scalar[0] == '-' || '0' <= scalar[0] && scalar[0] <= '9') {
+			w.keep('0') // so that it stays a number
+		} else {
+			w.keep(scalar...)
+		}
 	}
 }
 
@@ -120,14 +125,35 @@ func (w *walk) string(kind string) (said string) {
 		w.keep('"')
 		w.hide(kind, []byte(said))
 		w.keep('"')
-	case hasJWT([]byte(said)):
-		inner := redaction{hider: w.hider}
-		inner.scrub([]byte(said))
-		w.quote(&inner)
+	case encodedJWT(said):
+		w.keep('"')
+		w.hide(KindJWT, []byte(said))
+		w.keep('"')
 	default:
-		w.keep(raw...)
+		inner := redaction{hider: w.hider}
+		if inner.inner([]byte(said)); string(inner.out) != said {
+			w.quote(&inner)
+		} else {
+			w.keep(raw...)
+		}
 	}
 	return said
+}
+
+// inner takes what a string says: JSON is read as a message is, without hiding long words of what
+// only begins like it.
+func (r *redaction) inner(said []byte) {
+	begin := bytes.TrimLeft(said, " \t\r\n")
+	switch {
+	case len(begin) == 0 || begin[0] != '{' && begin[0] != '[' && begin[0] != '"':
+		r.scrub(said)
+	case json.Valid(said):
+		w := walk{redaction: r, in: said}
+		w.value("", 0)
+		w.space()
+	default:
+		r.scour(said, math.MaxInt)
+	}
 }
 
 // quote takes another redaction as a JSON string. A name needs no escapes.
