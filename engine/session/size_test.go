@@ -21,3 +21,12 @@ func TestBytesOfASession(t *testing.T) {
 		t.Errorf("%d bytes", n)
 	}
 }
+
+// TestSeconds: what does not fit four bytes is never, or as late as they go.
+func TestSeconds(t *testing.T) {
+	for at, want := range map[int64]uint32{-1: 0, 0: 0, 1: 1, 1_800_000_000: 1_800_000_000, 1<<32 - 1: 1<<32 - 1, 1 << 32: 1<<32 - 1, 253402300799: 1<<32 - 1} {
+		if got := seconds(at); got != want {
+			t.Errorf("%d is %d, want %d", at, got, want)
+		}
+	}
+}

@@ -52,11 +52,15 @@ func TestRolesAreNotShared(t *testing.T) {
 	}
 }
 
-// TestSharedIsBounded: neither many Sets nor large ones stay.
+// TestSharedIsBounded: neither many Sets nor large ones stay, and those that would stand in one place
+// are told apart.
 func TestSharedIsBounded(t *testing.T) {
 	s := NewShared()
 	for i := range 10 * sharedSets {
-		s.Same(compile(t, caps("sub", fmt.Sprint(i))...))
+		set := compile(t, caps("sub", fmt.Sprint(i))...)
+		if got := s.Same(set); !equal(got, set) {
+			t.Fatalf("%d is given another's grants", i)
+		}
 	}
 	large := compile(t, caps("sub", strings.Split(strings.Repeat("a*,", sharedRules)+"b*", ",")...)...)
 	s.Same(large)
