@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"weir/loadtest/fleet"
@@ -23,13 +24,32 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// shared is what servers, clients and the progress write to at the same time.
+type shared struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (s *shared) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
 // TestASmallMillion: two processes share the port, and each subscriber of both has the publication once.
 func TestASmallMillion(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("skipped: bench/internal/node works on Linux only")
 	}
 	file := filepath.Join(t.TempDir(), "run.json")
-	var out, log bytes.Buffer
+	var out bytes.Buffer
+	var log shared
 	args := []string{"-connections", "60", "-servers", "2", "-dials", "8", "-rest", "0s", "-json", file}
 	if err := run(t.Context(), args, &out, &log); err != nil {
 		t.Fatalf("%v\n%s%s", err, out.String(), log.String())
