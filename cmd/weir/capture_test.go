@@ -35,7 +35,8 @@ func TestCaptureMistakes(t *testing.T) {
 	if err := os.Chmod(open, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir := "--capture-dir=" + filepath.Join(t.TempDir(), "captures")
+	folder := filepath.Join(t.TempDir(), "captures")
+	dir := "--capture-dir=" + folder
 	for _, c := range []struct{ args, words []string }{
 		{[]string{"--capture-dir=" + open, "--capture-users=a"}, []string{"--capture-dir", "chmod 700"}},
 		{[]string{"--capture-dir=" + writeFile(t, "file", "") + "/x", "--capture-users=a"}, []string{"--capture-dir", "not a directory"}},
@@ -50,12 +51,12 @@ func TestCaptureMistakes(t *testing.T) {
 			wantRefusal(t, nil, append(good(t, command), c.args...), c.words...)
 		}
 	}
-	if _, err := os.Stat(dir); err == nil {
-		t.Error("a mistake made the folder")
-	}
 	status, stdout, stderr := weir(append(good(t, "check"), dir, "--capture-rule=anomaly")...)
 	if status != 0 || !strings.Contains(stdout, "capture ") {
 		t.Errorf("%d: %s%s", status, stdout, stderr)
+	}
+	if _, err := os.Stat(folder); err == nil {
+		t.Error("a mistake, or a check, made the folder")
 	}
 }
 
@@ -85,5 +86,24 @@ func TestFullCaptureServesOn(t *testing.T) {
 	}
 	if text := capturedText(t, dir); strings.Count(text, "\"full\":true}\n") != 1 || len(text) > 1<<20 {
 		t.Errorf("%d bytes, and no end", len(text))
+	}
+}
+
+// TestAnomaliesAreCaptured: who comes from an address after an alert about it, and nobody before.
+func TestAnomaliesAreCaptured(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "captures")
+	r, _, alerts := alarmed(t, "--capture-dir", dir, "--capture-rule=anomaly")
+	visit := func(path string) {
+		if ws, _ := r.dial(path, nil); ws != nil {
+			t.Errorf("%s was let in", path)
+		}
+	}
+	visit("/before")
+	r.storm(alerts)
+	visit("/behind")
+	r.stop()
+	text := capturedText(t, dir)
+	if strings.Contains(text, "/before") || strings.Count(text, `"why":"anomaly","path":{"text":"/behind"}`) != 1 {
+		t.Errorf("captured %s", text)
 	}
 }
