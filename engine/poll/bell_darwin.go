@@ -6,7 +6,13 @@ import "sync/atomic"
 // under way, so it costs one system call a turn and never blocks.
 type pillow struct{ rung atomic.Bool }
 
-// lay gets it ready. The loop runs, and does not watch the bell yet.
+// begin has the loop come here a first time, as soon as it watches the bell.
+func (b *bell) begin() error {
+	b.ring()
+	return nil
+}
+
+// lay gets it ready, on the loop.
 func (b *bell) lay(int) error { return nil }
 
 // ring may be called by any goroutine.

@@ -36,7 +36,14 @@ const (
 	resting
 )
 
-// lay gets it ready. The loop runs, and does not watch the bell yet. epfd is nbio's.
+// begin has the loop come here a first time, as soon as it watches the bell.
+func (b *bell) begin() error {
+	b.state.Store(rung)
+	_, err := b.write.Write([]byte{1})
+	return err
+}
+
+// lay gets it ready, on the loop. epfd is nbio's.
 func (b *bell) lay(epfd int) error {
 	fd, err := unix.FcntlInt(uintptr(epfd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -46,19 +53,20 @@ func (b *bell) lay(epfd int) error {
 		_ = unix.Close(fd)
 		return os.NewSyscallError("fcntl", err)
 	}
-	b.epoll, b.epfd, b.fd = os.NewFile(uintptr(fd), "epoll"), fd, b.read.Hash()
-	if err := b.epoll.SetReadDeadline(time.Time{}); err != nil {
-		_ = b.epoll.Close()
+	epoll := os.NewFile(uintptr(fd), "epoll")
+	if err := epoll.SetReadDeadline(time.Time{}); err != nil {
+		_ = epoll.Close()
 		return fmt.Errorf("the runtime does not watch an epoll descriptor: %w", err)
 	}
-	if b.raw, err = b.epoll.SyscallConn(); err != nil {
-		_ = b.epoll.Close()
+	raw, err := epoll.SyscallConn()
+	if err != nil {
+		_ = epoll.Close()
 		return err
 	}
+	b.epoll, b.raw, b.epfd, b.fd = epoll, raw, fd, b.read.Hash()
 	b.watch[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	b.awake = func(uintptr) bool { return b.state.Load() == rung || b.ready() }
-	_, err = b.write.Write([]byte{1})
-	return err
+	return nil
 }
 
 // ring may be called by any goroutine.
@@ -79,6 +87,9 @@ func (b *bell) ready() bool {
 
 // rest ends the bell's report: the loop sleeps until there is something to do.
 func (b *bell) rest() {
+	if b.raw == nil { // the loop did not get what it takes, and is about to be stopped
+		return
+	}
 	if b.state.CompareAndSwap(working, resting) {
 		if b.raw.Read(b.awake) != nil { // woken by a ring, or by one that came late for the rest before
 			_ = b.epoll.SetReadDeadline(time.Time{})
@@ -92,5 +103,7 @@ func (b *bell) rest() {
 // close is for when the loop has ended.
 func (b *bell) close() {
 	_ = b.write.Close()
-	_ = b.epoll.Close()
+	if b.epoll != nil {
+		_ = b.epoll.Close()
+	}
 }

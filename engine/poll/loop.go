@@ -75,7 +75,9 @@ type Loop struct {
 	onPanic   func(v any, stack []byte)
 	forget    forgetAddresses
 	now       func() time.Time
+	poller    int           // descriptor that nbio waits on
 	started   chan struct{} // closed by the first turn
+	unlaid    error         // of the first turn: the loop cannot be used
 	empty     chan struct{} // closed when stopping and nothing is open
 	stopOnce  sync.Once
 
@@ -169,21 +171,21 @@ func (l *Loop) start(cfg LoopConfig) error {
 		_ = b.read.Close()
 		return err
 	}
-	if err := b.lay(poller); err != nil {
-		g.Stop()
-		_ = b.write.Close()
-		_ = b.read.Close()
-		return err
+	l.poller = poller
+	// A stop before the poller's goroutine runs would be overwritten by it, so what may fail comes in the first turn.
+	err = b.begin()
+	if err == nil {
+		_, err = g.AddConn(b.read)
 	}
-	// A stop before the poller's goroutine runs would be overwritten by it, so wait for the first turn.
-	b.ring()
-	if _, err := g.AddConn(b.read); err != nil {
+	if err == nil {
+		<-l.started
+		err = l.unlaid
+	}
+	if err != nil {
 		g.Stop()
 		b.close()
-		return err
 	}
-	<-l.started
-	return nil
+	return err
 }
 
 // Add hands tc over to the loop; tc must not be used afterwards. Any goroutine may

@@ -9,6 +9,7 @@ func (l *Loop) turn() {
 	l.freed.turn()
 	l.turns++
 	if l.turns == 1 {
+		l.unlaid = l.bell.lay(l.poller)
 		close(l.started) // NewLoop is waiting; the handler is not ready
 		return
 	}
