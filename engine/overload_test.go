@@ -478,7 +478,9 @@ func TestPanicInALookLosesNoOther(t *testing.T) {
 		c.phase, c.waitings().partial = phaseOpen, make([]byte, 1<<20)
 		c.frontFrom = 1 // of a publication that is not there
 		sh.takeLevel(overload.Evict, overload.Evict)
-		sh.makeRoom()
+		for looked := 0; looked < len(sh.conns.chunks)*slabChunk; looked += sweepConnections {
+			sh.makeRoom()
+		}
 		if sh.strain.scanning || sh.stats == nil {
 			t.Error("the look did not come to its end")
 		}
