@@ -269,7 +269,13 @@ func TestSanitizeHTML(t *testing.T) {
 	// Elsewhere nothing is touched.
 	r.mustDo(`"subscribe":{"channel":"feeds:a"}`)
 	c.mustDo(`"publish":{"channel":"feeds:a","data":"<"}`)
-	r.wantPush(`"data":"<"`)
+	line := r.mustNext()
+	for strings.Contains(line, `"channel":"html:*"`) { // what fits comes in its own time
+		line = r.mustNext()
+	}
+	if !strings.Contains(line, `"data":"<"`) {
+		t.Errorf("a subscriber got %.200s", line)
+	}
 }
 
 // TestSchemaReload: from a reload on another schema counts, for connections that
