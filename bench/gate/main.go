@@ -106,7 +106,7 @@ func allocations(ctx context.Context, times int) (map[string]result, error) {
 // merge is the least of a benchmark so far and of one more run.
 func merge(all map[string]result, r result) result {
 	if before, seen := all[r.name]; seen {
-		r.ns, r.times = min(r.ns, before.ns), max(r.times, before.times)
+		r.ns, r.ours, r.gjson = min(r.ns, before.ns), min(r.ours, before.ours), min(r.gjson, before.gjson)
 		r.allocs, r.bytes = min(r.allocs, before.allocs), min(r.bytes, before.bytes)
 	}
 	return r
