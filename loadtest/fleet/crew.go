@@ -36,6 +36,7 @@ type crew struct {
 	ack      tally.Histogram
 	heads    map[int]uint64
 	awaiting int // publishers with an answer outstanding
+	hushed   bool
 	scratch  []byte
 
 	mu        sync.Mutex
@@ -109,6 +110,8 @@ func (c *crew) obey(o Order) (r Report, err error) {
 		c.on(func() { c.drop(o.Drop.N) })
 	case o.Publish != nil:
 		err = c.publish(*o.Publish)
+	case o.Hush:
+		c.on(func() { c.hushed = true })
 	case o.Settle != nil:
 		c.on(func() { r.Undelivered = c.undelivered(o.Settle) })
 	case o.Count:
@@ -157,9 +160,6 @@ func clone[K comparable, V any](m map[K]V) map[K]V {
 func (c *crew) undelivered(heads []uint64) (n uint64) {
 	for tag := range c.members {
 		m := &c.members[tag]
-		if m.phase != open && m.phase != lost {
-			continue
-		}
 		number := c.number(tag)
 		for i := range m.orders {
 			channel := c.plan.channelOf(number, i/c.plan.Publishers)

@@ -162,7 +162,9 @@ func (f *Fleet) part(n, i int) int { return n/len(f.hands) + min(1, max(0, n%len
 func (f *Fleet) Open(w Wave) error {
 	_, err := f.each(func(i int) Order {
 		own := w
-		own.N = f.part(w.N, i)
+		if !w.Again { // where those are who are away, the workers know
+			own.N = f.part(w.N, i)
+		}
 		own.Rate = w.Rate / float64(len(f.hands))
 		if w.AtOnce > 0 {
 			own.AtOnce = max(1, f.part(w.AtOnce, i))
@@ -175,6 +177,18 @@ func (f *Fleet) Open(w Wave) error {
 // Drop closes n connections.
 func (f *Fleet) Drop(n int) error {
 	_, err := f.each(func(i int) Order { return Order{Drop: &Drop{f.part(n, i)}} })
+	return err
+}
+
+// DropAll closes every connection.
+func (f *Fleet) DropAll() error {
+	_, err := f.each(func(int) Order { return Order{Drop: &Drop{maxConnections}} })
+	return err
+}
+
+// Hush ends publishing by connections before its time.
+func (f *Fleet) Hush() error {
+	_, err := f.each(func(int) Order { return Order{Hush: true} })
 	return err
 }
 

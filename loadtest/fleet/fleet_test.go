@@ -179,3 +179,26 @@ func TestAnswersOfTheAPI(t *testing.T) {
 		}
 	}
 }
+
+// obedient is a worker that does nothing.
+type obedient struct{ orders *[]Order }
+
+func (o obedient) do(order Order) (Report, error) {
+	*o.orders = append(*o.orders, order)
+	return Report{}, nil
+}
+func (o obedient) end() error { return nil }
+
+// Which worker has those who are away, or who are still open, only it knows: of what concerns all of them each has its order for all.
+func TestOrdersForAll(t *testing.T) {
+	var orders [2][]Order
+	f := &Fleet{hands: []hand{obedient{&orders[0]}, obedient{&orders[1]}}}
+	if err := errors.Join(f.DropAll(), f.Open(Wave{N: 3, Again: true}), f.Open(Wave{N: 3})); err != nil {
+		t.Fatal(err)
+	}
+	for i, has := range orders {
+		if has[0].Drop.N < 3 || has[1].Open.N != 3 || has[2].Open.N != 2-i {
+			t.Errorf("worker %d: %+v", i, has)
+		}
+	}
+}

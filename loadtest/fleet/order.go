@@ -12,6 +12,7 @@ type Order struct {
 	Open    *Wave    `json:",omitempty"`
 	Drop    *Drop    `json:",omitempty"`
 	Publish *Publish `json:",omitempty"`
+	Hush    bool     `json:",omitempty"` // what is not due yet is not published any more
 	Settle  []uint64 `json:",omitempty"` // the newest acknowledged number of each stream
 	Count   bool     `json:",omitempty"`
 }
@@ -30,7 +31,7 @@ type Wave struct {
 	Rate   float64       // connections a second; 0: as fast as AtOnce lets it
 	AtOnce int           // dials in flight; 0: 64
 	For    time.Duration // with Brief: instead of N
-	Again  bool          // those which were dropped or lost come back, instead of new ones
+	Again  bool          // those which were dropped or lost come back, instead of new ones; at most N of each worker
 	Brief  bool          // each is closed when it is ready, and another follows
 	Slow   time.Duration // these read one message in so much time; 0: as it comes
 	Resume float64       // share of the dials that offer a session ticket

@@ -50,6 +50,7 @@ func (c *crew) publish(p Publish) error {
 		})
 	}
 	c.on(func() {
+		c.hushed = false
 		for _, s := range senders {
 			c.members[s.tag].out = s
 		}
@@ -82,7 +83,7 @@ func (c *crew) pace(senders []*sender, p Publish) {
 		c.on(func() {
 			more = false
 			for _, s := range senders {
-				for at := s.dueAt(s.due); at < end; at = s.dueAt(s.due) {
+				for at := s.dueAt(s.due); at < end && !c.hushed; at = s.dueAt(s.due) {
 					more = true
 					if at > now.UnixNano() {
 						break

@@ -38,6 +38,7 @@ func (r *rig) attacked(ctx context.Context) error {
 	if err := r.openAll(ctx, fleet.Wave{N: r.plan.Connections, First: true}); err != nil {
 		return err
 	}
+	r.endless = true
 	f, err := r.publish(ctx, patience)
 	if err != nil {
 		return err

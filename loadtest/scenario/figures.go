@@ -88,6 +88,9 @@ func (r *rig) faults() {
 			r.fail("%d %s", f.n, f.what)
 		}
 	}
+	if tried := t.Published + t.PublishErr; t.Due > tried && !r.endless {
+		r.fail("%d publications were due and not sent, or not answered, when the test ended", t.Due-tried)
+	}
 }
 
 // refusals are failures where every connection should live.

@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -27,7 +29,9 @@ func saying(t *testing.T, text string) *Plan {
 			return
 		}
 		_ = c.Write(r.Context(), websocket.MessageText, []byte(text))
-		_, _, _ = c.Read(r.Context())
+		for err == nil {
+			_, _, err = c.Read(r.Context())
+		}
 	}))
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	s.StartTLS()
@@ -70,5 +74,36 @@ func TestGreetings(t *testing.T) {
 				t.Errorf("%v: %+v %s", err, run.Total, run.Failures)
 			}
 		})
+	}
+}
+
+const greeting = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{}}"
+
+// TestUnansweredIsTold: a server that takes publications and says nothing more has not passed.
+func TestUnansweredIsTold(t *testing.T) {
+	t.Parallel()
+	plan := saying(t, greeting)
+	plan.API, plan.Publishers = fleet.API{}, 1
+	plan.Duration, plan.Overrun, plan.Settle = 50*time.Millisecond, time.Millisecond, time.Millisecond
+	r, err := Fanout(t.Context(), plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := &r.Total; c.Due == 0 || c.Published > 0 || len(r.Failures) != 1 || !strings.Contains(r.Failures[0], "not answered, when the test ended") {
+		t.Errorf("%+v %q", c, r.Failures)
+	}
+}
+
+// TestMixedWithoutHistory: that nobody could be asked to go on is told.
+func TestMixedWithoutHistory(t *testing.T) {
+	t.Parallel()
+	plan := saying(t, greeting)
+	plan.Churn, plan.Settle, plan.Rate = 50, time.Millisecond, 20
+	r, err := Mixed(t.Context(), plan, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := &r.Total; c.Left == 0 || !slices.ContainsFunc(r.Failures, func(s string) bool { return strings.Contains(s, "keep a history") }) {
+		t.Errorf("%+v %q", c, r.Failures)
 	}
 }

@@ -19,9 +19,7 @@ func Mixed(ctx context.Context, p *Plan, progress Progress) (*tally.Run, error) 
 	}
 	err = r.mixed(ctx)
 	run := r.finish(true)
-	if n := run.Total.Unrecovered; n > 0 {
-		r.fail("%d subscriptions could not go on where they were", n)
-	}
+	r.recovery(err == nil)
 	return run, errors.Join(err, r.end())
 }
 
@@ -68,13 +66,16 @@ func (r *rig) churn() error {
 
 // everybodyBack opens what is not open, until all are or nothing more can be.
 func (r *rig) everybodyBack(ctx context.Context) error {
-	_, err := r.until(ctx, "return", r.plan.Overrun, func() (bool, error) {
+	back, err := r.until(ctx, "return", r.plan.Overrun, func() (bool, error) {
 		away := r.plan.Connections - r.report.Connections - r.report.Pending
 		if away > 0 {
 			return false, r.fleet.Open(fleet.Wave{N: away, Again: true, AtOnce: r.plan.AtOnce, Resume: r.plan.Resume})
 		}
 		return r.report.Pending == 0, nil
 	})
+	if !back && err == nil {
+		r.fail("%d of %d connections were not back in time", r.plan.Connections-r.report.Connections, r.plan.Connections)
+	}
 	return err
 }
 

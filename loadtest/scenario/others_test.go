@@ -250,3 +250,26 @@ func TestAttack(t *testing.T) {
 		})
 	}
 }
+
+// TestAttackWithoutAPI: publishing by connections ends behind the last flood.
+func TestAttackWithoutAPI(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("attackers come from addresses that only Linux has")
+	}
+	t.Parallel()
+	s := newFaulty(t, faults{})
+	plan := s.plan(2, 1)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, plan.Fleet.Plan.Targets[0].CAs, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plan.API, plan.Publishers, plan.Rate, plan.Duration = fleet.API{}, 1, 50, 100*time.Millisecond
+	kind, _ := attack.Named("churn")
+	plan.Attacks = Attacks{Kinds: []attack.Kind{kind}, Calm: 100 * time.Millisecond, Back: time.Hour, Target: attack.Target{
+		Addr: s.public.Listener.Addr().String(), Name: "127.0.0.1", Authority: ca, From: netip.MustParsePrefix("127.2.0.0/15"), Attackers: 1,
+	}}
+	r, err := Attack(t.Context(), plan, nil)
+	if err != nil || len(r.Failures) > 0 || r.Total.Published == 0 || r.Total.Due != r.Total.Published {
+		t.Errorf("%v: %+v %s", err, r.Total, r.Failures)
+	}
+}

@@ -20,13 +20,19 @@ func Recover(ctx context.Context, p *Plan, progress Progress) (*tally.Run, error
 	}
 	err = r.recover(ctx)
 	run := r.finish(true)
-	if total := &run.Total; err == nil && total.Recovered+total.Unrecovered == 0 && p.Fleet.Plan.Protocol != dialect.Feed.String() {
+	r.recovery(err == nil)
+	return run, errors.Join(err, r.end())
+}
+
+// recovery fails a run in which who came again could not go on. whole tells that it went to its end.
+func (r *rig) recovery(whole bool) {
+	t := &r.run.Total
+	if whole && t.Left > 0 && t.Recovered+t.Unrecovered == 0 && r.run.Protocol != dialect.Feed.String() {
 		r.fail("no subscription was recovered: do its channels keep a history?")
 	}
-	if n := run.Total.Unrecovered; n > 0 {
-		r.fail("%d subscriptions could not go on where they were", n)
+	if t.Unrecovered > 0 {
+		r.fail("%d subscriptions could not go on where they were", t.Unrecovered)
 	}
-	return run, errors.Join(err, r.end())
 }
 
 func (r *rig) recover(ctx context.Context) error {
@@ -53,7 +59,7 @@ func (r *rig) apart(ctx context.Context) error {
 		return err
 	}
 	open := r.report.Connections
-	if err := r.fleet.Drop(open); err != nil {
+	if err := r.fleet.DropAll(); err != nil {
 		return err
 	}
 	if err := r.wait(ctx, "away", r.plan.Away); err != nil {

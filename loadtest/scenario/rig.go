@@ -53,6 +53,7 @@ type rig struct {
 	ack       tally.Histogram
 	server    *tally.Process // at the beginning; nil: it is not known
 	leaving   float64        // of churn: less than one connection
+	endless   bool           // publishing was to go on for ever: what was due last may not have been sent
 }
 
 // begin starts the fleet. The caller ends the rig.
@@ -232,10 +233,13 @@ func (f *feed) over() (bool, error) {
 	}
 }
 
-// end lets nothing more be published and waits for what is under way. Publishing
-// by connections ends with its time.
+// end lets nothing more be published and waits for what is under way. What
+// connections have under way is waited for by settle.
 func (f *feed) end() error {
-	if f.finished != nil && !f.stopped {
+	if f.finished == nil {
+		return f.rig.fleet.Hush()
+	}
+	if !f.stopped {
 		close(f.stop)
 		f.err = <-f.finished
 		f.stopped = true
