@@ -203,9 +203,9 @@ func (r *Recorder) drain() {
 
 // take moves the queue to spare; false if it is empty.
 func (r *Recorder) take() bool {
+	clear(r.spare) // the texts are not kept alive; megabytes, so loops do not wait for it
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clear(r.spare) // the texts are not kept alive
 	r.spare, r.queue, r.queued = r.queue, r.spare[:0], 0
 	return len(r.spare) > 0
 }

@@ -153,7 +153,7 @@ const (
 	leastJWTPart = 4  // bytes of the header and of the claims of what looks like a token
 	leastCoded   = 16 // bytes of the base64 of the least of them
 	longWord     = 12 // bytes from which a word of a text that cannot be read may be a secret
-	longestName  = 64 // bytes of a word that names a secret
+	longestName  = 64 // bytes at the end of a word that may name a secret
 )
 
 // jwtIn returns where in a word of tokenLetters something like a token begins; -1 if
@@ -236,9 +236,7 @@ func (r *redaction) scour(b []byte, long int) {
 
 // announces reports whether a word is the name of a secret, however it is written: apiKey, X-API-Key, api_key.
 func announces(word []byte) bool {
-	if len(word) > longestName {
-		return false
-	}
+	word = word[max(len(word)-longestName, 0):]
 	letters := make([]byte, 0, longestName)
 	for _, c := range word {
 		switch {
@@ -251,13 +249,13 @@ func announces(word []byte) bool {
 	name := string(letters)
 	for _, part := range [...]string{
 		"password", "passwd", "passphrase", "passcode", "secret", "cookie", "authorization", "bearer", "credential", "apikey", "accesskey",
-		"privatekey", "signingkey", "encryptionkey", "sessionid", "sessionkey",
+		"privatekey", "signingkey", "encryptionkey", "sessionid", "sessionkey", "sessid",
 	} {
 		if strings.Contains(name, part) {
 			return true
 		}
 	}
-	for _, end := range [...]string{"token", "ticket", "jwt", "pwd"} { // others are about one: token_type
+	for _, end := range [...]string{"token", "ticket", "jwt", "pwd", "auth"} { // others are about one: token_type
 		if strings.HasSuffix(name, end) {
 			return true
 		}
