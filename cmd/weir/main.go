@@ -120,8 +120,12 @@ func (p *process) lookup(name string) string {
 
 // fail prints every line of an error and returns its exit status.
 func (p *process) fail(who string, err error) int {
+	out := p.stderr
+	if p.log != nil {
+		out = p.log.Last() // it is told to a reader who was too slow for the rest
+	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(p.stderr, "%s: %s\n", who, line)
+		fmt.Fprintf(out, "%s: %s\n", who, line)
 	}
 	var c *configError
 	if errors.As(err, &c) {

@@ -120,6 +120,30 @@ func TestNobodyReadsTheAuditLog(t *testing.T) {
 	}
 }
 
+// TestWhyItEndsIsSaid: to a reader who was too slow for what came before, too.
+func TestWhyItEndsIsSaid(t *testing.T) {
+	read, write := io.Pipe()
+	p := (&invocation{args: []string{"serve"}}).process()
+	p.stderr, p.logRoom = write, 1<<10
+	done := p.queueLog()
+	for p.log.Dropped() == 0 {
+		_, _ = p.stderr.Write([]byte("a line\n"))
+	}
+	if status := p.fail("weir serve", errImpatient); status != statusFailed {
+		t.Errorf("status %d", status)
+	}
+	said := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(read)
+		said <- string(all)
+	}()
+	done()
+	_ = write.Close()
+	if text := <-said; !strings.HasSuffix(text, "weir serve: "+errImpatient.Error()+"\n") {
+		t.Errorf("said %s", text)
+	}
+}
+
 // TestMistakesAreStillSaid: a start that fails says so, through the queue.
 func TestMistakesAreStillSaid(t *testing.T) {
 	wantRefusal(t, nil, append(good(t, "serve"), "--audit-key-file=/nowhere", "--audit-file", t.TempDir()+"/x/a.log"), "--audit-key-file", "no such file")

@@ -20,6 +20,9 @@ const QueueBytes = 1 << 20
 // keptBytes of an empty buffer are kept for the next lines.
 const keptBytes = 64 << 10
 
+// lastBytes are for why the process ends.
+const lastBytes = 64 << 10
+
 // settleEvery is how often a Limit tells what it held back.
 const settleEvery = time.Second
 
@@ -77,17 +80,25 @@ func (q *Queue) Write(b []byte) (int, error) {
 // Half is a writer of the same queue that takes half of it at most, and of what it is
 // given as many whole lines as find room. It counts nothing: whoever writes knows what
 // was not taken, and may come again.
-func (q *Queue) Half() io.Writer { return half{q} }
+func (q *Queue) Half() io.Writer { return part{q, q.room / 2} }
 
-type half struct{ q *Queue }
+// Last is a writer for why the process ends, as Half is one: it has room of its own
+// behind a full queue.
+func (q *Queue) Last() io.Writer { return part{q, q.room + lastBytes} }
 
-func (h half) Write(b []byte) (n int, err error) {
+// part is so much of a queue.
+type part struct {
+	q    *Queue
+	room int
+}
+
+func (p part) Write(b []byte) (n int, err error) {
 	for n < len(b) {
 		size := len(b) - n
 		if end := bytes.IndexByte(b[n:], '\n'); end >= 0 {
 			size = end + 1
 		}
-		if !h.q.put(b[n:n+size], h.q.room/2) {
+		if !p.q.put(b[n:n+size], p.room) {
 			return n, ErrFull
 		}
 		n += size

@@ -138,6 +138,27 @@ func TestCloseHasPatience(t *testing.T) {
 	}
 }
 
+// TestLast: why the process ends finds room behind a full queue, and not for ever.
+func TestLast(t *testing.T) {
+	r := newReader(make(chan struct{}))
+	q, log := attached(t, r, 100)
+	log.Info("first")
+	<-r.entered
+	for q.Dropped() == 0 {
+		_, _ = q.Write([]byte("more\n"))
+	}
+	if n, err := q.Last().Write([]byte("why\nand whence\n")); n != 15 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if _, err := q.Last().Write(bytes.Repeat([]byte("0123456789\n"), lastBytes)); !errors.Is(err, ErrFull) {
+		t.Errorf("more than there is room for: %v", err)
+	}
+	close(r.gate)
+	if !q.Close(testWait) || !strings.Contains(r.String(), "more\nwhy\nand whence\n") {
+		t.Errorf("said %.300s", r.String())
+	}
+}
+
 // TestHalf: what has its own account of what is lost takes no more than half, in
 // whole lines, and leaves the rest to others.
 func TestHalf(t *testing.T) {
