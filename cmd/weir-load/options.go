@@ -31,7 +31,7 @@ type targetOptions struct {
 	APIKey              string   `name:"api-key" group:"Target" placeholder:"KEY" help:"Key of the server API."`
 	APIKeyFile          string   `name:"api-key-file" group:"Target" placeholder:"FILE" help:"File with that key."`
 	CAFile              string   `name:"ca-file" group:"Target" placeholder:"FILE" help:"Certificates, PEM, trusted beside the system's. The server's certificate is verified, always."`
-	Pins                []string `name:"pin" group:"Target" placeholder:"sha256/…" help:"Public key that must be in the verified chain; several may be given."`
+	Pins                []string `name:"pin" group:"Target" placeholder:"sha256/…" help:"Public key of which one must be in the verified chain, of --api too where that is https; several may be given."`
 	Origin              string   `name:"origin" group:"Target" placeholder:"ORIGIN" help:"Origin to send (default https and the host of the URL)."`
 	AllowTarget         []string `name:"allow-target" group:"Target" placeholder:"HOST" help:"A host that is not this machine and that you may load."`
 	PIDs                []int    `name:"pid" group:"Target" placeholder:"PID" help:"Process of the server on this machine, to watch its memory and processor time; several may be given."`

@@ -175,7 +175,7 @@ func (c *cli) authorities() ([]byte, error) {
 
 // publishing reads where to publish.
 func (c *cli) publishing(targets []client.Target) (fleet.API, error) {
-	api := fleet.API{CAs: targets[0].CAs, Congestion: targets[0].Congestion}
+	api := fleet.API{CAs: targets[0].CAs, Congestion: targets[0].Congestion, Pins: targets[0].Pins}
 	for _, text := range c.API {
 		u, err := c.permitted("api", text, "https", "http")
 		if err != nil {

@@ -67,11 +67,7 @@ func NewDialer(ctx context.Context, t Target) (*Dialer, error) {
 	if port == "" {
 		port = "443"
 	}
-	resolved, err := new(net.Resolver).LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil {
-		return nil, err
-	}
-	addr, err := netip.ParseAddrPort(net.JoinHostPort(resolved[0].Unmap().String(), port))
+	addr, err := Resolve(ctx, net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return nil, err
 	}
@@ -87,13 +83,46 @@ func NewDialer(ctx context.Context, t Target) (*Dialer, error) {
 		}
 		d.tls.RootCAs = roots
 	}
-	if len(t.Pins) > 0 {
-		d.tls.VerifyConnection = func(s tls.ConnectionState) error { return checkPins(t.Pins, s.VerifiedChains) }
-	}
+	d.tls.VerifyConnection = Pinned(t.Pins)
 	if d.target.Origin == "" {
 		d.target.Origin = "https://" + u.Host
 	}
 	return d, nil
+}
+
+// Resolve finds the address of host:port. localhost may be loaded without being
+// asked for: it is this machine, or it is refused.
+func Resolve(ctx context.Context, hostPort string) (netip.AddrPort, error) {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	resolved, err := new(net.Resolver).LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr, err := chosen(host, resolved)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return netip.ParseAddrPort(net.JoinHostPort(addr.String(), port))
+}
+
+func chosen(host string, resolved []netip.Addr) (netip.Addr, error) {
+	addr := resolved[0].Unmap()
+	if host == "localhost" && !addr.IsLoopback() {
+		return addr, fmt.Errorf("localhost is %s here, which is not this machine", addr)
+	}
+	return addr, nil
+}
+
+// Pinned is a tls.Config's VerifyConnection, which is asked when a session is
+// resumed too; nil without pins.
+func Pinned(pins [][]byte) func(tls.ConnectionState) error {
+	if len(pins) == 0 {
+		return nil
+	}
+	return func(s tls.ConnectionState) error { return checkPins(pins, s.VerifiedChains) }
 }
 
 // checkPins accepts verified chains that hold a pinned key.

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"runtime"
 	"syscall"
@@ -61,4 +62,17 @@ func TestOneLocalAddressToTwoServers(t *testing.T) {
 		}
 	})
 	s.await(t, func() bool { return len(s.messages[0]) == 1 && len(s.messages[1]) == 1 })
+}
+
+func TestLocalhostIsThisMachine(t *testing.T) {
+	away, here := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("::ffff:127.0.0.1")
+	for _, test := range []struct {
+		host string
+		addr netip.Addr
+		good bool
+	}{{"localhost", here, true}, {"localhost", away, false}, {"push.example.com", away, true}} {
+		if addr, err := client.Chosen(test.host, []netip.Addr{test.addr}); (err == nil) != test.good || addr != test.addr.Unmap() {
+			t.Errorf("%+v: %s %v", test, addr, err)
+		}
+	}
 }

@@ -10,3 +10,6 @@ import (
 func (d *Dialer) Establish(ctx context.Context, raw *net.TCPConn) (*Line, error) {
 	return d.establish(ctx, raw, "", time.Now(), &Timing{})
 }
+
+// Chosen is which of a host's addresses is dialled.
+var Chosen = chosen

@@ -17,6 +17,7 @@ import (
 
 	"weir/engine/clientproto"
 	"weir/engine/poll"
+	"weir/loadtest/client"
 	"weir/loadtest/payload"
 	"weir/loadtest/tally"
 )
@@ -26,6 +27,7 @@ type API struct {
 	URLs       []string // each gets every publication: processes that share no channels
 	Key        string
 	CAs        []byte        // PEM, added to the system's
+	Pins       [][]byte      // as a client.Target has them; what is not https has no key to be pinned
 	Timeout    time.Duration // of one call
 	Congestion string
 }
@@ -66,6 +68,7 @@ func NewPublisher(api API, plan Plan) (*Publisher, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 1024, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		return dialAPI(ctx, addr, api.Congestion)
 	}}
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, VerifyConnection: client.Pinned(api.Pins)}
 	if api.CAs != nil {
 		roots, err := x509.SystemCertPool()
 		if err != nil {
@@ -74,7 +77,7 @@ func NewPublisher(api API, plan Plan) (*Publisher, error) {
 		if !roots.AppendCertsFromPEM(api.CAs) {
 			return nil, errors.New("the CA file holds no certificate")
 		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		transport.TLSClientConfig.RootCAs = roots
 	}
 	if api.Timeout == 0 {
 		api.Timeout = answerTimeout
@@ -88,15 +91,7 @@ func NewPublisher(api API, plan Plan) (*Publisher, error) {
 }
 
 func dialAPI(ctx context.Context, addr, congestion string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	resolved, err := new(net.Resolver).LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
-	}
-	to, err := netip.ParseAddrPort(net.JoinHostPort(resolved[0].Unmap().String(), port))
+	to, err := client.Resolve(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

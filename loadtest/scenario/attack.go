@@ -38,6 +38,9 @@ func (r *rig) attacked(ctx context.Context) error {
 	if err := r.openAll(ctx, fleet.Wave{N: r.plan.Connections, First: true}); err != nil {
 		return err
 	}
+	if r.report.Connections == 0 { // it is not the server that is meant, or it has no room: nobody is to be measured beside a flood
+		return nil
+	}
 	r.endless = true
 	f, err := r.publish(ctx, patience)
 	if err != nil {
