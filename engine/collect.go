@@ -22,7 +22,12 @@ const (
 
 	// leastGarbage is how many bytes may lie around when it is calm, however little is
 	// live: collecting has a price that does not fall below some fixed cost.
-	leastGarbage = 4 << 20
+	leastGarbage = 1 << 20
+
+	// busyCycles collections in one second are too many for what they save: publications and
+	// messages leave garbage too. Twice as much may lie around then, and half of it again when
+	// there are few: so a process that works hard collects a few times a second.
+	busyCycles, fewCycles = 4, 1
 
 	// percentSlack is the part of the setting by which it may be off: each change stops
 	// the world for a moment.
@@ -31,24 +36,33 @@ const (
 
 // collector keeps the process to a Collection. Owned by the ticker's goroutine.
 type collector struct {
-	begun  uint64    // handshakes at the last round
-	stormy time.Time // the last time that many had come
-	set    int       // 0: nothing yet
+	begun   uint64    // handshakes at the last round
+	cycles  uint64    // collections at the last round
+	doubled uint      // how often the garbage that may lie around was doubled
+	stormy  time.Time // the last time that many had come
+	set     int       // 0: nothing yet
 }
 
 // percent is what to tell the collector of now, of a process with so many handshakes
-// begun and bytes live; 0: nothing new. Calm is what it is when as long as memory is
+// begun, collections made and bytes live; 0: nothing new. Calm is what it is when as long as memory is
 // handed back after there was no storm.
-func (k *collector) percent(c Collection, begun, live uint64, now time.Time) int {
+func (k *collector) percent(c Collection, begun, cycles, live uint64, now time.Time) int {
 	if begun-k.begun >= stormHandshakes {
 		k.stormy = now
 	}
 	k.begun = begun
 	want := c.Storm
 	if now.Sub(k.stormy) >= releaseAfter {
-		garbage := max((live-min(live, uint64(c.Ballast)))*uint64(c.Calm)/100, leastGarbage)
+		switch made := cycles - k.cycles; {
+		case made >= busyCycles && k.set < c.Storm:
+			k.doubled++
+		case made <= fewCycles && k.doubled > 0:
+			k.doubled--
+		}
+		garbage := max((live-min(live, uint64(c.Ballast)))*uint64(c.Calm)/100, leastGarbage) << k.doubled
 		want = int(min(max(100*garbage/max(live, 1), 1), uint64(c.Storm)))
 	}
+	k.cycles = cycles
 	if off := max(want-k.set, k.set-want); off == 0 || want != c.Storm && off <= k.set/percentSlack {
 		return 0
 	}
@@ -61,9 +75,9 @@ func (k *collector) tune(c Collection, begun uint64, now time.Time) {
 	if c.Storm == 0 {
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	if p := k.percent(c, begun, live[0].Value.Uint64(), now); p != 0 {
+	read := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(read)
+	if p := k.percent(c, begun, read[1].Value.Uint64(), read[0].Value.Uint64(), now); p != 0 {
 		debug.SetGCPercent(p)
 	}
 }

@@ -21,7 +21,7 @@ const certPoll = 5 * time.Second
 const gcPercent = 50
 
 // calmPercent is the same while few connections come, of what is live beside the ballast.
-const calmPercent = 25
+const calmPercent = 6
 
 // errImpatient ends a drain that a second signal cut short.
 var errImpatient = errors.New("stopped before every connection was drained")
