@@ -29,14 +29,14 @@ func (cfg *Config) userRates(before userRates) userRates {
 func (s *shard) overRate(c *conn, m clientproto.Method) (limit string) {
 	switch m {
 	case clientproto.Subscribe:
-		if !take(&c.subscribes, s.rates.subscribes, 1, s.now) {
+		if !take(&s.charged(c).subscribes, s.rates.subscribes, 1, s.now) {
 			return limitSubscribes
 		}
 		if !s.userTakes(c, s.byUser.subscribes, 1) {
 			return limitUserSubscribes
 		}
 	case clientproto.Publish:
-		if !take(&c.publishes, s.rates.publishes, 1, s.now) {
+		if !take(&s.charged(c).publishes, s.rates.publishes, 1, s.now) {
 			return limitPublishes
 		}
 	}

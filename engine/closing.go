@@ -137,6 +137,7 @@ func (s *shard) forget(c *conn) {
 	s.giveBack(c)
 	s.dropInput(c)
 	c.tls.Wipe(s.tls)
+	s.ledger.forget(c)
 	c.dirty = false
 }
 

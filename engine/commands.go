@@ -31,7 +31,7 @@ func (s *shard) lines(c *conn, message []byte) {
 
 func (s *shard) line(c *conn, line []byte) {
 	// Each line is charged, not each frame: a frame holds thousands of them.
-	if !take(&c.messages, s.rates.messages, 1, s.now) {
+	if !take(&s.charged(c).messages, s.rates.messages, 1, s.now) {
 		s.tooMany(c, limitMessages)
 		return
 	}

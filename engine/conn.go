@@ -10,7 +10,6 @@ import (
 	"weir/engine/tlsconn"
 	"weir/engine/ws"
 	"weir/security/audit"
-	"weir/security/limit"
 	"weir/security/origin"
 	"weir/security/token"
 )
@@ -101,7 +100,7 @@ type conn struct {
 	expireBy  int64  // the token is over, or that of a subscription; nanoseconds of the server's clock
 	endAt     int64  // session-max, or the end of the client's certificate; as expireBy
 
-	messages, bytes, subscribes, publishes, pings limit.Bucket
+	charges *charges // owned by the ledger; nil: nothing is spent of what it may send
 
 	identity    token.Identity // whose token the session lives by
 	revocations uint32         // epoch of the revocations at the last look

@@ -24,7 +24,7 @@ func (n *Namespace) content(l *Limits) *schema.Rule {
 // schema took: a small one that has to be looked at again and again is not cheap.
 func (s *shard) takes(c *conn, step *session.Step) bool {
 	r := s.refusal(c, step.Channel, step.Data)
-	if !take(&c.bytes, s.rates.bytes, s.checker.Spent(), s.now) {
+	if !take(&s.charged(c).bytes, s.rates.bytes, s.checker.Spent(), s.now) {
 		s.tooMany(c, limitBytes)
 		return false
 	}

@@ -33,7 +33,7 @@ func (h *housekeeper) tick(s *Server, now time.Time) {
 	}
 	h.second = now
 	for _, sh := range s.shards {
-		sh.post(post{order: func(sh *shard) { sh.tls.Tick(now) }})
+		sh.post(post{order: func(sh *shard) { sh.tls.Tick(now); sh.ledger.begin() }})
 	}
 	s.pressure.tick(s, now)
 	h.release(s, now)

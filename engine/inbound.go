@@ -126,7 +126,7 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 		s.message(c, ev)
 	case ws.Ping:
 		s.stats.Inc(stats.ControlFramesIn)
-		if !take(&c.pings, s.rates.pings, 1, s.now) && c.kind != kindEcho {
+		if !take(&s.charged(c).pings, s.rates.pings, 1, s.now) && c.kind != kindEcho {
 			s.tooMany(c, limitPings)
 			return
 		}
@@ -137,7 +137,7 @@ func (s *shard) event(c *conn, ev *ws.Event) {
 			s.pong(c)
 			return
 		}
-		if !take(&c.pings, s.rates.pings, 1, s.now) && c.kind != kindEcho { // nobody asked for it
+		if !take(&s.charged(c).pings, s.rates.pings, 1, s.now) && c.kind != kindEcho { // nobody asked for it
 			s.tooMany(c, limitPings)
 		}
 	case ws.Close:
@@ -160,7 +160,7 @@ func (s *shard) message(c *conn, ev *ws.Event) {
 		s.close(c, clientproto.CloseBadRequest)
 		return
 	}
-	if !take(&c.bytes, s.rates.bytes, len(ev.Payload), s.now) {
+	if !take(&s.charged(c).bytes, s.rates.bytes, len(ev.Payload), s.now) {
 		s.tooMany(c, limitBytes)
 		return
 	}

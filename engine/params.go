@@ -62,6 +62,11 @@ const (
 	// the request is answered. Attack: long heads.
 	askedTextBytes = 256
 
+	// chargesKept is how many free charges a shard keeps, of 48 bytes each, and
+	// chargesTurn how many in use one turn of its loop looks at.
+	chargesKept = 4096
+	chargesTurn = 512
+
 	// closeTimeout is how long a peer may take to answer our close with its FIN
 	// (SECURITY.md I5). Attack: sockets held half closed.
 	closeTimeout = 5 * time.Second

@@ -80,6 +80,7 @@ type shard struct {
 	reason  []byte // scratch of refused payloads
 	checker schema.Validator
 	buffers [][]byte // empty ones for control bytes
+	ledger  ledger
 	due     []uint32
 	dirty   []uint32 // connections with something to flush
 	over    overflow
@@ -213,6 +214,7 @@ func (s *shard) Wake(turn time.Time) {
 	clear(posts)
 	s.spare = posts
 	s.deadlines(turn)
+	s.forgive()
 	s.drainSome()
 	s.makeRoom()
 	if s.walkOn() {

@@ -84,3 +84,6 @@ func (b *Bucket) Take(r *Rate, cost, now int64) (ok bool) {
 	b.fullAt, ok = r.take(b.fullAt, cost, now)
 	return ok
 }
+
+// Full reports whether nothing is missing at now nanoseconds: the bucket is as good as a new one.
+func (b *Bucket) Full(now int64) bool { return b.fullAt <= now }

@@ -287,3 +287,24 @@ func BenchmarkTake(b *testing.B) {
 		}
 	})
 }
+
+// TestBucketFull: from when all that was taken has come back, and not before.
+func TestBucketFull(t *testing.T) {
+	var b Bucket
+	r := Rate{PerSecond: 10, Burst: 5}
+	const start = 7 * second
+	if !b.Full(0) || !b.Full(start) {
+		t.Error("a new bucket is not full")
+	}
+	if !b.Take(&r, 3, start) {
+		t.Fatal("refused")
+	}
+	for _, x := range []struct {
+		at   int64
+		want bool
+	}{{start, false}, {start + second*3/10 - 1, false}, {start + second*3/10, true}, {start + second, true}} {
+		if got := b.Full(x.at); got != x.want {
+			t.Errorf("%d ns after 3 tokens were taken: full is %v", x.at-start, got)
+		}
+	}
+}
