@@ -14,7 +14,7 @@ import (
 type Revocation struct {
 	User         string
 	TokenID      string    // claim jti
-	Client       string    // whatever this client has shown, by its jti
+	Client       string    // what this client is connected by, and its certificate, by their jti
 	IssuedBefore time.Time // of User: only tokens issued before; zero: the user, whatever the token
 	Until        time.Time // how long this is kept; zero: until it is taken back or the process ends
 }
