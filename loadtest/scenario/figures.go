@@ -119,34 +119,28 @@ func (r *rig) reasons() string {
 	return b.String()
 }
 
-// span adds rates over the intervals of a phase.
-func (r *rig) span(phases ...string) (sum tally.Counters, took time.Duration, server *tally.Process) {
-	var first, last *tally.Process
+// span adds up the intervals of phases; what the server took between these is no part of it.
+func (r *rig) span(phases ...string) (sum tally.Counters, server *tally.Process) {
+	before := r.server
 	for i := range r.run.Intervals {
 		in := &r.run.Intervals[i]
-		for _, phase := range phases {
-			if in.Phase != phase {
-				continue
-			}
+		if slices.Contains(phases, in.Phase) {
 			sum.Add(in.Counters)
-			took += in.For
-			if first == nil {
-				if first = r.server; i > 0 {
-					first = r.run.Intervals[i-1].Server
+			if before != nil && in.Server != nil {
+				if server == nil {
+					server = &tally.Process{}
 				}
+				server.CPU += in.Server.CPU - before.CPU
 			}
-			last = in.Server
 		}
+		before = in.Server
 	}
-	if first != nil && last != nil {
-		server = &tally.Process{CPU: last.CPU - first.CPU, RSS: last.RSS}
-	}
-	return sum, took, server
+	return sum, server
 }
 
 // connects adds the figures of opening.
 func (r *rig) connects() {
-	sum, _, server := r.span("open")
+	sum, server := r.span("open")
 	if sum.Opened == 0 {
 		return
 	}
@@ -160,7 +154,10 @@ func (r *rig) connects() {
 
 // deliveries adds the figures of publishing.
 func (r *rig) deliveries() {
-	sum, _, server := r.span("publish", "away", "return", "settle")
+	sum, server := r.span("publish", "away", "return", "settle")
+	if r.endless { // most came beside the floods, whose cost is not that of deliveries
+		return
+	}
 	if sum.Received > 0 && server != nil {
 		r.figure("cpu_per_delivery", server.CPU.Seconds()/float64(sum.Received), tally.Seconds, "processor time of the server for each publication received")
 	}
