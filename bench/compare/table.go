@@ -98,7 +98,9 @@ func (c *contestant) ratio(m *metric, weir *contestant) string {
 	return fmt.Sprintf("%.2f×", median(each))
 }
 
+// median is the middle; of an even number the mean of the two there, so that neither the better nor the worse of two rounds counts.
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
