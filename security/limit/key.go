@@ -18,6 +18,8 @@ const (
 	ipv6x56             // the first 56
 	ipv6x48             // the first 48
 	named               // a user or another name
+	named2              // the same in a second place
+	named3              // and in a third
 )
 
 // Key is who is charged. Make it with IP or User; the zero Key is refused.
@@ -46,14 +48,17 @@ func IP(a netip.Addr) Key {
 // User is the key of a user. The Key holds the name, a table only its hash.
 func User(name string) Key { return Key{kind: named, name: name} }
 
-// wider is the prefix that is charged where there is no room for k; ok is false where only the
-// bucket of all is left.
+// wider is what is charged where there is no room for k: a wider prefix, or a user in another place of
+// the table, so that users who do no more than they may are not refused while it is not full everywhere.
+// ok is false where only the bucket of all is left.
 func (k Key) wider() (_ Key, ok bool) {
 	switch k.kind {
 	case ipv6:
 		return Key{kind: ipv6x56, prefix: k.prefix &^ 0xff}, true
 	case ipv6x56:
 		return Key{kind: ipv6x48, prefix: k.prefix &^ 0xffff}, true
+	case named, named2:
+		return Key{kind: k.kind + 1, name: k.name}, true
 	}
 	return Key{}, false
 }
@@ -63,7 +68,7 @@ func (k Key) wider() (_ Key, ok bool) {
 // seed of the kind's own.
 func (k Key) hash(seed uint64) uint64 {
 	seed += uint64(k.kind)
-	if k.kind != named {
+	if k.kind < named {
 		return max(hash64(k.prefix, seed), 1)
 	}
 	var d xxhash.Digest

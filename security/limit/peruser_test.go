@@ -90,3 +90,23 @@ func TestManyUsersAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestCrowdOfUsers: users who do no more than they may are let in as long as there is room anywhere, though
+// by chance many have one place; who does more is not.
+func TestCrowdOfUsers(t *testing.T) {
+	const users = perUserEntries / 2
+	p := NewPerUser(Rate{PerSecond: 0.1, Burst: 1}, nil)
+	for i := range users {
+		p.Take(fmt.Sprint("user", i), 1, 3600*second)
+	}
+	if n := p.Refused(); n > users/500 {
+		t.Errorf("%d of %d users who come once are refused", n, users)
+	}
+	before := p.Refused()
+	for i := range users {
+		p.Take(fmt.Sprint("user", i), 1, 3600*second)
+	}
+	if n := p.Refused() - before; n < users*99/100 {
+		t.Errorf("%d of %d users who come twice are refused", n, users)
+	}
+}

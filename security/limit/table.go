@@ -19,8 +19,9 @@ const moving = -1 << 63
 // without entry takes over one that is full again, and so has nothing to remember; only newcomers to
 // the same set wait for each other there, for the dozen instructions of [set.insert], so that two of
 // them with the same key leave one entry. A live entry is never evicted: where a set holds only such
-// ones, the key's wider prefix is charged in its place, and at last one bucket for all. The bound of a
-// key is exact while its entry lives. A key that comes back, with a clock read before its full bucket
+// ones, the key's wider prefix is charged in its place, or a user's bucket in another set, and at last one
+// bucket for all. The bound of a key is exact while its entry lives; a user for whom there was no room has
+// a full bucket more when there is room again. A key that comes back, with a clock read before its full bucket
 // was given away, may get as much more as the rate admits in that difference.
 type Table struct {
 	sets []set
