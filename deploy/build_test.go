@@ -66,7 +66,7 @@ func checkSettings(t *testing.T, binary string) {
 // sources copies what the binary is built from.
 func sources(t *testing.T, to string) {
 	t.Helper()
-	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "--", "go.mod", "go.sum", "Makefile", "cmd", "engine", "security")
+	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "--", "go.mod", "go.sum", "Makefile", "cmd", "engine", "loadtest", "security")
 	list.Dir = ".."
 	out, err := list.Output()
 	if err != nil {
