@@ -33,8 +33,8 @@ func (s *shard) closeWith(c *conn, code uint16, reason string) {
 	s.stats.Close(code)
 	s.ended(c, code, closeReason(code))
 	s.dropOutbox(c)
-	s.borrow(c)
-	c.control = ws.AppendClose(c.control, code, reason)
+	q := s.borrow(c)
+	q.bytes = ws.AppendClose(q.bytes, code, reason)
 	s.finish(c)
 }
 
@@ -49,11 +49,11 @@ func (s *shard) answerClose(c *conn, code uint16) {
 	s.stats.Close(code)
 	s.ended(c, code, endByPeer)
 	s.dropOutbox(c)
-	s.borrow(c)
+	q := s.borrow(c)
 	if code == ws.NoStatus {
-		c.control = ws.AppendFrame(c.control, ws.OpClose, nil)
+		q.bytes = ws.AppendFrame(q.bytes, ws.OpClose, nil)
 	} else {
-		c.control = ws.AppendClose(c.control, code, "")
+		q.bytes = ws.AppendClose(q.bytes, code, "")
 	}
 	s.finish(c)
 }
@@ -185,12 +185,12 @@ func (c *conn) held() int {
 }
 
 // owed is the memory, in bytes, of what waits to be sent.
-func (c *conn) owed() int { return c.out.Bytes() + cap(c.control) }
+func (c *conn) owed() int { return c.out.Bytes() + c.control.room() }
 
 // recount brings the shard's sums of held input and waiting replies up to what
 // the connection has of them now.
 func (s *shard) recount(c *conn) {
-	held, owed := int32(c.held()), int32(cap(c.control))
+	held, owed := int32(c.held()), int32(c.control.room())
 	s.partial += int(held - c.heldSum)
 	s.queued += int64(owed - c.owedSum)
 	c.heldSum, c.owedSum = held, owed
@@ -227,7 +227,7 @@ func (s *shard) shed() {
 // cutOff closes a connection to free what waits for it. One with many replies is
 // not told why: a close frame would have to wait behind them.
 func (s *shard) cutOff(c *conn, why *clientproto.Close) {
-	if cap(c.control) > controlFloorBytes {
+	if c.control.room() > controlFloorBytes {
 		s.abort(c, "")
 		s.giveBack(c)
 	} else {

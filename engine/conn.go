@@ -81,11 +81,10 @@ type conn struct {
 
 	// What waits to be written: replies and control frames as bytes, sent first;
 	// publications as references.
-	control     []byte
-	controlFrom int // sealed of control
-	out         outbox.Queue
-	frontFrom   int   // sealed of the outbox's first frame
-	unsentMark  int32 // Unsent when writeBy was set
+	control    *controls // nil: none
+	out        outbox.Queue
+	frontFrom  int32 // bytes sealed of the outbox's first frame
+	unsentMark int32 // Unsent when writeBy was set
 
 	// What the shard's sums have of it: see recount.
 	heldSum, owedSum int32
@@ -104,6 +103,36 @@ type conn struct {
 
 	identity    token.Identity // whose token the session lives by
 	revocations uint32         // epoch of the revocations at the last look
+}
+
+// controls are replies and control frames that wait. The shard lends them.
+type controls struct {
+	bytes []byte
+	from  int // sealed of bytes
+}
+
+// len is 0 for nil.
+func (q *controls) len() int {
+	if q == nil {
+		return 0
+	}
+	return len(q.bytes)
+}
+
+// left is what is not sealed yet, in bytes; 0 for nil.
+func (q *controls) left() int {
+	if q == nil {
+		return 0
+	}
+	return len(q.bytes) - q.from
+}
+
+// room is the memory that they take, in bytes; 0 for nil.
+func (q *controls) room() int {
+	if q == nil {
+		return 0
+	}
+	return cap(q.bytes)
 }
 
 // waiting is what a connection has beyond its first phases only now and then: input

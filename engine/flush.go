@@ -34,7 +34,7 @@ func (s *shard) flush(c *conn) {
 }
 
 // pending reports whether anything waits to be sealed.
-func (c *conn) pending() bool { return len(c.control) > 0 || c.out.Len() > 0 }
+func (c *conn) pending() bool { return c.control.len() > 0 || c.out.Len() > 0 }
 
 // batch seals up to batchBytes of what waits. Where a proxy has the TLS it stays
 // plain.
@@ -61,14 +61,14 @@ func (s *shard) fill(c *conn, buf []byte, end int) []byte {
 	if c.frontFrom > 0 {
 		buf = s.fillFront(c, buf, end)
 	}
-	if n := min(len(c.control)-c.controlFrom, end-len(buf)); n > 0 && c.frontFrom == 0 {
-		buf = append(buf, c.control[c.controlFrom:c.controlFrom+n]...)
-		c.controlFrom += n
-		if c.controlFrom == len(c.control) {
+	if n := min(c.control.left(), end-len(buf)); n > 0 && c.frontFrom == 0 {
+		q := c.control
+		buf = append(buf, q.bytes[q.from:q.from+n]...)
+		if q.from += n; q.left() == 0 {
 			s.giveBack(c)
 		}
 	}
-	for c.out.Len() > 0 && len(buf) < end && len(c.control) == 0 {
+	for c.out.Len() > 0 && len(buf) < end && c.control.len() == 0 {
 		buf = s.fillFront(c, buf, end)
 	}
 	return buf
@@ -78,10 +78,10 @@ func (s *shard) fill(c *conn, buf []byte, end int) []byte {
 // the outbox when that was all.
 func (s *shard) fillFront(c *conn, buf []byte, end int) []byte {
 	frame := c.wire(c.out.Front())
-	n := min(len(frame)-c.frontFrom, end-len(buf))
-	buf = append(buf, frame[c.frontFrom:c.frontFrom+n]...)
-	c.frontFrom += n
-	if c.frontFrom == len(frame) {
+	from := int(c.frontFrom)
+	n := min(len(frame)-from, end-len(buf))
+	buf = append(buf, frame[from:from+n]...)
+	if c.frontFrom += int32(n); from+n == len(frame) {
 		c.frontFrom = 0
 		s.queued -= int64(len(c.out.Pop(&s.blocks).Plain))
 	}
@@ -99,14 +99,14 @@ func (c *conn) wire(f *outbox.Frame) []byte {
 // reply queues one frame of the connection's own.
 func (s *shard) reply(c *conn, op ws.Opcode, payload []byte) {
 	if s.room(c, len(payload)) {
-		c.control = ws.AppendFrame(c.control, op, payload)
+		c.control.bytes = ws.AppendFrame(c.control.bytes, op, payload)
 	}
 }
 
 // control queues bytes as they are: the answer to the request head.
 func (s *shard) control(c *conn, b []byte) {
 	if s.room(c, len(b)) {
-		c.control = append(c.control, b...)
+		c.control.bytes = append(c.control.bytes, b...)
 	}
 }
 
@@ -114,12 +114,12 @@ func (s *shard) control(c *conn, b []byte) {
 // that asks and does not read the answers is cut off: its socket takes nothing,
 // so no close frame would reach it either.
 func (s *shard) room(c *conn, n int) bool {
-	s.borrow(c)
-	if c.controlFrom > 0 && c.controlFrom >= len(c.control)/2 {
-		c.control = c.control[:copy(c.control, c.control[c.controlFrom:])]
-		c.controlFrom = 0
+	q := s.borrow(c)
+	if q.from > 0 && q.from >= len(q.bytes)/2 {
+		q.bytes = q.bytes[:copy(q.bytes, q.bytes[q.from:])]
+		q.from = 0
 	}
-	if len(c.control)+n <= s.controlLimit[c.kind] {
+	if len(q.bytes)+n <= s.controlLimit[c.kind] {
 		return true
 	}
 	s.stats.Close(clientproto.CloseSlow.Code)
@@ -131,31 +131,34 @@ func (s *shard) room(c *conn, n int) bool {
 // free is how many bytes one more reply may have without being one too many. It
 // first offers the socket what waits: who asks much and reads it is not slow.
 func (s *shard) free(c *conn) int {
-	if len(c.control)-c.controlFrom > controlFloorBytes {
+	if c.control.left() > controlFloorBytes {
 		s.flush(c)
 	}
-	return max(s.controlLimit[c.kind]-controlFloorBytes-(len(c.control)-c.controlFrom), 0)
+	return max(s.controlLimit[c.kind]-controlFloorBytes-c.control.left(), 0)
 }
 
-// borrow makes sure that there is a buffer for control bytes; giveBack takes
-// it back. An idle connection holds none.
-func (s *shard) borrow(c *conn) {
+// borrow makes sure that there is a buffer for control bytes, and returns it;
+// giveBack takes it back. An idle connection holds none.
+func (s *shard) borrow(c *conn) *controls {
 	if c.control != nil {
-		return
+		return c.control
 	}
 	if n := len(s.buffers); n > 0 {
 		c.control = s.buffers[n-1]
 		s.buffers = s.buffers[:n-1]
-		return
+	} else {
+		c.control = &controls{bytes: make([]byte, 0, controlBufferBytes)}
 	}
-	c.control = make([]byte, 0, controlBufferBytes)
+	return c.control
 }
 
 func (s *shard) giveBack(c *conn) {
-	if cap(c.control) == controlBufferBytes && len(s.buffers) < controlBuffersKept {
-		s.buffers = append(s.buffers, c.control[:0])
+	q := c.control
+	if q.room() == controlBufferBytes && len(s.buffers) < controlBuffersKept {
+		q.bytes, q.from = q.bytes[:0], 0
+		s.buffers = append(s.buffers, q)
 	}
-	c.control, c.controlFrom = nil, 0
+	c.control = nil
 }
 
 // takeOut removes the publications of a topic that still wait and returns how many
@@ -180,6 +183,9 @@ func (s *shard) finishFront(c *conn) {
 	f := c.out.Pop(&s.blocks)
 	s.queued -= int64(len(f.Plain))
 	rest := c.wire(f)[c.frontFrom:]
-	c.control = append(append(make([]byte, 0, len(rest)+len(c.control)), rest...), c.control[c.controlFrom:]...)
-	c.controlFrom, c.frontFrom = 0, 0
+	q := &controls{bytes: append(make([]byte, 0, len(rest)+c.control.len()), rest...)}
+	if c.control != nil {
+		q.bytes = append(q.bytes, c.control.bytes[c.control.from:]...)
+	}
+	c.control, c.frontFrom = q, 0
 }

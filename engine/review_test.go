@@ -489,12 +489,12 @@ func TestRepliesNobodyReadsAreCounted(t *testing.T) {
 	frame := masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":7,"rpc":{"method":"m"}}`)
 	s.onLoops(func(sh *shard) {
 		c := sh.conns.at(firstOpen(sh))
-		for len(c.control) < 100_000 {
+		for c.control.len() < 100_000 {
 			sh.read(c, bytes.Clone(frame))
 			sh.settle(c)
 		}
 		if sh.queued < 100_000 {
-			t.Errorf("%d bytes are counted, %d wait", sh.queued, len(c.control))
+			t.Errorf("%d bytes are counted, %d wait", sh.queued, c.control.len())
 		}
 		sh.abort(c, "")
 	})

@@ -79,7 +79,7 @@ type shard struct {
 	replies []byte // scratch of commands
 	reason  []byte // scratch of refused payloads
 	checker schema.Validator
-	buffers [][]byte // empty ones for control bytes
+	buffers []*controls // empty ones
 	ledger  ledger
 	due     []uint32
 	dirty   []uint32 // connections with something to flush

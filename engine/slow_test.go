@@ -228,7 +228,7 @@ func (s *testServer) wake(z *sleeper) {
 	eventually(s.t, "the reader being level", func() bool {
 		level := true
 		s.of(z.user, func(_ *shard, c *conn) {
-			level = c.out.Len() == 0 && c.Unsent() == 0 && len(c.control) == 0 && !c.behind
+			level = c.out.Len() == 0 && c.Unsent() == 0 && c.control.len() == 0 && !c.behind
 		})
 		return level
 	})
