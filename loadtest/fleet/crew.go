@@ -38,6 +38,8 @@ type crew struct {
 	awaiting int // publishers with an answer outstanding
 	hushed   bool
 	scratch  []byte
+	// envelopes are those of the channels.
+	envelopes []envelope
 
 	mu        sync.Mutex
 	arriving  map[uint32]*arrival // guarded by mu: ready, until Opened
@@ -66,6 +68,7 @@ func newCrew(ctx context.Context, b Begin, log *slog.Logger) (*crew, error) {
 	}
 	c := &crew{
 		plan: b.Plan, place: b, members: make([]member, b.Capacity), heads: map[int]uint64{}, arriving: map[uint32]*arrival{}, slowEnds: map[string]uint64{},
+		envelopes: make([]envelope, b.Plan.Channels),
 	}
 	for _, t := range b.Plan.Targets {
 		d, err := client.NewDialer(ctx, t)

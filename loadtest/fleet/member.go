@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"time"
 
 	"weir/engine/ws"
@@ -135,7 +136,7 @@ func (c *crew) take(conn *client.Conn, message []byte, now time.Time) {
 		case dialect.Ping:
 			conn.Send(ws.OpText, []byte(dialect.Pong))
 		case dialect.Delivery:
-			c.deliver(m, line, now)
+			c.deliver(m, line, now, true)
 		case dialect.Other:
 			c.event(m, line, now)
 		}
@@ -143,8 +144,9 @@ func (c *crew) take(conn *client.Conn, message []byte, now time.Time) {
 }
 
 // deliver counts the publications in a line. There is at least one: a line that
-// holds none is one that was damaged.
-func (c *crew) deliver(m *member, line []byte, now time.Time) {
+// holds none is one that was damaged. What a line with one alone says around it is
+// looked at too; other lines were decoded.
+func (c *crew) deliver(m *member, line []byte, now time.Time, alone bool) {
 	for rest, found := line, 0; ; found++ {
 		p, behind, err := payload.Next(rest)
 		if err == payload.ErrNone {
@@ -164,6 +166,9 @@ func (c *crew) deliver(m *member, line []byte, now time.Time) {
 			c.counters.Foreign++
 			continue
 		}
+		if alone && !c.enveloped(int(p.Stream-c.plan.Stream0)/c.plan.Publishers, line, behind) {
+			continue
+		}
 		if m.orders[at].Receive(p.Seq, &c.counters) {
 			c.latency.Record(elapsed(now, p.Due))
 		}
@@ -171,6 +176,19 @@ func (c *crew) deliver(m *member, line []byte, now time.Time) {
 			c.moved(&m.at[at/c.plan.Publishers], line, behind)
 		}
 	}
+}
+
+// enveloped checks what stands around a payload of a channel, and counts what is wrong.
+func (c *crew) enveloped(channel int, line, behind []byte) bool {
+	before, _, _ := bytes.Cut(line, []byte(payload.Beginning))
+	whole, own := c.envelopes[channel].holds(&c.plan, channel, line, before, behind)
+	switch {
+	case !whole:
+		c.counters.Corrupted++
+	case !own:
+		c.counters.Foreign++
+	}
+	return whole && own
 }
 
 // moved notes how far a subscription came. Where nothing is told when it begins,
@@ -231,6 +249,6 @@ func (c *crew) subscribed(m *member, e *dialect.Event, line []byte, now time.Tim
 		m.at[i] = position{e.Offset, e.Epoch}
 	}
 	if _, _, err := payload.Next(line); err != payload.ErrNone {
-		c.deliver(m, line, now)
+		c.deliver(m, line, now, false)
 	}
 }

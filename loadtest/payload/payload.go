@@ -16,8 +16,11 @@ import (
 	"hash/crc32"
 )
 
+// Beginning is how every payload begins.
+const Beginning = `{"weir":"`
+
 const (
-	head   = `{"weir":"`
+	head   = Beginning
 	digits = 8 + 16 + 16
 	middle = `","crc":"`
 	behind = `","pad":"`

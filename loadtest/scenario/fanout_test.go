@@ -48,6 +48,14 @@ func TestFanoutTellsEachFault(t *testing.T) {
 			c.Corrupted, c.Undelivered, c.Missing = connections*10, connections*10, connections*9
 			c.Received -= c.Undelivered
 		}},
+		"names another channel in every 10th": {faults: faults{rename: 10}, failures: 3, change: func(c *tally.Counters) {
+			c.Foreign, c.Undelivered, c.Missing = connections*10, connections*10, connections*9
+			c.Received -= c.Undelivered
+		}},
+		"cuts every 10th short": {faults: faults{cut: 10}, failures: 3, change: func(c *tally.Counters) {
+			c.Corrupted, c.Undelivered, c.Missing = connections*10, connections*10, connections*9
+			c.Received -= c.Undelivered
+		}},
 		"sends every 10th to a wrong one too": {faults: faults{stray: 10}, channels: 2, failures: 1, change: func(c *tally.Counters) {
 			c.Received, c.Expected = c.Received/2, c.Expected/2
 			c.Foreign = 10 // 5 of each channel, to one that has the other

@@ -44,6 +44,7 @@ type faulty struct {
 // offset, of which it takes every n-th.
 type faults struct {
 	drop, twice, swap, flip, stray int
+	rename, cut                    int // of the envelope: another channel, without its last byte
 	delay                          time.Duration
 	refuseUpgrades, refuseCalls    int // every n-th with 503
 	close                          int // the first peer with 3008 at this offset
@@ -233,6 +234,10 @@ func (s *faulty) deliver(to *peer, push []byte, due func(int) bool) {
 	case due(s.flip):
 		push = append([]byte(nil), push...)
 		push[strings.Index(string(push), `"pad":"`)+8] ^= 1
+	case due(s.rename):
+		push = []byte(strings.Replace(string(push), `"channel":"`, `"channel":"x`, 1))
+	case due(s.cut):
+		push = push[:len(push)-1]
 	case due(s.twice):
 		to.write(push)
 	case due(s.swap):
