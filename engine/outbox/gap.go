@@ -71,7 +71,7 @@ func (q *Queue) close(p *Pool, g *Gap, f *Frame, limit int) *Frame {
 		return nil
 	}
 	if f.Full != nil {
-		if q.bytes+int64(len(f.Full.Plain)) > int64(limit) {
+		if q.Bytes()+len(f.Full.Plain) > limit {
 			if behind {
 				g.To = f.Offset
 			}

@@ -45,7 +45,7 @@ type tally struct {
 	class  Class
 }
 
-// Pool lends blocks and tallies. The zero value is ready; with frames of a class
+// Pool lends what queues hold. The zero value is ready; with frames of a class
 // it needs Caps.
 type Pool struct {
 	Caps []int // most bytes of each class in one queue, by Class; [0] is not read
@@ -55,6 +55,8 @@ type Pool struct {
 
 	tallies     *tally
 	talliesKept int
+
+	rings []*ring // empty, at most poolRings
 }
 
 // poolBlocks is how many free blocks a Pool keeps: 4 MiB. More come from and
@@ -63,6 +65,25 @@ const poolBlocks = 1 << 16
 
 // poolTallies is how many free tallies a Pool keeps: 128 KiB.
 const poolTallies = 1 << 12
+
+// poolRings is how many free rings a Pool keeps: 2 MiB.
+const poolRings = 1 << 16
+
+func (p *Pool) takeRing() *ring {
+	n := len(p.rings)
+	if n == 0 {
+		return new(ring)
+	}
+	r := p.rings[n-1]
+	p.rings = p.rings[:n-1]
+	return r
+}
+
+func (p *Pool) giveRing(r *ring) {
+	if *r = (ring{}); len(p.rings) < poolRings {
+		p.rings = append(p.rings, r)
+	}
+}
 
 func (p *Pool) take() *block {
 	b := p.free
@@ -103,7 +124,10 @@ func (p *Pool) giveTally(t *tally) {
 }
 
 // Queue is one connection's outbox. The zero value is empty and ready.
-type Queue struct {
+type Queue struct{ ring *ring } // nil: empty
+
+// ring is what a queue that is not empty has.
+type ring struct {
 	tail     *block // the blocks are a ring: next of the last is the first
 	tallies  *tally // of the classes that are queued
 	bytes    int64
@@ -113,21 +137,34 @@ type Queue struct {
 
 // Bytes returns the sum of the plain lengths of what is queued: an upper bound
 // of what will be sent.
-func (q *Queue) Bytes() int { return int(q.bytes) }
+func (q *Queue) Bytes() int {
+	if q.ring == nil {
+		return 0
+	}
+	return int(q.ring.bytes)
+}
 
 // Len returns the number of frames queued.
-func (q *Queue) Len() int { return int(q.frames) }
+func (q *Queue) Len() int {
+	if q.ring == nil {
+		return 0
+	}
+	return int(q.ring.frames)
+}
 
 // Held returns the sum of the plain lengths of what is queued of a class.
 func (q *Queue) Held(c Class) int {
-	if t := q.tally(c); t != nil {
+	if q.ring == nil {
+		return 0
+	}
+	if t := q.ring.tally(c); t != nil {
 		return int(t.bytes)
 	}
 	return 0
 }
 
-func (q *Queue) tally(c Class) *tally {
-	t := q.tallies
+func (r *ring) tally(c Class) *tally {
+	t := r.tallies
 	for t != nil && t.class != c {
 		t = t.next
 	}
@@ -140,11 +177,11 @@ func (q *Queue) tally(c Class) *tally {
 // ever queued past the bound.
 func (q *Queue) Push(p *Pool, f *Frame, limit int) bool {
 	size := int64(len(f.Plain))
-	if q.bytes+size > int64(limit) {
+	if int64(q.Bytes())+size > int64(limit) {
 		return false
 	}
-	if f.Class != 0 {
-		if t := q.tally(f.Class); t != nil && t.bytes+size > int64(p.Caps[f.Class]) {
+	if f.Class != 0 && q.ring != nil {
+		if t := q.ring.tally(f.Class); t != nil && t.bytes+size > int64(p.Caps[f.Class]) {
 			return false
 		}
 	}
@@ -153,46 +190,47 @@ func (q *Queue) Push(p *Pool, f *Frame, limit int) bool {
 }
 
 func (q *Queue) append(p *Pool, f *Frame) {
+	r := q.ring
 	switch {
-	case q.tail == nil:
+	case r == nil:
+		r = p.takeRing()
 		b := p.take()
-		b.next, q.tail = b, b
-		q.from, q.to = 0, 0
-	case q.to == blockFrames:
+		b.next, r.tail, q.ring = b, b, r
+	case r.to == blockFrames:
 		b := p.take()
-		b.next, q.tail.next = q.tail.next, b
-		q.tail = b
-		q.to = 0
+		b.next, r.tail.next = r.tail.next, b
+		r.tail = b
+		r.to = 0
 	}
-	q.tail.frames[q.to] = f
-	q.to++
-	q.count(p, f)
+	r.tail.frames[r.to] = f
+	r.to++
+	r.count(p, f)
 }
 
 // count adds f to the sums.
-func (q *Queue) count(p *Pool, f *Frame) {
-	q.frames++
-	q.bytes += int64(len(f.Plain))
+func (r *ring) count(p *Pool, f *Frame) {
+	r.frames++
+	r.bytes += int64(len(f.Plain))
 	if f.Class == 0 {
 		return
 	}
-	t := q.tally(f.Class)
+	t := r.tally(f.Class)
 	if t == nil {
 		t = p.takeTally(f.Class)
-		t.next, q.tallies = q.tallies, t
+		t.next, r.tallies = r.tallies, t
 	}
 	t.frames++
 	t.bytes += int64(len(f.Plain))
 }
 
 // discount takes f out of the sums.
-func (q *Queue) discount(p *Pool, f *Frame) {
-	q.frames--
-	q.bytes -= int64(len(f.Plain))
+func (r *ring) discount(p *Pool, f *Frame) {
+	r.frames--
+	r.bytes -= int64(len(f.Plain))
 	if f.Class == 0 {
 		return
 	}
-	at := &q.tallies
+	at := &r.tallies
 	for (*at).class != f.Class {
 		at = &(*at).next
 	}
@@ -207,28 +245,30 @@ func (q *Queue) discount(p *Pool, f *Frame) {
 
 // Front returns the frame that Pop would take, or nil.
 func (q *Queue) Front() *Frame {
-	if q.frames == 0 {
+	if q.ring == nil {
 		return nil
 	}
-	return q.tail.next.frames[q.from]
+	return q.ring.tail.next.frames[q.ring.from]
 }
 
 // Pop takes the oldest frame out; nil if there is none.
 func (q *Queue) Pop(p *Pool) *Frame {
-	if q.frames == 0 {
+	r := q.ring
+	if r == nil {
 		return nil
 	}
-	first := q.tail.next
-	f := first.frames[q.from]
-	first.frames[q.from] = nil
-	q.from++
-	q.discount(p, f)
-	if q.frames == 0 {
+	first := r.tail.next
+	f := first.frames[r.from]
+	first.frames[r.from] = nil
+	r.from++
+	r.discount(p, f)
+	if r.frames == 0 {
 		p.give(first)
-		q.tail = nil
-	} else if q.from == blockFrames {
-		q.tail.next = first.next
-		q.from = 0
+		p.giveRing(r)
+		q.ring = nil
+	} else if r.from == blockFrames {
+		r.tail.next = first.next
+		r.from = 0
 		p.give(first)
 	}
 	return f
@@ -258,7 +298,7 @@ func (q *Queue) Remove(p *Pool, topic uint64) int {
 func (q *Queue) DropOldest(p *Pool, f *Frame, limit int, begun bool, dst []*Frame) []*Frame {
 	size, most := int64(len(f.Plain)), int64(p.Caps[f.Class])
 	held := int64(q.Held(f.Class))
-	want := max(held+size-most/4*3, most/4, q.bytes+size-int64(limit)) // bytes to take out
+	want := max(held+size-most/4*3, most/4, int64(q.Bytes())+size-int64(limit)) // bytes to take out
 	if held+size <= most && held < most/4 {
 		return dst
 	}

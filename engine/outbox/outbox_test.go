@@ -12,8 +12,8 @@ func TestBlockIsOneCacheLine(t *testing.T) {
 	if n := unsafe.Sizeof(block{}); n != 64 {
 		t.Fatalf("a block takes %d bytes, want 64", n)
 	}
-	if n := unsafe.Sizeof(Queue{}); n > 32 {
-		t.Fatalf("a queue takes %d bytes of every connection, want at most 32", n)
+	if n := unsafe.Sizeof(Queue{}); n > 8 {
+		t.Fatalf("a queue takes %d bytes of every connection, want at most 8", n)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestAgainstSlice(t *testing.T) {
 		check(t, step, &q, want)
 	}
 	q.Reset(&p)
-	if q.tail != nil || q.tallies != nil {
+	if q.ring != nil {
 		t.Fatal("an empty queue holds a block")
 	}
 }
@@ -121,6 +121,12 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 	if p.kept != poolBlocks {
 		t.Fatalf("the pool keeps %d blocks, want %d", p.kept, poolBlocks)
+	}
+	for range poolRings + 10 {
+		p.giveRing(new(ring))
+	}
+	if len(p.rings) != poolRings {
+		t.Fatalf("the pool keeps %d rings, want %d", len(p.rings), poolRings)
 	}
 }
 
