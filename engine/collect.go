@@ -13,7 +13,7 @@ import (
 // that each of them costs. The zero value leaves the collector alone.
 type Collection struct {
 	Storm, Calm int
-	Ballast     int // bytes that count as live and take no memory
+	Room        int // bytes that may lie around in a storm beyond its part, for little is live on a small node
 }
 
 const (
@@ -28,6 +28,10 @@ const (
 	// messages leave garbage too. Twice as much may lie around then, and half of it again when
 	// there are few: so a process that works hard collects a few times a second.
 	busyCycles, fewCycles = 4, 1
+
+	// mostPercent is what the collector is told at most: what is live may grow a second long before
+	// that is looked at again.
+	mostPercent = 400
 
 	// percentSlack is the part of the setting by which it may be off: each change stops
 	// the world for a moment.
@@ -51,19 +55,21 @@ func (k *collector) percent(c Collection, begun, cycles, live uint64, now time.T
 		k.stormy = now
 	}
 	k.begun = begun
-	want := c.Storm
+	most := max(live*uint64(c.Storm)/100+uint64(c.Room), leastGarbage)
+	garbage := most
 	if now.Sub(k.stormy) >= releaseAfter {
+		least := max(live*uint64(c.Calm)/100, leastGarbage)
 		switch made := cycles - k.cycles; {
-		case made >= busyCycles && k.set < c.Storm:
+		case made >= busyCycles && least<<k.doubled < most:
 			k.doubled++
 		case made <= fewCycles && k.doubled > 0:
 			k.doubled--
 		}
-		garbage := max((live-min(live, uint64(c.Ballast)))*uint64(c.Calm)/100, leastGarbage) << k.doubled
-		want = int(min(max(100*garbage/max(live, 1), 1), uint64(c.Storm)))
+		garbage = min(least<<k.doubled, most)
 	}
 	k.cycles = cycles
-	if off := max(want-k.set, k.set-want); off == 0 || want != c.Storm && off <= k.set/percentSlack {
+	want := int(min(max(100*garbage/max(live, 1), 1), mostPercent))
+	if off := max(want-k.set, k.set-want); off == 0 || off <= k.set/percentSlack {
 		return 0
 	}
 	k.set = want

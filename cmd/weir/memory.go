@@ -23,11 +23,11 @@ const (
 	collectorShare = 0.9
 	outsideHeap    = 32 << 20
 
-	// ballastBytes is address space that nothing is ever written to: the collector counts it as live, so that it is
-	// not run for every few megabytes of handshakes' garbage while the node is small. It takes no memory;
-	// at GOGC 50 half of it is how much more garbage there may be. ballastShare keeps it out of the way of small limits.
-	ballastBytes = 32 << 20
-	ballastShare = 64
+	// stormRoom is how much more garbage may lie around in a storm than its part of what is live, so that the collector is
+	// not run for every few megabytes of handshakes' garbage while the node is small. roomShare keeps it out of the
+	// way of small limits.
+	stormRoom = 16 << 20
+	roomShare = 128
 
 	// leastMemory is the least that an operator may give.
 	leastMemory = 64 << 20
@@ -117,20 +117,17 @@ func (m memoryPlan) collectorLimit() int64 {
 	return int64(max(min(int(collectorShare*float64(m.limit)), m.limit-outsideHeap), m.limit/2))
 }
 
-// ballast is its length in bytes.
-func (m memoryPlan) ballast() int { return min(ballastBytes, m.limit/ballastShare) }
-
-// bound tells the runtime of the limit, and returns a ballast, to be kept alive. GOGC and GOMEMLIMIT in the environment
+// bound tells the runtime of the limit, and returns how the collector is to be kept. GOGC and GOMEMLIMIT in the environment
 // are the operator's word.
-func (m memoryPlan) bound() (ballast []byte) {
+func (m memoryPlan) bound() (c engine.Collection) {
 	if _, set := os.LookupEnv("GOGC"); !set {
 		debug.SetGCPercent(gcPercent)
-		ballast = make([]byte, m.ballast())
+		c = engine.Collection{Storm: gcPercent, Calm: calmPercent, Room: min(stormRoom, m.limit/roomShare)}
 	}
 	if _, set := os.LookupEnv("GOMEMLIMIT"); !set && m.limit > 0 {
 		debug.SetMemoryLimit(m.collectorLimit())
 	}
-	return ballast
+	return c
 }
 
 // meter reads what the process uses of it, after bound.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -93,16 +94,18 @@ func TestCheckComparesTheSumWithTheLimit(t *testing.T) {
 	}
 }
 
-// TestBallast: a node with little memory has little of it, and who sets GOGC gets what GOGC says.
-func TestBallast(t *testing.T) {
-	for limit, want := range map[int]int{0: 0, leastMemory: 1 << 20, 1 << 30: 16 << 20, 2 << 30: 32 << 20, 64 << 30: 32 << 20} {
-		if got := (memoryPlan{limit: limit}).ballast(); got != want {
-			t.Errorf("limit %d: %d bytes, want %d", limit, got, want)
+// TestRoomOfAStorm: a node with little memory has little of it, and who sets GOGC gets what GOGC says.
+func TestRoomOfAStorm(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "off") // the tests go on without one
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	for limit, want := range map[int]int{0: 0, leastMemory: 512 << 10, 1 << 30: 8 << 20, 2 << 30: 16 << 20, 64 << 30: 16 << 20} {
+		if got := (memoryPlan{limit: limit}).bound(); got.Room != want || got.Storm != gcPercent || got.Calm != calmPercent {
+			t.Errorf("limit %d: %+v, want room for %d bytes", limit, got, want)
 		}
 	}
-	t.Setenv("GOMEMLIMIT", "off") // the tests go on without one
 	t.Setenv("GOGC", "100")
-	if b := (memoryPlan{limit: 1 << 30}).bound(); b != nil {
-		t.Errorf("%d bytes beside the operator's GOGC", len(b))
+	if c := (memoryPlan{limit: 1 << 30}).bound(); c != (engine.Collection{}) {
+		t.Errorf("%+v beside the operator's GOGC", c)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -20,7 +19,7 @@ const certPoll = 5 * time.Second
 // Deliveries allocate nothing, so collecting more often costs them nothing.
 const gcPercent = 50
 
-// calmPercent is the same while few connections come, of what is live beside the ballast.
+// calmPercent is the same while few connections come.
 const calmPercent = 6
 
 // errImpatient ends a drain that a second signal cut short.
@@ -35,11 +34,7 @@ func serve(p *process, c *command) error {
 	}
 	p.log.Attach(s.faults)
 	s.config.LogDropped, s.config.LogSuppressed = p.log.Dropped, s.faults.Suppressed
-	ballast := s.memory.bound()
-	defer runtime.KeepAlive(ballast)
-	if ballast != nil {
-		s.config.Collection = engine.Collection{Storm: gcPercent, Calm: calmPercent, Ballast: len(ballast)}
-	}
+	s.config.Collection = s.memory.bound()
 	meter, err := s.memory.meter()
 	if err != nil {
 		return err
