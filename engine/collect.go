@@ -17,8 +17,8 @@ type Collection struct {
 }
 
 const (
-	// stormHandshakes in one second are a storm.
-	stormHandshakes = 50
+	// stormHandshakes in one second are a storm: a few leave as much garbage as may lie around when it is calm.
+	stormHandshakes = 5
 
 	// leastGarbage is how many bytes may lie around when it is calm, however little is
 	// live: collecting has a price that does not fall below some fixed cost.
