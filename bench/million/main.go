@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"weir/bench/internal/node"
@@ -71,7 +72,7 @@ type plan struct {
 	connections, servers, atOnce int
 	resume                       float64
 	rest                         time.Duration
-	weir, json, html             string
+	weir, json, html, groups     string
 	serverFlags                  []string
 }
 
@@ -83,6 +84,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.IntVar(&p.servers, "servers", 60, "server processes; each gets at most some 18,000 connections with 20,000 descriptors, and not evenly")
 	flags.IntVar(&p.atOnce, "dials", 128, "connections being established at the same time")
 	flags.Float64Var(&p.resume, "resume", 0, "share of the connections that offer a session ticket, 0 to 1")
+	flags.StringVar(&p.groups, "groups", "X25519", "groups that the clients offer for the key exchange; \"\" are those of Go, X25519MLKEM768 first, which takes twice the time")
 	flags.DurationVar(&p.rest, "rest", 5*time.Second, "wait after the last connect before memory is looked at")
 	flags.StringVar(&p.weir, "weir", "", "server binary; the default builds weir/cmd/weir")
 	flags.StringVar(&p.json, "json", "", "write the run as JSON")
@@ -180,6 +182,10 @@ func (p *plan) scenario(servers []*node.Node, log io.Writer) (*scenario.Plan, er
 	if err != nil {
 		return nil, err
 	}
+	groups, err := client.Groups(strings.FieldsFunc(p.groups, func(r rune) bool { return r == ',' }))
+	if err != nil {
+		return nil, fmt.Errorf("-groups: %w", err)
+	}
 	todo := &scenario.Plan{
 		Connections: p.connections, AtOnce: p.atOnce, Resume: p.resume, Rest: p.rest, Size: payloadBytes, Lanes: publishCalls,
 		Settle: settleTime, Overrun: settleTime, Every: interval,
@@ -188,7 +194,7 @@ func (p *plan) scenario(servers []*node.Node, log io.Writer) (*scenario.Plan, er
 			Plan: fleet.Plan{
 				Targets: []client.Target{{
 					URL: "wss://" + first.Addr + "/connection/websocket", Origin: origin, CAs: authority, Timeout: dialTimeout,
-					Congestion: "cubic", Sources: sourceEach,
+					Congestion: "cubic", Sources: sourceEach, Groups: groups,
 				}},
 				Protocol: "weir", Token: signed, Channel: channel, Channels: 1, Each: 1, Numbered: true,
 			},

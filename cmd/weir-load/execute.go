@@ -97,6 +97,9 @@ func (c *cli) describe(r *tally.Run) {
 		"connections": fmt.Sprint(c.Connections), "channels": fmt.Sprint(c.Channels), "channels-per-connection": fmt.Sprint(c.Each),
 		"rate": fmt.Sprint(c.Rate), "size": fmt.Sprint(c.Size), "duration": c.Duration.String(), "processes": fmt.Sprint(c.Processes),
 	}
+	if len(c.Groups) > 0 {
+		r.Options["groups"] = strings.Join(c.Groups, ",")
+	}
 }
 
 func (c *cli) write(p *process, r *tally.Run) error {

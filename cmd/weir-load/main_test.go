@@ -304,6 +304,7 @@ func TestMistakes(t *testing.T) {
 		{"fanout --channels 2 --channels-per-connection 3", "--channels-per-connection"},
 		{"fanout --rate 0", "--rate"},
 		{"fanout --resume 2", "--resume"},
+		{"storm --groups X25519,secp256k1", `--groups: "secp256k1" is none of P-256, P-384, P-521, X25519, X25519MLKEM768`},
 		{"fanout --pin sha256/short", "--pin"},
 		{"fanout --fail-if p99", "--fail-if"},
 		{"fanout --token a --token-hmac-secret 0123456789abcdef0123456789abcdef", "keep one"},

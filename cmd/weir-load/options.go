@@ -53,6 +53,7 @@ type loadOptions struct {
 	Processes   int           `name:"processes" group:"Load" default:"0" placeholder:"N" help:"Worker processes; 0 is one for each 18,000 connections, and none of its own for fewer (default ${default})."`
 	Sources     int           `name:"sources" group:"Load" default:"1000" placeholder:"N" help:"Connections from each loopback address; 0 leaves the address to the system (default ${default})."`
 	Congestion  string        `name:"congestion" group:"Load" default:"cubic" placeholder:"NAME" help:"TCP congestion control of the connections; - is the system's (default ${default})."`
+	Groups      []string      `name:"groups" group:"Load" placeholder:"NAME" help:"Groups to offer for the key exchange, as X25519, P-256 or X25519MLKEM768 (default those of Go)."`
 	Timeout     time.Duration `name:"timeout" group:"Load" default:"30s" placeholder:"TIME" help:"For opening a connection (default ${default})."`
 	Seed        uint32        `name:"seed" group:"Load" placeholder:"N" help:"Makes the names of channels and streams those of another run with it (default random)."`
 	Rest        time.Duration `name:"rest" group:"Load" default:"5s" placeholder:"TIME" help:"How long idle waits before it looks at memory (default ${default})."`

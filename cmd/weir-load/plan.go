@@ -124,6 +124,10 @@ func (c *cli) targets() ([]client.Target, error) {
 	for _, d := range digests {
 		pins = append(pins, d[:])
 	}
+	groups, err := client.Groups(c.Groups)
+	if err != nil {
+		return nil, mistake("--groups: %w", err)
+	}
 	congestion := c.Congestion
 	if congestion == "-" {
 		congestion = ""
@@ -139,6 +143,7 @@ func (c *cli) targets() ([]client.Target, error) {
 		}
 		targets = append(targets, client.Target{
 			URL: u.String(), Origin: c.Origin, CAs: cas, Timeout: c.Timeout, Congestion: congestion, Sources: c.Sources, Pins: pins,
+			Groups: groups,
 		})
 	}
 	return targets, nil

@@ -394,3 +394,27 @@ func TestTLS12IsRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestGroups: the key exchange is done in a group that was offered, or not at all.
+func TestGroups(t *testing.T) {
+	target := serve(t, &tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP256}}, echo)
+	for _, test := range []struct {
+		offered []tls.CurveID
+		good    bool
+	}{{nil, true}, {[]tls.CurveID{tls.CurveP256}, true}, {[]tls.CurveID{tls.X25519}, false}} {
+		target.Groups = test.offered
+		d, err := client.NewDialer(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, _, err := d.Dial(t.Context(), 0, "")
+		if err == nil {
+			err = l.Close()
+		} else if test.good || !strings.Contains(err.Error(), "handshake failure") {
+			t.Errorf("%v: %v", test.offered, err)
+		}
+		if (err == nil) != test.good {
+			t.Errorf("%v: %v", test.offered, err)
+		}
+	}
+}

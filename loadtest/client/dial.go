@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -34,6 +35,8 @@ type Target struct {
 	Sources int
 	// Source0 is the number of the first source address: each process has its own.
 	Source0 int
+	// Groups are offered for the key exchange, the server chooses (RFC 8446 §4.2.7); none: those of crypto/tls.
+	Groups []tls.CurveID
 	// ReceiveBytes is the kernel's receive buffer; 0: the system's.
 	ReceiveBytes int
 	// Pins are SHA-256 digests of public keys, of which one must be in the verified chain; none: any will do.
@@ -50,6 +53,21 @@ type Dialer struct {
 	path   string // with the query
 	addr   netip.AddrPort
 	tls    *tls.Config
+}
+
+// Groups are those of the names that crypto/tls and OpenSSL have for them; without names none.
+func Groups(names []string) (groups []tls.CurveID, err error) {
+	known := map[string]tls.CurveID{
+		"X25519": tls.X25519, "X25519MLKEM768": tls.X25519MLKEM768, "P-256": tls.CurveP256, "P-384": tls.CurveP384, "P-521": tls.CurveP521,
+	}
+	for _, name := range names {
+		group, ok := known[name]
+		if !ok {
+			return nil, fmt.Errorf("%q is none of %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+		groups = append(groups, group)
+	}
+	return groups, nil
 }
 
 // NewDialer resolves the target's address.
@@ -72,7 +90,7 @@ func NewDialer(ctx context.Context, t Target) (*Dialer, error) {
 		return nil, err
 	}
 	d := &Dialer{target: t, host: u.Host, path: u.RequestURI(), addr: addr}
-	d.tls = &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13}
+	d.tls = &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS13, CurvePreferences: t.Groups}
 	if t.CAs != nil {
 		roots, err := x509.SystemCertPool()
 		if err != nil {
