@@ -38,7 +38,7 @@ type Wave struct {
 	First  bool          // nothing was published yet, so nothing may be missing
 }
 
-// Drop closes connections: so many, the longest open first.
+// Drop closes connections: so many, each time those that stand behind the ones that were closed before.
 type Drop struct{ N int }
 
 // Publish lets connections publish: the first ones of the fleet, each into its stream.
