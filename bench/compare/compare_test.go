@@ -99,11 +99,3 @@ func TestCompare(t *testing.T) {
 		}
 	}
 }
-
-func TestMedian(t *testing.T) {
-	for want, values := range map[float64][]float64{3: {3}, 2: {1, 3}, 4: {9, 4, 1}, 5: {1, 4, 6, 9}} {
-		if got := median(values); got != want {
-			t.Errorf("%v: %v", values, got)
-		}
-	}
-}

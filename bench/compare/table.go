@@ -3,10 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
+	"weir/bench/internal/median"
 	"weir/bench/internal/peer"
 	"weir/loadtest/tally"
 )
@@ -77,7 +77,7 @@ func (c *contestant) figure(m *metric) string {
 	if c.failure != "" || len(c.rounds[m]) == 0 {
 		return "–"
 	}
-	return m.write(median(c.rounds[m]))
+	return m.write(median.Of(c.rounds[m]))
 }
 
 // ratio is the median of Weir's figure to the contestant's in each round.
@@ -95,12 +95,5 @@ func (c *contestant) ratio(m *metric, weir *contestant) string {
 	if len(each) == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.2f×", median(each))
-}
-
-// median is the middle; of an even number the mean of the two there, so that neither the better nor the worse of two rounds counts.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	return fmt.Sprintf("%.2f×", median.Of(each))
 }

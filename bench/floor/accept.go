@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/bench/internal/client"
+	"weir/bench/internal/median"
 	"weir/bench/internal/node"
 )
 
@@ -120,7 +121,7 @@ func (p *plan) each(cpu time.Duration) float64 {
 func (p *plan) judgeAccept(ours, floor []float64, out io.Writer) error {
 	cost := ratio(ours, floor)
 	fmt.Fprintf(out, "a connection costs %.0f µs of CPU, its handshake and token alone %.0f µs: %.2f times (goal: at most 1.4)\n",
-		median(ours), median(floor), cost)
+		median.Of(ours), median.Of(floor), cost)
 	if p.maxAccept > 0 && cost > p.maxAccept {
 		return fmt.Errorf("a connection is over %.2f times its cryptography", p.maxAccept)
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
+	"weir/bench/internal/median"
 	"weir/bench/internal/node"
 )
 
@@ -30,7 +32,8 @@ type side struct {
 
 	spent       []float64       // CPU of each turn: ns for one delivery
 	took        []time.Duration // from publishing to the last subscriber
-	collections float64
+	collections float64         // of garbage, in lasted
+	lasted      time.Duration
 }
 
 // fanout measures the server and the floor, one by one and in batches.
@@ -132,7 +135,7 @@ func (p *plan) alternate(ctx context.Context, sides []*side) error {
 		}
 		for _, s := range order {
 			if round == 1 {
-				s.spent, s.took, s.collections = nil, nil, 0
+				s.spent, s.took, s.collections, s.lasted = nil, nil, 0, 0
 			}
 			if err := p.turn(ctx, s, &number); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
@@ -152,7 +155,7 @@ func (p *plan) turn(ctx context.Context, s *side, number *int) error {
 		return err
 	}
 	var took []time.Duration
-	count := p.publications / s.batch
+	count, began := p.publications/s.batch, time.Now()
 	cpu, err := spent(s.cpu, func() error {
 		end := p.storm(s.guests)
 		took, err = p.publish(ctx, s, count, number)
@@ -164,7 +167,7 @@ func (p *plan) turn(ctx context.Context, s *side, number *int) error {
 	after, err := s.collected(ctx)
 	s.spent = append(s.spent, float64(cpu)/float64(count*s.batch)/float64(p.subscribers))
 	s.took = append(s.took, took...)
-	s.collections += after - collections
+	s.collections, s.lasted = s.collections+after-collections, s.lasted+time.Since(began)
 	return err
 }
 
@@ -229,25 +232,23 @@ func (p *plan) publish(ctx context.Context, s *side, count int, number *int) ([]
 }
 
 func (p *plan) judge(sides []*side, out io.Writer) error {
-	var last [][2]time.Duration // p50 and p99
 	for _, s := range sides {
-		took := slices.Sorted(slices.Values(s.took))
-		p50, p99 := took[len(took)/2], took[len(took)*99/100]
-		last = append(last, [2]time.Duration{p50, p99})
 		with := ""
 		if s.guests != nil {
 			with = " with the connects beside it"
 		}
 		fmt.Fprintf(out, "%-12s %6.2f µs of CPU for a delivery to each of %d%s; to the last of them p50 %v, p99 %v\n", s.name,
-			median(s.spent)/1000, p.subscribers, with, p50.Round(10*time.Microsecond), p99.Round(10*time.Microsecond))
+			median.Of(s.spent)/1000, p.subscribers, with, quantile(s.took, 0.5).Round(10*time.Microsecond), quantile(s.took, 0.99).Round(10*time.Microsecond))
 	}
-	ours, floor, batch := sides[0], sides[1], sides[2]
+	ours, floor, batch, storm := sides[0], sides[1], sides[2], sides[3]
 	cost, gain := ratio(ours.spent, floor.spent), ratio(ours.spent, batch.spent)
 	fmt.Fprintf(out, "a delivery costs %.2f times the floor (goal: at most 1.4); in batches of %d there are %.1f times as many for the same CPU (goal: at least 5)\n",
 		cost, p.batch, gain)
-	fmt.Fprintf(out, "while %d clients connect and leave all the time the last subscriber has it after %.1f times the time that the floor takes, in 99 of 100\n",
-		p.dials, float64(last[3][1])/float64(last[1][0]))
-	fmt.Fprintf(out, "%.0f collections of garbage in %d publications\n", ours.collections, p.rounds*p.publications)
+	late := float64(quantile(storm.took, 0.99))
+	fmt.Fprintf(out, "while %d clients connect and leave all the time the p99 to the last subscriber is %.1f times the floor's median and %.1f times its p99\n",
+		p.dials, late/float64(quantile(floor.took, 0.5)), late/float64(quantile(floor.took, 0.99)))
+	fmt.Fprintf(out, "%.0f collections of garbage in %d publications one by one, %.0f a minute\n", ours.collections, p.rounds*p.publications,
+		math.Ceil(ours.collections/max(ours.lasted.Minutes(), 1e-9)))
 	if p.maxDelivery > 0 && cost > p.maxDelivery {
 		return fmt.Errorf("a delivery is over %.2f times the floor", p.maxDelivery)
 	}
@@ -257,9 +258,10 @@ func (p *plan) judge(sides []*side, out io.Writer) error {
 	return nil
 }
 
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+// quantile is the time that a share of them, below 1, is within.
+func quantile(times []time.Duration, share float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(times))
+	return sorted[int(float64(len(sorted))*share)]
 }
 
 // ratio is the median of what a is to b in each turn: both had the same neighbours then.
@@ -268,5 +270,5 @@ func ratio(a, b []float64) float64 {
 	for i := range a {
 		each[i] = a[i] / b[i]
 	}
-	return median(each)
+	return median.Of(each)
 }

@@ -27,7 +27,7 @@ func TestMeasureAFew(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &log)
 	}
-	for _, want := range []string{"a connection costs ", "weir  ", "floor ", "weir, batch ", "weir, storm ", "while 4 clients connect and leave", "a delivery costs ", " collections of garbage in 8 publications"} {
+	for _, want := range []string{"a connection costs ", "weir  ", "floor ", "weir, batch ", "weir, storm ", "while 4 clients connect and leave", " times its p99", "a delivery costs ", " collections of garbage in 8 publications one by one, "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &out)
 		}
@@ -86,5 +86,12 @@ func TestBounds(t *testing.T) {
 func TestRatio(t *testing.T) {
 	if got := ratio([]float64{2, 20, 6, 30, 3}, []float64{1, 10, 4, 10, 2}); got != 2 {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	times := []time.Duration{5, 3, 1, 2, 4}
+	if a, b := quantile(times, 0.5), quantile(times, 0.99); a != 3 || b != 5 || times[0] != 5 {
+		t.Errorf("%d and %d of %d", a, b, times)
 	}
 }

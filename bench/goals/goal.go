@@ -2,26 +2,34 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"weir/bench/internal/median"
 )
 
 // goal is one figure of a step's output and what it should be.
 type goal struct {
 	what        string
 	pattern     *regexp.Regexp // its first group is the figure; of several matches the median counts
+	worst       bool           // of several matches the greatest counts
 	unit        string
 	least       bool    // the figure should be at least what follows, not at most
-	ship, reach float64 // what a release needs, and what the best would have
+	ship, reach float64 // what a release needs, and what the best would have; none: nobody asks for it
 }
+
+// none is a bound that is not there. No figure holds it.
+var none = math.NaN()
 
 // Verdicts.
 const (
 	reached = "reached"
 	shipped = "met"
 	miss    = "**missed**"
+	short   = "not yet" // no release needs it
 )
 
 func (g *goal) verdict(figure float64) string {
@@ -34,6 +42,8 @@ func (g *goal) verdict(figure float64) string {
 		return reached
 	case holds(g.ship):
 		return shipped
+	case math.IsNaN(g.ship):
+		return short
 	}
 	return miss
 }
@@ -51,8 +61,10 @@ func (g *goal) find(output string) (float64, error) {
 		}
 		figures = append(figures, figure)
 	}
-	slices.Sort(figures)
-	return figures[len(figures)/2], nil
+	if g.worst {
+		return slices.Max(figures), nil
+	}
+	return median.Of(figures), nil
 }
 
 // format writes a figure with its unit.
@@ -68,6 +80,9 @@ func (g *goal) format(figure float64) string {
 }
 
 func (g *goal) bound(figure float64) string {
+	if math.IsNaN(figure) {
+		return "–"
+	}
 	if g.least {
 		return "≥ " + g.format(figure)
 	}

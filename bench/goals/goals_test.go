@@ -12,6 +12,7 @@ import (
 
 func TestVerdict(t *testing.T) {
 	atMost, atLeast := goal{ship: 10, reach: 5}, goal{ship: 5, reach: 10, least: true}
+	needed, wished := goal{ship: 0, reach: none}, goal{ship: none, reach: 2}
 	for _, c := range []struct {
 		g      goal
 		figure float64
@@ -19,6 +20,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{atMost, 4, reached}, {atMost, 5, reached}, {atMost, 6, shipped}, {atMost, 10, shipped}, {atMost, 10.1, miss},
 		{atLeast, 11, reached}, {atLeast, 10, reached}, {atLeast, 6, shipped}, {atLeast, 5, shipped}, {atLeast, 4.9, miss},
+		{needed, 0, shipped}, {needed, 1, miss}, {wished, 2, reached}, {wished, 3, short},
 	} {
 		if got := c.g.verdict(c.figure); got != c.want {
 			t.Errorf("%v of %+v: %s, wanted %s", c.figure, c.g, got, c.want)
@@ -33,6 +35,17 @@ func TestFigures(t *testing.T) {
 	}
 	if _, err := g.find("nothing"); err == nil {
 		t.Error("a figure was found in nothing")
+	}
+	for _, c := range []struct {
+		g    goal
+		want float64
+	}{{goal{pattern: g.pattern}, 15}, {goal{pattern: g.pattern, worst: true}, 20}} {
+		if got, err := c.g.find("took 20 B\ntook 10 B\n"); err != nil || got != c.want {
+			t.Errorf("%+v: %v, %v", c.g, got, err)
+		}
+	}
+	if got := g.bound(none); got != "–" {
+		t.Errorf("no bound is written %q", got)
 	}
 	for figure, want := range map[float64]string{1771: "1,771 B", 12345678: "12,345,678 B", 1.4876: "1.49 B", 25: "25 B", 0: "0 B"} {
 		if got := g.format(figure); got != want {
