@@ -260,7 +260,12 @@ func visit(t *testing.T, node string, order map[string]any) *sight {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Minute
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // Chromium writes there
+	folder, err := os.MkdirTemp("", "weir-page-") // its name is short: Chromium's socket below it has 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vacate(ctx, t, folder)
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "TMPDIR="+folder) // Chromium writes there, and leaves it all when it is killed
 	cmd.Stdin = bytes.NewReader(append(line, '\n'))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -272,6 +277,20 @@ func visit(t *testing.T, node string, order map[string]any) *sight {
 		t.Fatalf("demo.mjs: %v in %s", err, stdout.String())
 	}
 	return seen
+}
+
+// vacate removes a folder once those that wrote there are gone.
+func vacate(ctx context.Context, t *testing.T, folder string) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for err := os.RemoveAll(folder); err != nil; err = os.RemoveAll(folder) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Error(err)
+			return
+		}
+	}
 }
 
 // certificatePin is the hash of a certificate's key, as Chromium wants it.

@@ -168,8 +168,10 @@ func (s *server) node(t testing.TB, name string, where order) *script {
 	if !installed("ws") || !installed("centrifuge") {
 		missing(t, "node_modules", "npm ci --prefix engine/realclient")
 	}
+	cmd := exec.Command(program, filepath.Join("testdata", name))
+	cmd.Env = append(os.Environ(), "TMPDIR="+scratch(t)) // a browser leaves its profile there when it is killed
 	stdout, in := io.Pipe()
-	n := &script{process: run(t, in, program, filepath.Join("testdata", name)), events: make(chan event, 64)}
+	n := &script{process: start(t, in, cmd), events: make(chan event, 64)}
 	done := make(chan struct{})
 	go func() {
 		<-n.ended
@@ -187,6 +189,29 @@ func (s *server) node(t testing.TB, name string, where order) *script {
 	n.do(first)
 	n.next("ready")
 	return n
+}
+
+// scratch is a folder that is gone when the test ends, soon after those that still write there. Its name is short: a browser's
+// socket below it has 108 bytes.
+func scratch(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "weir-page-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		again, timeout := time.NewTicker(20*time.Millisecond), time.After(longest)
+		defer again.Stop()
+		for err := os.RemoveAll(folder); err != nil; err = os.RemoveAll(folder) {
+			select {
+			case <-again.C:
+			case <-timeout:
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return folder
 }
 
 func installed(module string) bool {
