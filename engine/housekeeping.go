@@ -9,6 +9,7 @@ import (
 
 	"weir/engine/poll"
 	"weir/engine/stats"
+	"weir/security/overload"
 	"weir/security/token"
 )
 
@@ -33,7 +34,7 @@ func (h *housekeeper) tick(s *Server, now time.Time) {
 	}
 	h.second = now
 	for _, sh := range s.shards {
-		sh.post(post{order: func(sh *shard) { sh.tls.Tick(now); sh.ledger.begin() }})
+		sh.post(post{order: func(sh *shard) { sh.tls.Tick(now, sh.strain.level >= overload.Tighten); sh.ledger.begin() }})
 	}
 	s.pressure.tick(s, now)
 	h.release(s, now)

@@ -100,7 +100,7 @@ func TestBadRecordLeavesNoCipherBehind(t *testing.T) {
 	}
 	s.onLoops(func(sh *shard) {
 		for i := range 8 {
-			sh.tls.Tick(time.Now().Add(time.Duration(10*i) * time.Second))
+			sh.tls.Tick(time.Now().Add(time.Duration(10*i)*time.Second), false)
 		}
 	})
 }

@@ -59,9 +59,10 @@ const (
 
 // extra is what an idle connection with TLS 1.3 does without.
 type extra struct {
-	v12   *stream12      // nil for TLS 1.3
-	aeads [2]cipher.AEAD // by direction, owned by Shared; nil: made anew for each record
-	place uint32         // owned by Shared: 1 + place among the connections with a cipher; 0: none
+	v12     *stream12      // nil for TLS 1.3
+	aeads   [2]cipher.AEAD // by direction, owned by Shared; nil: made anew for each record
+	place   uint32         // owned by Shared: 1 + place among the connections with a cipher; 0: none
+	seconds [2]uint8       // owned by Shared: in which each cipher was used, beside the first; counted up to steadyAfter
 }
 
 // v12 is nil for TLS 1.3.

@@ -324,7 +324,7 @@ func TestCloseNotify(t *testing.T) {
 func TestKeyUpdateFlood(t *testing.T) {
 	server, client := pair(t, tls.TLS_AES_128_GCM_SHA256, 0)
 	now := time.Unix(1e9, 0)
-	server.s.Tick(now)
+	server.s.Tick(now, false)
 	update := func() *record.Violation {
 		in := client.send(record.Handshake, 24, 0, 0, 1, 1)
 		client.keys[writing].Update()
@@ -336,7 +336,7 @@ func TestKeyUpdateFlood(t *testing.T) {
 			t.Fatal(v.Reason)
 		}
 	}
-	server.s.Tick(now.Add(time.Minute))
+	server.s.Tick(now.Add(time.Minute), false)
 	for range maxKeyUpdates {
 		if v := update(); v != nil {
 			t.Fatal(v.Reason)
@@ -404,7 +404,7 @@ func TestViolationKeepsNoCipher(t *testing.T) {
 		t.Errorf("%d bytes still kept", server.s.Held())
 	}
 	server.Conn = Conn{}
-	server.s.Tick(time.Unix(1e9, 0))
+	server.s.Tick(time.Unix(1e9, 0), false)
 }
 
 // FuzzOpen: bytes of a stranger, and of a peer with the keys, never panic, and an outcome is one of the three.

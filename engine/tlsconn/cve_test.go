@@ -36,7 +36,7 @@ func TestCVE_2026_32283_KeyUpdatesInOneRecord(t *testing.T) {
 func TestCVE_2026_56862_KeyUpdateFlood(t *testing.T) {
 	for _, answer := range []byte{0, 1} {
 		server, client := pair(t, tls.TLS_AES_128_GCM_SHA256, 0)
-		server.s.Tick(time.Unix(1e9, 0))
+		server.s.Tick(time.Unix(1e9, 0), false)
 		made, out := 0, 0
 		var v *record.Violation
 		for ; v == nil && made < 1000; made++ {

@@ -7,19 +7,26 @@ import (
 	"weir/engine/tlsconn/record"
 )
 
-// An expanded cipher costs a kilobyte; made anew for each record it costs half a microsecond and garbage. So those
-// of connections in use are kept, within bounds.
+// An expanded cipher costs a kilobyte; made anew for each record it costs a microsecond and garbage. So those of
+// connections in use are kept, within bounds: a second for who has only come, longer for who is told of something every few
+// seconds.
 const (
 	// keptFor is how long a kept cipher may be unused, in seconds of the clock.
 	keptFor = 1
-	// displaceAfter is how long a cipher must be unused, in seconds, to make room for another.
+	// steadyFor is how long one in steady use may be. Pings are further apart.
+	steadyFor = 5
+	// steadyAfter is in how many seconds beside the first a kept one must have been used to be in steady use. One that was used
+	// again after more than keptFor, and within steadyFor, is so at once.
+	steadyAfter = 3
+	// displaceAfter is how long a cipher must be unused, in seconds, to make room for one that is used every second.
 	displaceAfter = 2
 	// displaceSteps bounds the search for one that makes room.
 	displaceSteps = 4
 )
 
-// CiphersIdle is how long after its last use a cipher is gone, if Tick is called every second. After a connect storm the
-// ciphers of the storm itself are garbage by then: memory that is handed back earlier than that is too little.
+// CiphersIdle is how long after its last use a cipher is gone that was not in steady use, if Tick is called every second. After
+// a connect storm the ciphers of the storm itself are garbage by then: memory that is handed back earlier than that is too
+// little.
 const CiphersIdle = (keptFor + 1) * time.Second
 
 // Shared is what the Conns of one loop have in common: scratch room, a clock of seconds, and the bounded set of
@@ -27,6 +34,7 @@ const CiphersIdle = (keptFor + 1) * time.Second
 type Shared struct {
 	scratch record.Scratch
 	clock   uint32 // seconds, set by Tick; never 0
+	tight   bool   // no use is steady
 	limit   int    // bytes
 	held    int    // bytes of ciphers kept, by cipherBytes
 	kept    []*Conn
@@ -36,26 +44,34 @@ type Shared struct {
 // NewShared keeps ciphers of at most cacheBytes, about 1 KB for each direction in use.
 func NewShared(cacheBytes int) *Shared { return &Shared{limit: cacheBytes, clock: 1} }
 
-// Tick sets the clock and drops all ciphers that have not been used since the last tick but one. Call it about once a
-// second. It costs some nanoseconds for each that is kept.
-func (s *Shared) Tick(now time.Time) {
-	s.clock = max(1, uint32(now.Unix()))
+// Tick sets the clock and drops all ciphers that have not been used for too long: since the last tick but one, or those in
+// steady use for steadyFor. While memory is tight no use counts as steady. Call it about once a second. It costs some
+// nanoseconds for each that is kept.
+func (s *Shared) Tick(now time.Time, tight bool) {
+	s.clock, s.tight = max(1, uint32(now.Unix())), tight
 	for range len(s.kept) {
-		s.sweep(keptFor)
+		s.sweep(false)
 	}
 }
 
 // Held is how many bytes of ciphers are kept.
 func (s *Shared) Held() int { return s.held }
 
-// sweep looks at the connection under the hand and drops what it has not used for more than age seconds.
-func (s *Shared) sweep(age uint16) {
+// sweep looks at the connection under the hand and drops what it has not used for too long, or just not lately if another
+// is to have its room.
+func (s *Shared) sweep(displace bool) {
 	if s.hand >= len(s.kept) {
 		s.hand = 0
 	}
 	c := s.kept[s.hand]
 	for d := range c.extra.aeads {
-		if uint16(s.clock)-c.used[d] > age {
+		most := uint16(keptFor)
+		if displace {
+			most = displaceAfter - 1
+		} else if c.extra.seconds[d] >= steadyAfter && !s.tight {
+			most = steadyFor
+		}
+		if uint16(s.clock)-c.used[d] > most {
 			s.forget(c, direction(d))
 		}
 	}
@@ -67,18 +83,26 @@ func (s *Shared) sweep(age uint16) {
 }
 
 // cipher is c's cipher for one record: the kept one, else one made anew, which is kept if the key was used within the
-// last second too and there is room.
+// last second too, or the last few, and there is room.
 func (s *Shared) cipher(c *Conn, d direction) cipher.AEAD {
 	now := uint16(s.clock)
-	recent := c.used[d] != 0 && now-c.used[d] <= 1
+	since := now - c.used[d]
+	known := c.used[d] != 0
 	c.used[d] = now
 	if c.extra != nil && c.extra.aeads[d] != nil {
+		if since > 0 && c.extra.seconds[d] < steadyAfter {
+			c.extra.seconds[d]++
+		}
 		return c.extra.aeads[d]
 	}
 	key := &c.keys[d]
 	a := key.AEAD()
-	if recent && s.room(cipherBytes(key.Suite())) {
+	slow := since > keptFor
+	if known && (!slow || since <= steadyFor && !s.tight) && s.room(cipherBytes(key.Suite()), !slow) {
 		s.keep(c, d, a)
+		if slow {
+			c.extra.seconds[d] = steadyAfter
+		}
 	}
 	return a
 }
@@ -88,7 +112,7 @@ func (s *Shared) keep(c *Conn, d direction, a cipher.AEAD) {
 	if c.extra == nil {
 		c.extra = new(extra)
 	}
-	c.extra.aeads[d] = a
+	c.extra.aeads[d], c.extra.seconds[d] = a, 0
 	s.held += cipherBytes(c.keys[d].Suite())
 	if c.extra.place == 0 {
 		s.kept = append(s.kept, c)
@@ -96,10 +120,12 @@ func (s *Shared) keep(c *Conn, d direction, a cipher.AEAD) {
 	}
 }
 
-// room reports whether cost more bytes may be kept, after a short search for ciphers that are idle.
-func (s *Shared) room(cost int) bool {
-	for i := 0; i < displaceSteps && s.held+cost > s.limit && len(s.kept) > 0; i++ {
-		s.sweep(displaceAfter - 1)
+// room reports whether cost more bytes may be kept; if others may give way for it, after a short search for ciphers that are
+// idle. For one that is itself used only every few seconds none does: with more of them than there is room for, none would ever be used
+// again.
+func (s *Shared) room(cost int, displace bool) bool {
+	for i := 0; displace && i < displaceSteps && s.held+cost > s.limit && len(s.kept) > 0; i++ {
+		s.sweep(true)
 	}
 	return s.held+cost <= s.limit
 }

@@ -28,35 +28,113 @@ func use(c *Conn, s *Shared) { c.Seal(s, make([]byte, 10, 100), 0) }
 func TestCipherOfAnIdleConnectionIsNotKept(t *testing.T) {
 	conns, s := many(t, 1, 1<<20)
 	now := time.Unix(1e9, 0)
-	for range 10 { // now and then: every two seconds
-		s.Tick(now)
+	for range 10 { // now and then, as for a ping
+		s.Tick(now, false)
 		use(conns[0], s)
 		if s.Held() != 0 {
 			t.Fatal("kept")
 		}
-		now = now.Add(2 * time.Second)
+		now = now.Add((steadyFor + 1) * time.Second)
+	}
+}
+
+// TestCipherOfASteadyReaderIsKept: whoever is told of something every few seconds has it from the second time on, until steadyFor
+// after the last.
+func TestCipherOfASteadyReaderIsKept(t *testing.T) {
+	for every := 1; every <= steadyFor; every++ {
+		conns, s := many(t, 1, 1<<20)
+		now := time.Unix(1e9, 0)
+		for i := range 10 * every {
+			s.Tick(now, false)
+			if i%every == 0 {
+				use(conns[0], s)
+			}
+			if kept := s.Held() > 0; kept != (i >= every) {
+				t.Fatalf("used every %d s, kept after %d s: %t", every, i, kept)
+			}
+			now = now.Add(time.Second)
+		}
+		for i := every - 1; i <= steadyFor; i++ { // since the last use
+			if s.Held() == 0 {
+				t.Fatalf("used every %d s: gone %d s after the last use", every, i)
+			}
+			s.Tick(now, false)
+			now = now.Add(time.Second)
+		}
+		if s.Held() != 0 {
+			t.Errorf("used every %d s: kept without use", every)
+		}
+	}
+}
+
+// TestTightMemoryKeepsNoSteadyReaders: under pressure only those in use every second keep theirs.
+func TestTightMemoryKeepsNoSteadyReaders(t *testing.T) {
+	conns, s := many(t, 2, 1<<20)
+	now := time.Unix(1e9, 0)
+	step := func(tight bool, used ...*Conn) {
+		s.Tick(now, tight)
+		for _, c := range used {
+			use(c, s)
+		}
+		now = now.Add(time.Second)
+	}
+	for range 10 {
+		step(false, conns...)
+		step(false, conns[1])
+	}
+	if !conns[0].keeps(writing) || !conns[1].keeps(writing) {
+		t.Fatal("not kept before")
+	}
+	for range 10 {
+		step(true, conns...)
+		step(true, conns[1])
+		if conns[0].keeps(writing) || !conns[1].keeps(writing) {
+			t.Fatal("it must be kept of who is told of something every second, and only of those")
+		}
+	}
+	step(true, conns...)
+}
+
+// TestSteadyReadersDoNotDisplaceEachOther: with more of them than there is room for, those that have it keep it.
+func TestSteadyReadersDoNotDisplaceEachOther(t *testing.T) {
+	const places = 10
+	conns, s := many(t, 3*places, places*cipherBytes(tls.TLS_AES_128_GCM_SHA256))
+	now := time.Unix(1e9, 0)
+	for range 10 {
+		for _, some := range [][]*Conn{conns[:places], conns[places:]} {
+			s.Tick(now, false)
+			for _, c := range some {
+				use(c, s)
+			}
+			now = now.Add(displaceAfter * time.Second)
+		}
+	}
+	for i, c := range conns {
+		if c.keeps(writing) != (i < places) {
+			t.Fatalf("connection %d: %t", i, c.keeps(writing))
+		}
 	}
 }
 
 func TestCipherInUseIsKeptThenDropped(t *testing.T) {
 	conns, s := many(t, 1, 1<<20)
 	now := time.Unix(1e9, 0)
-	s.Tick(now)
+	s.Tick(now, false)
 	use(conns[0], s)
-	s.Tick(now.Add(time.Second))
+	s.Tick(now.Add(time.Second), false)
 	use(conns[0], s)
 	if s.Held() == 0 {
 		t.Fatal("used in two seconds that follow: not kept")
 	}
-	for i := range 10 {
-		s.Tick(now.Add(time.Duration(i+1) * time.Second))
+	for i := range 2 {
+		s.Tick(now.Add(time.Duration(i+1)*time.Second), false)
 		use(conns[0], s)
 		if s.Held() == 0 {
 			t.Fatal("dropped while in use")
 		}
 	}
 	for i := range keptFor + 1 {
-		s.Tick(now.Add(time.Duration(i+11) * time.Second))
+		s.Tick(now.Add(time.Duration(i+3)*time.Second), false)
 	}
 	if s.Held() != 0 || len(s.kept) != 0 {
 		t.Error("kept without use")
@@ -68,21 +146,21 @@ func TestCipherInUseIsKeptThenDropped(t *testing.T) {
 func TestCiphersOfAStormAreGoneTogether(t *testing.T) {
 	conns, s := many(t, 40, 1<<20)
 	now := time.Unix(1e9, 0)
-	s.Tick(now)
+	s.Tick(now, false)
 	for _, c := range conns {
 		use(c, s)
 		use(c, s)
 	}
-	s.Tick(now.Add(CiphersIdle - time.Second))
+	s.Tick(now.Add(CiphersIdle-time.Second), false)
 	if want := len(conns) * cipherBytes(tls.TLS_AES_128_GCM_SHA256); s.Held() != want {
 		t.Fatalf("%d bytes kept a second after use, want %d", s.Held(), want)
 	}
 	use(conns[7], s)
-	s.Tick(now.Add(CiphersIdle))
+	s.Tick(now.Add(CiphersIdle), false)
 	if len(s.kept) != 1 || !conns[7].keeps(writing) {
 		t.Errorf("%d connections keep ciphers, want only the one in use", len(s.kept))
 	}
-	s.Tick(now.Add(CiphersIdle + time.Second))
+	s.Tick(now.Add(CiphersIdle+time.Second), false)
 	if s.Held() != 0 || len(s.kept) != 0 {
 		t.Errorf("%d bytes of %d connections kept without use", s.Held(), len(s.kept))
 	}
@@ -94,7 +172,7 @@ func TestCipherCacheBound(t *testing.T) {
 	cost := cipherBytes(tls.TLS_AES_128_GCM_SHA256)
 	conns, s := many(t, 3*places, places*cost+cost-1)
 	now := time.Unix(1e9, 0)
-	s.Tick(now)
+	s.Tick(now, false)
 	for range 3 {
 		for _, c := range conns {
 			use(c, s)
@@ -149,11 +227,11 @@ func TestCipherCacheOfNothing(t *testing.T) {
 func TestClockStepsBack(t *testing.T) {
 	conns, s := many(t, 1, 1<<20)
 	now := time.Unix(1e9, 0)
-	s.Tick(now)
+	s.Tick(now, false)
 	use(conns[0], s)
 	use(conns[0], s)
 	now = now.Add(-time.Hour)
-	s.Tick(now)
+	s.Tick(now, false)
 	if s.Held() != 0 {
 		t.Error("kept by a clock that was set back")
 	}
