@@ -278,6 +278,19 @@ type nowhere struct{}
 
 func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
+// TestQueueTouchesWhatWaits: a queue that is emptied begins anew, so its memory is that of as many records as
+// ever waited at once.
+func TestQueueTouchesWhatWaits(t *testing.T) {
+	l := &Log{bell: make(chan struct{}, 1), queue: make([]Record, queueRecords), batch: make([]Record, 0, batchRecords)}
+	for range queueRecords {
+		l.Add(&Record{Event: LimitHit})
+		l.Add(&Record{Event: LimitHit})
+		if !l.take() || len(l.batch) != 2 || l.take() || l.first != 0 {
+			t.Fatalf("%d records, and the next one comes to place %d", len(l.batch), l.first)
+		}
+	}
+}
+
 func TestSessionsAreConcealed(t *testing.T) {
 	var out, other buffer
 	for _, b := range []*buffer{&out, &other} {
