@@ -54,7 +54,7 @@ func (s *shard) record(c *conn, e audit.Event, reason string) audit.Record {
 	if c.link == linkProxy { // whose it is is not known: nobody may be blamed, the proxy least of all
 		r.Addr, r.Port, r.Proxy = netip.Addr{}, 0, c.peer.String()
 	}
-	if c.session != nil {
+	if c.seated {
 		r.User, r.Session = c.session.User(), c.session.Client().String()
 	}
 	return r

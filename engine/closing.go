@@ -102,7 +102,7 @@ func (s *shard) detach(c *conn) {
 		c.compress = false
 		s.hub.CompressFor(c.kind.form(), -1)
 	}
-	if c.session == nil {
+	if !c.seated {
 		return
 	}
 	// First, or each subscription would look for its publications in it.
@@ -118,7 +118,7 @@ func (s *shard) detach(c *conn) {
 	if c.counted {
 		s.users.Release(c.session.User())
 	}
-	c.session = nil
+	c.unseat()
 }
 
 // dropOutbox empties the outbox, but for the rest of a frame that has begun.

@@ -85,7 +85,7 @@ func (s *testServer) wantArrears() {
 		queued, behind := int64(0), map[*hub.Channel]int{}
 		sh.conns.each(func(c *conn) {
 			queued += int64(c.out.Bytes()) + int64(c.owedSum)
-			if c.session == nil {
+			if !c.seated {
 				return
 			}
 			subs := c.session.Subs()

@@ -64,6 +64,7 @@ type conn struct {
 	counted    bool // among its user's connections
 	behind     bool // a subscription of it may be held: see catchUp
 	traced     bool // stands in shard.traces
+	seated     bool // has a session: from the 101 on; never on /echo
 	origin     origin.ID
 
 	by             audit.Auth // what said who the session's user is
@@ -76,8 +77,8 @@ type conn struct {
 	peer    netip.Addr
 	tls     tlsconn.Conn
 	frames  ws.Reader
-	session *session.Session // from the 101 on; nil on /echo
-	waiting *waiting         // nil but while something is held, or of a client that showed a certificate
+	session session.Session // of one that is seated
+	waiting *waiting        // nil but while something is held, or of a client that showed a certificate
 
 	// What waits to be written: replies and control frames as bytes, sent first;
 	// publications as references.
@@ -166,8 +167,16 @@ func (w *waiting) bytes() int { return cap(w.head) + cap(w.lines) + cap(w.plain)
 // handle names one life of a slot.
 type handle uint64
 
+// seat gives c a session, unseat takes it.
+func (c *conn) seat() {
+	c.seated, c.session = true, session.Session{}
+	c.session.From(c.origin)
+}
+
+func (c *conn) unseat() { c.seated, c.session = false, session.Session{} }
+
 // ofUser reports whether c is somebody's: of a user that was proven.
-func (c *conn) ofUser() bool { return c.session != nil && c.session.User() != "" }
+func (c *conn) ofUser() bool { return c.session.User() != "" }
 
 func (c *conn) handle() handle { return handle(uint64(c.generation)<<32 | uint64(c.Slot)) }
 

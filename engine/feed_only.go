@@ -14,8 +14,7 @@ import (
 // no gap message for a position of his has missed nothing.
 func (s *shard) openFeed(c *conn, plan *upgradePlan, claims *token.Claims) {
 	c.kind = kindFeed
-	c.session = new(session.Session)
-	c.session.From(c.origin)
+	c.seat()
 	c.session.Authenticated(claims, s.rules) // server-side subscriptions come with connect only
 	for i := range plan.feed {
 		if e := c.session.MaySubscribe(plan.feed[i].name, s.rules); e != nil {

@@ -158,7 +158,7 @@ func TestFeedOnly(t *testing.T) {
 	var client string
 	s.onLoops(func(sh *shard) {
 		sh.conns.each(func(c *conn) {
-			if c.session != nil {
+			if c.seated {
 				client = c.session.Client().String()
 			}
 		})

@@ -291,8 +291,7 @@ func (s *shard) open(c *conn, plan *upgradePlan) {
 	c.phaseBy = 0
 	switch c.kind {
 	case kindProtocol:
-		c.session = new(session.Session)
-		c.session.From(c.origin)
+		c.seat()
 		c.phaseBy = s.after(s.strain.idle(s.limits.StaleCloseDelay))
 		if c.certificate() != nil {
 			c.session.Vouch()

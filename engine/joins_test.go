@@ -160,7 +160,7 @@ func TestLeaveIsToldOnce(t *testing.T) {
 		{"gap in the inbox", "", "", func(*client) {
 			s.onLoops(func(sh *shard) {
 				sh.conns.each(func(c *conn) {
-					if c.session != nil && c.session.User() == "goes" {
+					if c.seated && c.session.User() == "goes" {
 						sh.evict(c, c.session.Find("feeds:a"), 2500, "insufficient state")
 						sh.settle(c)
 					}
@@ -170,7 +170,7 @@ func TestLeaveIsToldOnce(t *testing.T) {
 		{"slow", "", "", func(*client) {
 			s.onLoops(func(sh *shard) {
 				sh.conns.each(func(c *conn) {
-					if c.session != nil && c.session.User() == "goes" {
+					if c.seated && c.session.User() == "goes" {
 						sh.over.slow = append(sh.over.slow, c.Slot)
 						sh.closeSlow()
 					}
@@ -181,7 +181,7 @@ func TestLeaveIsToldOnce(t *testing.T) {
 			s.mayPanic = true
 			s.onLoops(func(sh *shard) {
 				sh.conns.each(func(c *conn) {
-					if c.session != nil && c.session.User() == "goes" {
+					if c.seated && c.session.User() == "goes" {
 						sh.contain("test", c)
 					}
 				})

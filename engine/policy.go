@@ -157,7 +157,7 @@ func (s *shard) adopt(p *policy) {
 	s.parser.Limits.Depth, s.parser.Limits.Members = p.limits.JSONDepth, p.limits.JSONMembers
 	s.conns.each(func(c *conn) {
 		c.exempt = s.gate.Exempt(c.peer)
-		if c.session != nil {
+		if c.seated {
 			c.session.Adopt(s.rules)
 		}
 		if c.connected() && len(c.session.Subs()) > 0 {

@@ -358,7 +358,7 @@ func crowd(n int) (*shard, *hub.Channel) {
 	ch := h.Join(0, "feeds:a", hub.Protocol)
 	for i := range n {
 		c := sh.conns.take()
-		c.session = new(session.Session)
+		c.seat()
 		c.session.Authenticated(&token.Claims{Subject: fmt.Sprint("user", i)}, sh.rules)
 		sub := c.session.Add(session.Sub{Channel: ch})
 		c.session.Sub(sub).Member = ch.Members(0, hub.Protocol).Add(hub.Member{Slot: c.Slot})

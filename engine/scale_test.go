@@ -138,7 +138,7 @@ func runShape(t *testing.T, p shape) (c cost) {
 func socketless(sh *shard) *conn {
 	c := sh.conns.take()
 	c.phase, c.kind = phaseOpen, kindProtocol
-	c.session = new(session.Session)
+	c.seat()
 	c.session.Opened(session.ClientID{})
 	return c
 }

@@ -30,7 +30,7 @@ func (n node) eachSession(ctx context.Context, t api.Target, do func(*shard, *co
 // connected reports whether the connection has a session that is authenticated
 // and not being closed.
 func (c *conn) connected() bool {
-	return c.phase == phaseOpen && c.session != nil && c.session.Connected()
+	return c.phase == phaseOpen && c.seated && c.session.Connected()
 }
 
 // named reports whether the connection has a session that t names.

@@ -170,7 +170,7 @@ func (s *testServer) of(user string, f func(*shard, *conn)) {
 	s.t.Helper()
 	s.onLoops(func(sh *shard) {
 		sh.conns.each(func(c *conn) {
-			if c.session != nil && c.session.User() == user {
+			if c.seated && c.session.User() == user {
 				f(sh, c)
 			}
 		})

@@ -118,7 +118,7 @@ func (s *shard) silence(c *conn) int64 {
 // weight is what a connection takes beside what each does, in bytes.
 func (s *shard) weight(c *conn) int {
 	n := c.owed() + c.held() + c.Unsent() + c.tls.Extra()
-	if c.session != nil {
+	if c.seated {
 		n += s.arrears(c) + len(c.session.Subs())*subscriptionBytes
 	}
 	return n

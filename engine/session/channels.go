@@ -51,7 +51,7 @@ func (s *Session) Room(channel string, r *Rules) *clientproto.Error {
 	switch {
 	case s.Find(channel) >= 0:
 		return clientproto.ErrAlreadySubscribed
-	case r.Channels > 0 && len(s.subs) >= r.Channels,
+	case r.Channels > 0 && len(s.Subs()) >= r.Channels,
 		r.Overlap > 0 && grant.IsPattern(channel) && s.overlapping(grant.Literal(channel)) >= r.Overlap:
 		return clientproto.ErrLimitExceeded
 	default:
@@ -62,8 +62,9 @@ func (s *Session) Room(channel string, r *Rules) *clientproto.Error {
 // overlapping counts the session's patterns that some name which begins with
 // literal may match, by how they begin.
 func (s *Session) overlapping(literal string) (n int) {
-	for i := range s.subs {
-		if ch := s.subs[i].Channel; ch.Pattern {
+	subs := s.Subs()
+	for i := range subs {
+		if ch := subs[i].Channel; ch.Pattern {
 			if other := grant.Literal(ch.Name); strings.HasPrefix(other, literal) || strings.HasPrefix(literal, other) {
 				n++
 			}
@@ -182,28 +183,48 @@ func (r *Rules) Known(channel string) *clientproto.Error {
 
 // Add notes a subscription that the engine has made and returns its index.
 func (s *Session) Add(sub Sub) int {
-	s.subs = append(s.subs, sub)
-	return len(s.subs) - 1
+	subs := s.Subs()
+	if len(subs) == 0 {
+		s.single, s.only[0] = 1, sub
+		return 0
+	}
+	if s.single > 0 {
+		s.setMore(s.info(), append(make([]Sub, 0, 2), s.only[0], sub))
+		s.single, s.only[0] = 0, Sub{}
+		return 1
+	}
+	s.more.subs = append(subs, sub)
+	return len(subs)
 }
 
 // Drop forgets subscription i. The last one takes its number: if that is
 // another, moved is true and the engine tells the list of members.
 func (s *Session) Drop(i int) (moved bool) {
-	last := len(s.subs) - 1
+	subs := s.Subs()
+	last := len(subs) - 1
 	if i != last {
-		s.subs[i] = s.subs[last]
+		subs[i] = subs[last]
 		moved = true
 	}
-	s.subs[last] = Sub{}
-	s.subs = s.subs[:last]
+	subs[last] = Sub{}
+	switch last {
+	case 0:
+		s.single = 0
+	case 1:
+		s.single, s.only[0] = 1, subs[0]
+		s.setMore(s.info(), nil)
+	default:
+		s.more.subs = subs[:last]
+	}
 	return moved
 }
 
 // Find returns the index of the subscription to channel, or -1. Sessions hold
 // few subscriptions (Rules.Channels); a scan is smaller than a map.
 func (s *Session) Find(channel string) int {
-	for i := range s.subs {
-		if s.subs[i].Channel.Name == channel {
+	subs := s.Subs()
+	for i := range subs {
+		if subs[i].Channel.Name == channel {
 			return i
 		}
 	}
@@ -213,15 +234,16 @@ func (s *Session) Find(channel string) int {
 // subscribed reports whether what is published to channel comes to the session:
 // under its name, or through a pattern.
 func (s *Session) subscribed(channel string) bool {
-	return s.Find(channel) >= 0 || slices.ContainsFunc(s.subs, func(sub Sub) bool {
+	return s.Find(channel) >= 0 || slices.ContainsFunc(s.Subs(), func(sub Sub) bool {
 		return sub.Channel.Pattern && grant.Delivers(sub.Channel.Name, channel)
 	})
 }
 
 // FindTopic returns the index of the subscription whose channel has that id, or -1.
 func (s *Session) FindTopic(id uint64) int {
-	for i := range s.subs {
-		if s.subs[i].Channel.ID == id {
+	subs := s.Subs()
+	for i := range subs {
+		if subs[i].Channel.ID == id {
 			return i
 		}
 	}
@@ -275,7 +297,7 @@ func (s *Session) PublishInfo(channel string) []byte {
 	}
 	info := clientproto.ClientInfo{Client: s.client.String(), User: s.user, ConnInfo: s.info()}
 	if i := s.Find(channel); i >= 0 {
-		info.ChanInfo = s.subs[i].Info()
+		info.ChanInfo = s.Sub(i).Info()
 	}
 	return clientproto.AppendClientInfo(nil, &info)
 }

@@ -61,7 +61,7 @@ func TestStateMachine(t *testing.T) {
 					t.Errorf("%s, %s (vouched %v): closed with %d", name, m, vouched, step.Close.Code)
 				case !legal && (step.Close != clientproto.CloseBadRequest || step.Kind != Done || len(out) > 0):
 					t.Errorf("%s, %s (vouched %v): %+v and %q, want close 3501 and nothing else", name, m, vouched, step, out)
-				case !legal && (s.state != before.state || s.user != before.user || len(s.subs) != len(before.subs)):
+				case !legal && (s.state != before.state || s.user != before.user || len(s.Subs()) != len(before.Subs())):
 					t.Errorf("%s, %s (vouched %v): the session changed", name, m, vouched)
 				}
 			}

@@ -47,5 +47,5 @@ func (r *Rules) Presence(channel string) bool {
 
 // ClientInfo is how others see the session in the channel of subscription i.
 func (s *Session) ClientInfo(i int) clientproto.ClientInfo {
-	return clientproto.ClientInfo{Client: s.client.String(), User: s.user, ConnInfo: s.info(), ChanInfo: s.subs[i].Info()}
+	return clientproto.ClientInfo{Client: s.client.String(), User: s.user, ConnInfo: s.info(), ChanInfo: s.Sub(i).Info()}
 }

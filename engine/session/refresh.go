@@ -44,7 +44,7 @@ func (s *Session) Refreshed(dst []byte, id uint32, c *token.Claims, r *Rules, no
 // these server-side channels. What a subscription token, the backend or the
 // operator made is theirs to end.
 func (s *Session) Keeps(i int, channels []string, r *Rules) bool {
-	sub := &s.subs[i]
+	sub := s.Sub(i)
 	switch {
 	case sub.By != ByGrant:
 		return true
@@ -62,7 +62,7 @@ func (s *Session) Adopt(r *Rules) { s.grant = r.Policy.Regrant(s.grant) }
 // Permitted reports whether subscription i may go on under rules that have
 // changed since it was made.
 func (s *Session) Permitted(i int, r *Rules) bool {
-	sub := &s.subs[i]
+	sub := s.Sub(i)
 	switch {
 	case !s.Admitted(sub.Channel.Name, r):
 		return false

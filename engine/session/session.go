@@ -127,20 +127,28 @@ const (
 	connected
 )
 
-// Session is one client's state. The zero value is a new one.
+// Session is one client's state. The zero value is a new one. It is as large as what
+// most have, for it stands in its connection's memory; the others spend a pointer.
 type Session struct {
 	state   state
 	vouched bool // the handshake brought a credential that was checked
 	unnamed bool // no credential said who it is
 	backed  bool // the backend did
 	origin  origin.ID
+	single  uint8    // subscriptions in only: 0 or 1
 	expires uint32   // unix seconds; 0: never
 	issued  uint32   // its newest token, in unix seconds; 0: unknown
 	client  ClientID // set by Welcome
 	user    string
-	about   *json.RawMessage // what others are told of the user; nil: nothing
 	grant   *grant.Set
-	subs    []Sub
+	only    [1]Sub // the subscription of one that has no more
+	more    *more  // nil: there is nothing
+}
+
+// more is what most sessions have nothing of.
+type more struct {
+	about json.RawMessage // what others are told of the user; nil: nothing
+	subs  []Sub           // all subscriptions, of one that has several
 }
 
 // seconds is a time in unix seconds as a Session keeps it: until 2106.
@@ -148,15 +156,28 @@ func seconds(at int64) uint32 { return uint32(min(max(at, 0), math.MaxUint32)) }
 
 // info is what others are told of the user, in all channels.
 func (s *Session) info() json.RawMessage {
-	if s.about == nil {
+	if s.more == nil {
 		return nil
 	}
-	return *s.about
+	return s.more.about
 }
 
 func (s *Session) setInfo(info json.RawMessage) {
-	if s.about = nil; len(info) > 0 {
-		s.about = &info
+	var subs []Sub
+	if s.more != nil {
+		subs = s.more.subs
+	}
+	s.setMore(info, subs)
+}
+
+func (s *Session) setMore(about json.RawMessage, subs []Sub) {
+	switch {
+	case len(about) == 0 && len(subs) == 0:
+		s.more = nil
+	case s.more == nil:
+		s.more = &more{about, subs}
+	default:
+		*s.more = more{about, subs}
 	}
 }
 
@@ -205,10 +226,15 @@ func (s *Session) Expires() int64 { return int64(s.expires) }
 func (s *Session) ExpireAt(at int64) { s.expires = seconds(at) }
 
 // Subs returns the subscriptions, borrowed until the next change.
-func (s *Session) Subs() []Sub { return s.subs }
+func (s *Session) Subs() []Sub {
+	if s.more != nil && len(s.more.subs) > 0 {
+		return s.more.subs
+	}
+	return s.only[:s.single]
+}
 
 // Sub returns subscription i for the engine to note where it stands.
-func (s *Session) Sub(i int) *Sub { return &s.subs[i] }
+func (s *Session) Sub(i int) *Sub { return &s.Subs()[i] }
 
 // Command takes the next command. Its replies are appended to dst.
 func (s *Session) Command(dst []byte, cmd *clientproto.Command, r *Rules) ([]byte, Step) {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"testing"
 	"unsafe"
 
@@ -15,10 +16,54 @@ func TestBytesOfASubscription(t *testing.T) {
 	}
 }
 
-// TestBytesOfASession: the allocator rounds what is more to 112.
+// TestBytesOfASession: it stands in each connection's slot, with room for one subscription.
 func TestBytesOfASession(t *testing.T) {
-	if n := unsafe.Sizeof(Session{}); n > 96 {
+	if n := unsafe.Sizeof(Session{}); n > 104 {
 		t.Errorf("%d bytes", n)
+	}
+}
+
+// TestOneSubscriptionTakesNoMemory: it stands in the session; what several took is let go when one is left.
+func TestOneSubscriptionTakesNoMemory(t *testing.T) {
+	var s Session
+	s.setInfo(json.RawMessage(`1`))
+	channels := []*hub.Channel{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	names := func() (list string) {
+		for i := range s.Subs() {
+			list += s.Sub(i).Channel.Name
+		}
+		return list + string(s.info())
+	}
+	for i, step := range []struct {
+		change func()
+		want   string
+		inside bool
+	}{
+		{func() { s.Add(Sub{Channel: channels[0]}) }, "a1", true},
+		{func() { s.Drop(0) }, "1", true},
+		{func() { s.Add(Sub{Channel: channels[1]}) }, "b1", true},
+		{func() { s.Add(Sub{Channel: channels[0]}) }, "ba1", false},
+		{func() { s.Add(Sub{Channel: channels[2]}) }, "bac1", false},
+		{func() { s.setInfo(nil) }, "bac", false},
+		{func() { s.Drop(0) }, "ca", false},
+		{func() { s.setInfo(json.RawMessage(`2`)) }, "ca2", false},
+		{func() { s.Drop(1) }, "c2", true},
+		{func() { s.setInfo(nil) }, "c", true},
+		{func() { s.Drop(0) }, "", true},
+	} {
+		step.change()
+		if got := names(); got != step.want {
+			t.Fatalf("%d: %q, want %q", i, got, step.want)
+		}
+		if inside := s.more == nil || s.more.subs == nil; inside != step.inside || inside && len(s.Subs()) == 1 && s.Sub(0) != &s.only[0] {
+			t.Errorf("%d: inside is %v", i, inside)
+		}
+	}
+	if s != (Session{}) {
+		t.Errorf("%+v is left", s)
+	}
+	if n := testing.AllocsPerRun(100, func() { s.Add(Sub{Channel: channels[0]}); s.Drop(0) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -44,7 +44,7 @@ func (s *Session) SubChecked(dst []byte, step Step, c *token.SubClaims, err erro
 // Subscribed ends a Subscribe: the subscription added last is what step asked
 // for. It returns what is replied.
 func (s *Session) Subscribed(step *Step, at *broker.Attached, now time.Time) clientproto.SubscribeResult {
-	sub := &s.subs[len(s.subs)-1]
+	sub := s.Sub(len(s.Subs()) - 1)
 	sub.By, sub.Expires, sub.Follows = step.By, step.Expires, step.Plan.Positioned
 	sub.SetInfo(step.Info)
 	res := step.Plan.Result(at)
@@ -58,7 +58,7 @@ func (s *Session) Subscribed(step *Step, at *broker.Attached, now time.Time) cli
 
 func (s *Session) subRefresh(dst []byte, cmd *clientproto.Command) ([]byte, Step) {
 	channel := string(cmd.SubRefresh.Channel)
-	if i := s.Find(channel); i < 0 || s.subs[i].By != ByToken || len(cmd.SubRefresh.Token) == 0 {
+	if i := s.Find(channel); i < 0 || s.Sub(i).By != ByToken || len(cmd.SubRefresh.Token) == 0 {
 		return reject(dst, cmd.ID, clientproto.ErrBadRequest)
 	}
 	return dst, Step{Kind: SubRefresh, ID: cmd.ID, Channel: channel, Token: cmd.SubRefresh.Token}
@@ -76,8 +76,9 @@ func (s *Session) subRefreshed(dst []byte, step *Step, c *token.SubClaims, err e
 		return reject(dst, step.ID, clientproto.ErrBadRequest)
 	}
 	expires := expiry(c.ExpireAt, c.ExpiresAt)
-	s.subs[i].Expires = expires
-	s.subs[i].SetInfo(c.Info)
+	sub := s.Sub(i)
+	sub.Expires = expires
+	sub.SetInfo(c.Info)
 	return clientproto.AppendSubRefresh(dst, step.ID, &clientproto.SubRefreshResult{
 		Expires: expires > 0, TTL: ttl(expires, now),
 	}), Step{}
@@ -87,8 +88,9 @@ func (s *Session) subRefreshed(dst []byte, step *Step, c *token.SubClaims, err e
 // subscriptions live by, in unix seconds; 0: none does.
 func (s *Session) NextExpiry() int64 {
 	next := s.Expires()
-	for i := range s.subs {
-		if at := s.subs[i].Expires; at > 0 && (next <= 0 || at < next) {
+	subs := s.Subs()
+	for i := range subs {
+		if at := subs[i].Expires; at > 0 && (next <= 0 || at < next) {
 			next = at
 		}
 	}
