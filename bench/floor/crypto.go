@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+
+	"weir/bench/internal/stepper"
 )
 
 // together is how many handshakes share one message between the two processes.
@@ -85,11 +87,11 @@ func (f *cryptoFloor) handshakes(n int) error {
 	if err != nil {
 		return err
 	}
-	servers := make([]*stepper, n)
+	servers := make([]*stepper.Stepper, n)
 	flights := make([][]byte, n)
 	for i := range servers {
-		servers[i] = newStepper(func(c net.Conn) error { return f.serve(tls.Server(c, f.config)) })
-		flights[i] = servers[i].step(hellos[i])
+		servers[i] = stepper.New(func(c net.Conn) error { return f.serve(tls.Server(c, f.config)) })
+		flights[i] = servers[i].Step(hellos[i])
 	}
 	if err := writeAll(f.to, flights); err != nil {
 		return err
@@ -99,9 +101,9 @@ func (f *cryptoFloor) handshakes(n int) error {
 		return err
 	}
 	for i, s := range servers {
-		s.step(finished[i])
-		if !s.done || s.err != nil {
-			return fmt.Errorf("a handshake of the floor did not end: %w", s.err)
+		s.Step(finished[i])
+		if done, err := s.Done(); !done || err != nil {
+			return fmt.Errorf("a handshake of the floor did not end: %w", err)
 		}
 	}
 	return nil
@@ -143,10 +145,10 @@ func serveHellos(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return err
 		}
-		clients := make([]*stepper, len(messages))
+		clients := make([]*stepper.Stepper, len(messages))
 		for i := range clients {
-			clients[i] = newStepper(func(c net.Conn) error { return tls.Client(c, config).Handshake() })
-			messages[i] = clients[i].step(nil)
+			clients[i] = stepper.New(func(c net.Conn) error { return tls.Client(c, config).Handshake() })
+			messages[i] = clients[i].Step(nil)
 		}
 		if err := writeAll(out, messages); err != nil {
 			return err
@@ -155,9 +157,9 @@ func serveHellos(in io.Reader, out io.Writer) error {
 			return err
 		}
 		for i, c := range clients {
-			messages[i] = c.step(messages[i])
-			if c.err != nil {
-				return c.err
+			messages[i] = c.Step(messages[i])
+			if _, err := c.Done(); err != nil {
+				return err
 			}
 		}
 		if err := writeAll(out, messages); err != nil {
@@ -197,55 +199,4 @@ func readAll(r io.Reader) ([][]byte, error) {
 		messages[i], b = b[:n:n], b[n:]
 	}
 	return messages, nil
-}
-
-// stepper runs one end of a handshake, which reads and writes memory, step by step.
-type stepper struct {
-	net.Conn // nil: crypto/tls only reads and writes
-
-	feed    chan []byte
-	parked  chan struct{}
-	in, out []byte
-	done    bool
-	err     error
-}
-
-func newStepper(run func(net.Conn) error) *stepper {
-	s := &stepper{feed: make(chan []byte), parked: make(chan struct{})}
-	go func() {
-		s.in = <-s.feed
-		s.err = run(s)
-		s.done = true
-		s.parked <- struct{}{}
-	}()
-	return s
-}
-
-// step gives it bytes, lets it go as far as it can, and returns what it wrote.
-func (s *stepper) step(in []byte) []byte {
-	if s.done {
-		return nil
-	}
-	s.feed <- in
-	<-s.parked
-	out := s.out
-	s.out = nil
-	return out
-}
-
-func (s *stepper) Read(b []byte) (int, error) {
-	if len(s.in) == 0 {
-		s.parked <- struct{}{}
-		if s.in = <-s.feed; len(s.in) == 0 {
-			return 0, io.EOF
-		}
-	}
-	n := copy(b, s.in)
-	s.in = s.in[n:]
-	return n, nil
-}
-
-func (s *stepper) Write(b []byte) (int, error) {
-	s.out = append(s.out, b...)
-	return len(b), nil
 }

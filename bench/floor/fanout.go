@@ -38,55 +38,84 @@ type side struct {
 
 // fanout measures the server and the floor, one by one and in batches.
 func (p *plan) fanout(ctx context.Context, server *node.Node, out io.Writer) (err error) {
-	floor, err := startChild(ctx, roleBare, p.log)
+	s, err := p.seat(ctx, server)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, floor.close()) }()
+	defer func() { err = errors.Join(err, s.leave()) }()
+	batch, storm := *s.weir, *s.weir
+	batch.name, batch.batch = "weir, batch", p.batch
+	storm.name, storm.guests = "weir, storm", s.guests
+	s.weir.count = func(ctx context.Context) (float64, error) { return server.Metric(ctx, "go_gc_duration_seconds_count") }
+	sides := []*side{s.weir, s.floor, &batch, &storm}
+	if err := p.alternate(ctx, sides); err != nil {
+		return err
+	}
+	return p.judge(sides, out)
+}
+
+// seats are the server and the floor, each with its subscribers, and guests who are not there yet.
+type seats struct {
+	weir, floor *side
+	guests      *child
+	all         []*child // in the order in which they came
+}
+
+func (p *plan) seat(ctx context.Context, server *node.Node) (s *seats, err error) {
+	s = &seats{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.leave())
+		}
+	}()
+	take := func(c *child, err error) (*child, error) {
+		if err == nil {
+			s.all = append(s.all, c)
+		}
+		return c, err
+	}
+	floor, err := take(startChild(ctx, roleBare, p.log))
+	if err != nil {
+		return s, err
+	}
 	cert, key := server.Certificate()
 	at, err := ask[bareReport](floor, bareOrder{Cert: cert, Key: key})
 	if err != nil {
-		return err
+		return s, err
 	}
 	target, err := server.Target(channel, []string{channel})
 	if err != nil {
-		return err
+		return s, err
 	}
 	hello := fmt.Appendf(nil, `{"id":1,"connect":{"token":%q}}`+"\n"+`{"id":2,"subscribe":{"channel":%q}}`, target.Token, channel)
-	ours, err := p.gather(ctx, audienceOrder{URL: "wss://" + server.Addr + "/connection/websocket", Authority: cert, Hello: hello, Replies: 2})
+	ours, err := take(p.gather(ctx, audienceOrder{URL: "wss://" + server.Addr + "/connection/websocket", Authority: cert, Hello: hello, Replies: 2}))
 	if err != nil {
-		return err
+		return s, err
 	}
-	defer func() { err = errors.Join(err, ours.close()) }()
-	bares, err := p.gather(ctx, audienceOrder{URL: "wss://" + at.Addr + "/", Authority: cert})
+	bares, err := take(p.gather(ctx, audienceOrder{URL: "wss://" + at.Addr + "/", Authority: cert}))
 	if err != nil {
-		return err
+		return s, err
 	}
-	defer func() { err = errors.Join(err, bares.close()) }()
 	if _, err := ask[bareReport](floor, bareOrder{Await: p.subscribers}); err != nil {
-		return err
+		return s, err
 	}
-	guests, err := p.invite(ctx, server)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, guests.close()) }()
 	publish := func(ctx context.Context, data [][]byte) error { return publishAll(ctx, server, data) }
 	write := func(_ context.Context, data [][]byte) error {
 		_, err := ask[bareReport](floor, bareOrder{Messages: envelopes(data)})
 		return err
 	}
-	collections := func(ctx context.Context) (float64, error) { return server.Metric(ctx, "go_gc_duration_seconds_count") }
-	sides := []*side{
-		{name: "weir", send: publish, cpu: server.CPU, readers: ours, batch: 1, count: collections},
-		{name: "floor", send: write, cpu: floor.cpu, readers: bares, batch: 1},
-		{name: "weir, batch", send: publish, cpu: server.CPU, readers: ours, batch: p.batch},
-		{name: "weir, storm", send: publish, cpu: server.CPU, readers: ours, batch: 1, guests: guests},
+	s.weir = &side{name: "weir", send: publish, cpu: server.CPU, readers: ours, batch: 1}
+	s.floor = &side{name: "floor", send: write, cpu: floor.cpu, readers: bares, batch: 1}
+	s.guests, err = take(p.invite(ctx, server))
+	return s, err
+}
+
+// leave ends all of them, who came last first.
+func (s *seats) leave() (err error) {
+	for _, c := range slices.Backward(s.all) {
+		err = errors.Join(err, c.close())
 	}
-	if err := p.alternate(ctx, sides); err != nil {
-		return err
-	}
-	return p.judge(sides, out)
+	return err
 }
 
 // gather starts the clients of one side.

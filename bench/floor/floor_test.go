@@ -22,12 +22,13 @@ func TestMeasureAFew(t *testing.T) {
 	var out, log strings.Builder
 	err := run(t.Context(), []string{
 		"-subscribers", "20", "-rounds", "1", "-publications", "8", "-rate", "100", "-accepts", "30", "-dials", "4",
+		"-parts", "accept,fanout,halfload", "-half", "50ms",
 		"--", "--handshake-timeout=2m", "--head-timeout=2m",
 	}, &out, &log)
 	if err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &log)
 	}
-	for _, want := range []string{"a connection costs ", "weir  ", "floor ", "weir, batch ", "weir, storm ", "while 4 clients connect and leave", " times its p99", "a delivery costs ", " collections of garbage in 8 publications one by one, "} {
+	for _, want := range []string{"a connection costs ", "weir  ", "floor ", "weir, batch ", "weir, storm ", "while 4 clients connect and leave", " times its p99", "deliveries a second to 20 subscribers", "half load: ", "half load while 4 clients", "a delivery costs ", " collections of garbage in 8 publications one by one, "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &out)
 		}

@@ -28,6 +28,14 @@ var steps = []step{
 		},
 	},
 	{
+		name:    "over-admissions",
+		command: words("go test ./security/limit -run ^TestNothingIsOverAdmitted$ -v -takes 100000000"),
+		keep:    func(line string) bool { return strings.Contains(line, "admitted") },
+		goals: []goal{
+			{what: "over-admissions of the limiter's table, of 10⁸ takes by 64 at once", pattern: regexp.MustCompile(`([0-9]+) over-admitted`), ship: none, reach: 0},
+		},
+	},
+	{
 		name:    "checks",
 		command: words("go test ./security/grant ./security/audit ./engine -run ^$ -bench Allows|Add$|StillGood"),
 		keep:    benchmarks,
@@ -62,6 +70,31 @@ var steps = []step{
 			{what: "deliveries for the same CPU, 8 publications at once against one by one", pattern: regexp.MustCompile(`there are ([0-9.]+) times as many`), unit: "×", least: true, ship: 5, reach: 7},
 			{what: "garbage collections in a minute of that fan-out", pattern: regexp.MustCompile(`collections .* ([0-9]+) a minute`), ship: none, reach: 0},
 			{what: "server CPU of a connection against its own cryptography", pattern: regexp.MustCompile(`token alone [0-9]+ µs: ([0-9.]+) times`), unit: "×", ship: 1.4, reach: 1.15},
+		},
+	},
+	{
+		name:    "half load",
+		command: words("go run ./bench/floor -parts halfload -subscribers 2000 -rounds 3"),
+		goals: []goal{
+			{what: "p99 from when a publication was due to the last of 2,000 subscribers, at half of the deliveries a second that the machine can do", pattern: regexp.MustCompile(`(?m)^half load: .* p99 ([0-9.]+)ms \(`), unit: "ms", ship: 40, reach: none},
+			{what: "that against the time of sealing and writing alone to all of them", pattern: regexp.MustCompile(`(?m)^half load: .* ([0-9.]+) times the floor's`), unit: "×", ship: none, reach: 2},
+			{what: "the same while clients connect and leave all the time", pattern: regexp.MustCompile(`(?m)^half load while .* ([0-9.]+) times the floor's`), unit: "×", ship: none, reach: 2},
+		},
+	},
+	{
+		name:    "goodput",
+		command: words("go run ./bench/overload -parts goodput"),
+		goals: []goal{
+			{what: "overload in what follows: hellos a second against the handshakes that the server can make", pattern: regexp.MustCompile(`another address, ([0-9.]+) times the capacity`), unit: "×", least: true, ship: 10, reach: none},
+			{what: "handshakes then, against the capacity, for the same processor time of the server", pattern: regexp.MustCompile(`goodput: ([0-9.]+) %`), unit: "%", least: true, ship: 85, reach: 97},
+			{what: "connections lost or behind then, of 500 that were there before", pattern: regexp.MustCompile(`(?m)^([0-9]+) of 500 subscribers`), ship: 0, reach: none},
+		},
+	},
+	{
+		name:    "floods",
+		command: words("go run ./bench/overload -parts floods"),
+		goals: []goal{
+			{what: "growth of the server's memory in the worst of 16 floods, 2 s each, of up to 2,000 attackers at once beside 500 subscribers", pattern: regexp.MustCompile(`([0-9.]+) MiB more at most`), unit: "MiB", ship: 64, reach: 16},
 		},
 	},
 	{

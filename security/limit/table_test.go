@@ -2,6 +2,7 @@ package limit
 
 import (
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -186,6 +187,32 @@ func TestAccuracyUnderContention(t *testing.T) {
 				t.Errorf("%s, %v: %v admitted of %v", name, r, got, bound)
 			}
 		}
+	}
+}
+
+// takes is how many takes TestNothingIsOverAdmitted makes; make bench asks for a hundred million.
+var takes = flag.Int64("takes", 1_000_000, "takes of TestNothingIsOverAdmitted")
+
+// TestNothingIsOverAdmitted: 64 at once take from one entry of the table until all takes are made, at each of several rates:
+// none is admitted over rate and burst, and at least 99 % of these are.
+func TestNothingIsOverAdmitted(t *testing.T) {
+	rates := []Rate{{50, 200}, {1000, 2000}, {30_000, 10}, {90_000, 100}}
+	seconds := max(1, *takes/100_000/int64(len(rates)))
+	if raceEnabled {
+		seconds = 1
+	}
+	over, admitted := 0.0, 0.0
+	for i, r := range rates {
+		table, peer := NewTable(8, uint64(i)), IP(netip.MustParseAddr("192.0.2.1"))
+		got := float64(storm(seconds, func(now int64) bool { return table.Take(peer, r, 1, now) }))
+		most := r.PerSecond*float64(seconds) + float64(r.Burst)
+		if over, admitted = over+max(0, got-most), admitted+got; got < 0.99*most-1 {
+			t.Errorf("%v: %v admitted of %v", r, got, most)
+		}
+	}
+	t.Logf("%d takes by 64 at once, %.0f admitted, %.0f over-admitted", seconds*100_000*int64(len(rates)), admitted, over)
+	if over > 0 {
+		t.Error("rates and bursts are no bound")
 	}
 }
 

@@ -57,6 +57,21 @@ func ProcessCPU(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * clockTick, errors.Join(err, err2)
 }
 
+// MachineIdle is the time that the cores of this machine have had nothing to do so far, all together.
+func MachineIdle() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(first) // cpu user nice system idle …
+	if len(fields) < 5 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("/proc/stat: %q", first)
+	}
+	idle, err := strconv.ParseInt(fields[4], 10, 64)
+	return time.Duration(idle) * clockTick, err
+}
+
 // Metric reads one figure from /metrics, by its name with labels.
 func (n *Node) Metric(ctx context.Context, name string) (float64, error) {
 	all, err := n.Metrics(ctx)

@@ -63,6 +63,14 @@ type Node struct {
 	err     error
 }
 
+// Build makes a server's binary, for several that are started. The working directory must be inside the repository.
+func Build(ctx context.Context, binary string) error {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "weir/cmd/weir").CombinedOutput(); err != nil {
+		return fmt.Errorf("go build weir/cmd/weir: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // Start runs a server until Stop, or until ctx ends.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	folder, err := os.MkdirTemp("", "weir-bench-")
@@ -108,8 +116,8 @@ func (n *Node) identify() error {
 func (n *Node) start(ctx context.Context, o Options) error {
 	if o.Binary == "" {
 		o.Binary = n.file("weir")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", o.Binary, "weir/cmd/weir").CombinedOutput(); err != nil {
-			return fmt.Errorf("go build weir/cmd/weir: %w\n%s", err, out)
+		if err := Build(ctx, o.Binary); err != nil {
+			return err
 		}
 	}
 	n.process = exec.CommandContext(ctx, o.Binary, append([]string{

@@ -1,0 +1,132 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/bench/internal/node"
+	"weir/loadtest/attack"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "overload:", err)
+		os.Exit(1)
+	}
+}
+
+// plan is the command line.
+type plan struct {
+	parts           []string
+	established     int
+	rounds          int
+	together        int
+	times           float64
+	patience, stage time.Duration
+	kinds           []attack.Kind
+	flood           time.Duration
+	minGoodput      float64
+	maxGrowth       int64
+	maxHarmed       int
+	weir            string
+	serverFlags     []string
+	log             io.Writer
+}
+
+func parse(args []string, log io.Writer) (*plan, error) {
+	p := plan{log: log}
+	flags := flag.NewFlagSet("overload", flag.ContinueOnError)
+	flags.SetOutput(log)
+	parts := flags.String("parts", "goodput,floods", "what to measure")
+	flags.IntVar(&p.established, "established", 500, "subscribers who are there before, and receive all the while")
+	flags.IntVar(&p.rounds, "rounds", 3, "turns of capacity and overload")
+	flags.IntVar(&p.together, "together", 32, "clients at once whose handshakes are the capacity")
+	flags.Float64Var(&p.times, "times", 10, "the overload, against the capacity")
+	flags.DurationVar(&p.patience, "patience", time.Second, "after which a client of the overload gives up")
+	flags.DurationVar(&p.stage, "stage", 3*time.Second, "how long each turn is measured")
+	kinds := flags.String("kinds", "", "floods by their names, with commas; \"\" is all")
+	flags.DurationVar(&p.flood, "flood", 2*time.Second, "how long each flood is held")
+	flags.Float64Var(&p.minGoodput, "min-goodput", 0, "percent of the capacity below which it fails; 0 only prints")
+	flags.Int64Var(&p.maxGrowth, "max-growth", 0, "MiB that a flood may let the server grow by; 0 only prints")
+	flags.IntVar(&p.maxHarmed, "max-harmed", -1, "subscribers lost or behind above which it fails; -1 only prints")
+	flags.StringVar(&p.weir, "weir", "", "server binary; the default builds weir/cmd/weir")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	p.parts, p.serverFlags = strings.Split(*parts, ","), flags.Args()
+	for _, part := range p.parts {
+		if part != "goodput" && part != "floods" {
+			return nil, fmt.Errorf("-parts: no part %q", part)
+		}
+	}
+	if p.kinds = attack.Kinds(); *kinds != "" {
+		p.kinds = nil
+		for name := range strings.SplitSeq(*kinds, ",") {
+			kind, ok := attack.Named(name)
+			if !ok {
+				return nil, fmt.Errorf("-kinds: no flood %q", name)
+			}
+			p.kinds = append(p.kinds, kind)
+		}
+	}
+	if p.established < 1 || p.rounds < 1 || p.together < 1 || p.times <= 0 || p.patience <= 0 || p.stage <= 0 || p.flood <= 0 {
+		return nil, errors.New("every number and time must be above 0")
+	}
+	return &p, nil
+}
+
+func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
+	p, err := parse(args, log)
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "weir-overload-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	if p.weir == "" {
+		p.weir = filepath.Join(folder, "weir")
+		if err := node.Build(ctx, p.weir); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(p.parts, "goodput") {
+		err = p.with(ctx, nil, func(server *node.Node, there *established) error { return p.goodput(ctx, server, there, out) })
+	}
+	if slices.Contains(p.parts, "floods") {
+		err = errors.Join(err, p.with(ctx, floodFlags, func(server *node.Node, there *established) error { return p.floods(ctx, server, there, out) }))
+	}
+	return err
+}
+
+// with runs a server and its subscribers around what is measured.
+func (p *plan) with(ctx context.Context, flags []string, measure func(*node.Node, *established) error) (err error) {
+	server, err := node.Start(ctx, node.Options{
+		Binary: p.weir, Exempt: establishedIP, Log: p.log, Flags: slices.Concat(flags, p.serverFlags),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	there, err := establish(ctx, server, p.established)
+	if err != nil {
+		return err
+	}
+	defer there.end()
+	return measure(server, there)
+}
