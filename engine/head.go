@@ -235,7 +235,8 @@ func (s *shard) authenticateHead(c *conn, plan upgradePlan, k credential) {
 		s.headAuthenticated(c, claims, err)
 		return
 	}
-	if !s.begin(c, newAuthJob(authHead, &session.Step{Token: k.token})) {
+	step := session.Step{Token: k.token}
+	if !s.checkAtOnce(c, authHead, &step) && !s.begin(c, newAuthJob(authHead, &step)) {
 		s.refuse(c, upgrade.Overloaded)
 	}
 }

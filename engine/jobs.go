@@ -105,7 +105,24 @@ func (s *shard) check(c *conn, use authUse, step *session.Step) {
 		s.tooMany(c, limitFailures)
 		return
 	}
-	s.queue(c, step.ID, newAuthJob(use, step))
+	if !s.checkAtOnce(c, use, step) {
+		s.queue(c, step.ID, newAuthJob(use, step))
+	}
+}
+
+// checkAtOnce is for tokens of which the check is done before a worker would be awake: those by a shared secret. false: it is
+// another's.
+func (s *shard) checkAtOnce(c *conn, use authUse, step *session.Step) bool {
+	if use == authSubscription {
+		return false
+	}
+	claims, err := s.tokens.ConnectionAtOnce(step.Token, s.wall())
+	if errors.Is(err, token.ErrCostly) {
+		return false
+	}
+	j := authJob{use: use, step: *step, claims: claims, err: err}
+	j.finish(s, c)
+	return true
 }
 
 func newAuthJob(use authUse, step *session.Step) *authJob {

@@ -134,7 +134,7 @@ const (
 	// keys. Over it the one that was not updated for longest goes, and is counted.
 	conflateEntries = 16 << 10
 
-	// workersPerCore and workQueue bound signature checks and broker calls.
+	// workersPerCore and workQueue bound checks of signatures by public keys, and broker calls.
 	// Attack: connect commands with bad tokens. A full queue answers 111.
 	workersPerCore = 2
 	workQueue      = 4096

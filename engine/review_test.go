@@ -169,17 +169,18 @@ func TestInputBehindACommandIsCounted(t *testing.T) {
 	defer release()
 	conn := s.rawWebSocket(t, pathProtocol)
 	message := `{"id":1,"connect":{"token":"` + sign(t, "a", "feeds:*") + `"}}` + "\n" +
-		`{"id":2,"publish":{"channel":"feeds:a","data":"` + strings.Repeat("x", 50_000) + `"}}`
+		`{"id":2,"publish":{"channel":"feeds:a","data":"x"}}` + "\n" +
+		`{"id":3,"publish":{"channel":"feeds:a","data":"` + strings.Repeat("x", 50_000) + `"}}`
 	if _, err := conn.Write(masked(ws.Header{Fin: true, Opcode: ws.OpText}, message)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the lines behind connect being counted", func() (ok bool) {
+	eventually(t, "the lines behind publish being counted", func() (ok bool) {
 		s.onLoops(func(sh *shard) { ok = sh.partial >= 50_000 })
 		return ok
 	})
 	release()
 	_ = conn.SetReadDeadline(time.Now().Add(testWait))
-	for got := ""; !strings.Contains(got, `{"id":2,"publish":{}}`); {
+	for got := ""; !strings.Contains(got, `{"id":3,"publish":{}}`); {
 		buf := make([]byte, 4096)
 		n, err := conn.Read(buf)
 		if err != nil {
@@ -192,6 +193,26 @@ func TestInputBehindACommandIsCounted(t *testing.T) {
 			t.Errorf("%d bytes are counted and nobody holds any", sh.partial)
 		}
 	})
+}
+
+// TestTokenByASecretNeedsNoWorker: it is checked on the loop, so that busy workers keep nobody out.
+func TestTokenByASecretNeedsNoWorker(t *testing.T) {
+	s := start(t, nil)
+	release := s.occupyWorkers()
+	defer release()
+	conn := s.rawWebSocket(t, pathProtocol)
+	if _, err := conn.Write(masked(ws.Header{Fin: true, Opcode: ws.OpText}, `{"id":1,"connect":{"token":"`+sign(t, "a", "feeds:*")+`"}}`)); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(testWait))
+	for got := ""; !strings.Contains(got, `{"id":1,"connect":{`); {
+		buf := make([]byte, 4096)
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatalf("%v after %q", err, got)
+		}
+		got += string(buf[:n])
+	}
 }
 
 type blockingJob struct{ until chan struct{} }

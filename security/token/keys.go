@@ -7,8 +7,11 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
+	"hash"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -35,12 +38,15 @@ type Key struct {
 
 func (k *Key) algorithm() jose.SignatureAlgorithm { return jose.SignatureAlgorithm(k.Algorithm) }
 
-// material is the key as the library takes it.
-func (k *Key) material() any {
-	if k.Secret != nil {
-		return k.Secret
+// hash is that of a key with a Secret.
+func (k *Key) hash() func() hash.Hash {
+	switch k.Algorithm {
+	case "HS384":
+		return sha512.New384
+	case "HS512":
+		return sha512.New
 	}
-	return k.Public
+	return sha256.New
 }
 
 // check tells what is wrong with a key.

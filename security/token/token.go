@@ -4,7 +4,8 @@
 // A token is refused for the cheapest reason first: size, shape, header, key, and only then the
 // signature and the claims. The header is read by this package's own strict reader before the JOSE
 // library sees the token, and the library is then given exactly one algorithm and one key: what the
-// peer wrote can neither choose an algorithm for a key nor bring a key of its own.
+// peer wrote can neither choose an algorithm for a key nor bring a key of its own. A code made with a shared secret
+// is compared here, without the library.
 //
 //	bytes → shape (4 KiB, two dots, canonical base64url) → header (alg, kid, no jwk/jku/x5u/crit/zip)
 //	      → key by kid and algorithm → signature → claims (typed, no duplicates) → dates, issuer, audience
@@ -17,12 +18,17 @@
 package token
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/hmac"
+	"crypto/sha512"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
+
 	"weir/security/grant"
 
 	"github.com/go-jose/go-jose/v4"
@@ -39,6 +45,9 @@ var ErrExpired = errors.New("token is expired")
 
 // ErrInvalid is what every other refusal is, by [errors.Is].
 var ErrInvalid = errors.New("token is invalid")
+
+// ErrCostly is ConnectionAtOnce's answer about a token that it left alone.
+var ErrCostly = errors.New("the signature of the token takes long to check")
 
 // Fault is a refusal of a token other than ErrExpired. All Faults are static values.
 type Fault struct {
@@ -71,6 +80,7 @@ var (
 	errChannel   = &Fault{"channel", "a channel name is not valid"}
 	errGrant     = &Fault{"caps", "claim caps does not compile"}
 	errRoles     = &Fault{"roles", "claim roles has more than 64 names"}
+	errCostly    = &Fault{"costly", "told as ErrCostly"}
 )
 
 // Config says which tokens are good. The zero value has no key and is refused by New.
@@ -142,7 +152,17 @@ func (v *Verifier) Adopt(other *Verifier) {
 // Connection verifies a connection token. The error is ErrExpired, ErrUnknownKey or a *Fault. The claims alias
 // nothing of token.
 func (v *Verifier) Connection(token []byte, now time.Time) (*Claims, error) {
-	c, err := v.verify(token, now)
+	return v.connection(token, now, true)
+}
+
+// ConnectionAtOnce is Connection for who must not be kept: a token by a public key gets ErrCostly. With a shared secret a
+// check takes a few microseconds, whatever the token holds, for MaxBytes bounds it.
+func (v *Verifier) ConnectionAtOnce(token []byte, now time.Time) (*Claims, error) {
+	return v.connection(token, now, false)
+}
+
+func (v *Verifier) connection(token []byte, now time.Time, patient bool) (*Claims, error) {
+	c, err := v.verify(token, now, patient)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +176,7 @@ func (v *Verifier) Connection(token []byte, now time.Time) (*Claims, error) {
 // Subscription verifies a subscription token, as Connection does. Whether its channel and subject
 // are those of the session is for the caller to compare.
 func (v *Verifier) Subscription(token []byte, now time.Time) (*SubClaims, error) {
-	c, err := v.verify(token, now)
+	c, err := v.verify(token, now, true)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +191,7 @@ func (v *Verifier) Subscription(token []byte, now time.Time) (*SubClaims, error)
 }
 
 // verify does what both kinds of token have in common.
-func (v *Verifier) verify(token []byte, now time.Time) (*claims, error) {
+func (v *Verifier) verify(token []byte, now time.Time, patient bool) (*claims, error) {
 	var r *rules
 	if v != nil {
 		r = v.rules.Load()
@@ -183,8 +203,11 @@ func (v *Verifier) verify(token []byte, now time.Time) (*claims, error) {
 	if fault != nil {
 		return nil, fault
 	}
-	payload, fault := r.payload(token, h, v.later.ring())
-	if fault != nil {
+	payload, fault := r.payload(token, h, v.later.ring(), patient)
+	switch {
+	case fault == errCostly:
+		return nil, ErrCostly
+	case fault != nil:
 		if (fault == errAlgorithm || fault == errSignature) && r.keys.byID[h.keyID] == nil && v.later.mayCome(h, token) {
 			return nil, ErrUnknownKey
 		}
@@ -197,21 +220,55 @@ func (v *Verifier) verify(token []byte, now time.Time) (*claims, error) {
 	return &c, r.accept(&c, now.Unix())
 }
 
-// payload returns the signed bytes of a token whose signature is good, by one of our keys or of the later ones.
-func (r *rules) payload(token []byte, h header, later *ring) ([]byte, *Fault) {
+// payload returns the signed bytes of a token whose signature is good, by one of our keys or of the later ones. Who is
+// not patient gets errCostly for a signature by a public key.
+func (r *rules) payload(token []byte, h header, later *ring, patient bool) ([]byte, *Fault) {
 	var tried [2 * maxAnonymous]*Key
 	keys := r.candidates(h, later, tried[:0])
 	if len(keys) == 0 {
 		return nil, errAlgorithm
+	}
+	if keys[0].Secret != nil {
+		return bySecret(token, keys)
+	}
+	if !patient {
+		return nil, errCostly
 	}
 	signed, err := jose.ParseSignedCompact(string(token), []jose.SignatureAlgorithm{keys[0].algorithm()})
 	if err != nil {
 		return nil, errHeader
 	}
 	for _, k := range keys {
-		if payload, err := signed.Verify(k.material()); err == nil {
+		if payload, err := signed.Verify(k.Public); err == nil {
 			return payload, nil
 		}
+	}
+	return nil, errSignature
+}
+
+// bySecret is payload for keys that are shared secrets, all for one algorithm. RFC 7518 §3.2. The token has the shape and the
+// header that readHeader asks for: there is nothing else for a library to look at.
+func bySecret(token []byte, keys []*Key) ([]byte, *Fault) {
+	first, last := bytes.IndexByte(token, '.'), bytes.LastIndexByte(token, '.')
+	var given, code [sha512.Size]byte
+	if base64.RawURLEncoding.DecodedLen(len(token)-last-1) > len(given) {
+		return nil, errSignature
+	}
+	n, ok := decode(given[:], token[last+1:])
+	if !ok {
+		return nil, errShape
+	}
+	for _, k := range keys {
+		mac := hmac.New(k.hash(), k.Secret)
+		mac.Write(token[:last])
+		if !hmac.Equal(mac.Sum(code[:0]), given[:n]) {
+			continue
+		}
+		payload := make([]byte, base64.RawURLEncoding.DecodedLen(last-first-1))
+		if n, ok = decode(payload, token[first+1:last]); !ok {
+			return nil, errShape
+		}
+		return payload[:n], nil
 	}
 	return nil, errSignature
 }
