@@ -20,6 +20,7 @@ const (
 	flagShut                 // SHUT_WR was sent
 	flagQueued               // nbio holds bytes; the last of them going out is to be told
 	flagReported             // in Loop.drained
+	flagOpen                 // from Open to Closed
 )
 
 // Conn is one connection. Its storage belongs to the handler, usually as a
@@ -27,9 +28,7 @@ const (
 // Open and Closed. All methods and Slot are for the loop's goroutine only.
 // It must not be copied while open.
 type Conn struct {
-	_ noCopy
-
-	nb     *nbio.Conn // nil: not open
+	nb     nbio.Conn // in place: by itself it would be a block of memory more for each
 	loop   *Loop
 	unsent int32  // bytes nbio holds, as Unsent
 	index  uint32 // place in loop.conns
@@ -41,17 +40,15 @@ type Conn struct {
 	vain  uint8 // reports in a row that brought no input
 }
 
-type noCopy struct{}
-
-func (*noCopy) Lock()   {}
-func (*noCopy) Unlock() {}
+// open reports whether the connection is between Open and Closed.
+func (c *Conn) open() bool { return c.flags&flagOpen != 0 }
 
 // Write gives b to the kernel, and what the kernel does not take is copied and
 // sent as soon as it does; b may be reused at once. The last queued byte going out
 // is told by Handler.Writable. On error the connection is closed or closing, and
 // Closed follows: nothing else is to be done about it.
 func (c *Conn) Write(b []byte) error {
-	if c.nb == nil || c.flags&(flagClosed|flagFinish) != 0 {
+	if !c.open() || c.flags&(flagClosed|flagFinish) != 0 {
 		return ErrClosed
 	}
 	if len(b) > c.loop.maxUnsent-int(c.unsent) {
@@ -92,7 +89,7 @@ func (c *Conn) Unsent() int { return int(c.unsent) }
 // called) until the peer closes too, which Closed tells. Whoever calls Finish
 // keeps the time and calls Abort when the peer takes too long.
 func (c *Conn) Finish() {
-	if c.nb == nil || c.flags&(flagClosed|flagFinish) != 0 {
+	if !c.open() || c.flags&(flagClosed|flagFinish) != 0 {
 		return
 	}
 	c.flags |= flagFinish
@@ -104,7 +101,7 @@ func (c *Conn) Finish() {
 // Abort closes the connection now. Queued bytes are dropped, and unread input
 // makes the kernel send a reset. Closed follows.
 func (c *Conn) Abort() {
-	if c.nb == nil || c.flags&flagClosed != 0 {
+	if !c.open() || c.flags&flagClosed != 0 {
 		return
 	}
 	_ = c.nb.Close() // close(2) failing leaves nothing to be done

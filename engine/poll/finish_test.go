@@ -198,7 +198,7 @@ func TestToldOnce(t *testing.T) {
 	s.run(func() {
 		for range 2 {
 			c.unsent, c.flags = 1, c.flags|flagQueued
-			l.written(c.nb, nil, 1)
+			l.written(&c.nb, nil, 1)
 		}
 	})
 	s.run(func() {

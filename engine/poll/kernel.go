@@ -27,6 +27,13 @@ func duplicate(nc net.Conn) (*nbio.Conn, error) {
 	return nb, nil
 }
 
+// settle moves a connection that nbio has not heard of yet to where it is to stay: nbio makes each by itself. What it
+// has of the connection then is this address, until it has told OnClose; only the loop, in a turn of its own after
+// that, gives the place to another. from is not used again.
+func settle(to, from *nbio.Conn) {
+	reflect.ValueOf(to).Elem().Set(reflect.ValueOf(from).Elem()) // nobody holds its lock
+}
+
 // startEngine starts g and marks the descriptors it made close-on-exec.
 // A child holding one would keep closed connections registered. It returns the one that
 // is waited on.

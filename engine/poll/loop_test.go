@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,7 +206,7 @@ func TestMaxUnsent(t *testing.T) {
 		t.Fatalf("a write over the bound: %v", err)
 	}
 	s.run(func() {
-		if c.nb != nil && c.Write(nil) != ErrClosed {
+		if c.open() && c.Write(nil) != ErrClosed {
 			t.Error("the connection is still open")
 		}
 	})
@@ -216,7 +217,7 @@ func TestAbort(t *testing.T) {
 	slots := make(chan uint32, 2)
 	s := &server{closed: func(c *Conn) {
 		slots <- c.Slot
-		if *c != (Conn{Slot: c.Slot}) || c.Write([]byte("x")) != ErrClosed || c.Unsent() != 0 {
+		if !reflect.DeepEqual(c, &Conn{Slot: c.Slot}) || c.Write([]byte("x")) != ErrClosed || c.Unsent() != 0 {
 			t.Error("in Closed the connection is not blank")
 		}
 		c.Finish()

@@ -108,11 +108,12 @@ func (l *Loop) register(now time.Time, n newcomer) {
 		l.refuse(n)
 		return
 	}
-	*c = Conn{Slot: c.Slot, nb: n.nb, loop: l, index: uint32(len(l.conns))}
+	*c = Conn{Slot: c.Slot, loop: l, index: uint32(len(l.conns)), flags: flagOpen}
+	settle(&c.nb, n.nb)
 	l.conns = append(l.conns, c)
-	n.nb.SetSession(c)
+	c.nb.SetSession(c)
 	// When the kernel refuses (ENOSPC: max_user_watches) nbio closes it, and closed is called as ever.
-	if _, err := l.engine.AddConn(n.nb); err != nil && !now.Before(l.nextLog) {
+	if _, err := l.engine.AddConn(&c.nb); err != nil && !now.Before(l.nextLog) {
 		l.nextLog = now.Add(time.Second)
 		l.log.Error("cannot watch a connection; for \"no space left on device\" raise fs.epoll.max_user_watches", "error", err)
 	}
@@ -121,7 +122,7 @@ func (l *Loop) register(now time.Time, n newcomer) {
 func (l *Loop) callOpen(n newcomer) (c *Conn) {
 	defer l.contain(nil)
 	c = l.handler.Open(n.peer, n.local, n.door)
-	if c != nil && c.nb != nil {
+	if c != nil && c.open() {
 		c = nil
 		panic("poll: Open returned storage that is in use")
 	}

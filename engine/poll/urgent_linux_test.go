@@ -20,7 +20,7 @@ func TestReportsInVain(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := s.only()
-	report := func() { l.read(c.nb) }
+	report := func() { l.read(&c.nb) }
 	for range 3 {
 		s.run(func() {
 			for range maxVain {
