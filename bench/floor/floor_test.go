@@ -22,7 +22,7 @@ func TestMeasureAFew(t *testing.T) {
 	var out, log strings.Builder
 	err := run(t.Context(), []string{
 		"-subscribers", "20", "-rounds", "1", "-publications", "8", "-rate", "100", "-accepts", "30", "-dials", "4",
-		"-parts", "accept,fanout,halfload", "-half", "50ms",
+		"-parts", "accept,fanout,storm,halfload", "-half", "50ms",
 		"--", "--handshake-timeout=2m", "--head-timeout=2m",
 	}, &out, &log)
 	if err != nil {
@@ -36,7 +36,7 @@ func TestMeasureAFew(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	for _, args := range []string{"-subscribers 0", "-publications 3", "-rate 0", "-dials 0", "-nothing", "-parts none"} {
+	for _, args := range []string{"-subscribers 0", "-publications 3", "-rate 0", "-dials 0", "-nothing", "-parts none", "-parts storm", "-half 0s"} {
 		if _, err := parse(strings.Fields(args), new(strings.Builder)); err == nil {
 			t.Errorf("%s: no error", args)
 		}

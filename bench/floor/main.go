@@ -73,7 +73,7 @@ func parse(args []string, log io.Writer) (*plan, error) {
 	p := plan{log: log}
 	flags := flag.NewFlagSet("floor", flag.ContinueOnError)
 	flags.SetOutput(log)
-	parts := flags.String("parts", "fanout,accept", "what to measure, of these and halfload")
+	parts := flags.String("parts", "fanout,storm,accept", "what to measure, of these and halfload; storm goes with fanout")
 	flags.IntVar(&p.subscribers, "subscribers", 10000, "connections of the fan-out, up to 18000 with 20,000 descriptors")
 	flags.IntVar(&p.rounds, "rounds", 5, "turns of each side")
 	flags.IntVar(&p.publications, "publications", 24, "publications in a turn")
@@ -91,9 +91,12 @@ func parse(args []string, log io.Writer) (*plan, error) {
 	}
 	p.parts, p.serverFlags = strings.Split(*parts, ","), flags.Args()
 	for _, part := range p.parts {
-		if part != "fanout" && part != "accept" && part != "halfload" {
+		if !slices.Contains([]string{"fanout", "storm", "accept", "halfload"}, part) {
 			return nil, fmt.Errorf("-parts: no part %q", part)
 		}
+	}
+	if slices.Contains(p.parts, "storm") && !slices.Contains(p.parts, "fanout") {
+		return nil, errors.New("-parts: storm is measured beside fanout")
 	}
 	if p.subscribers < 1 || p.rounds < 1 || p.publications < p.batch || p.batch < 1 || p.rate <= 0 || p.accepts < 1 || p.dials < 1 || p.half <= 0 {
 		return nil, errors.New("every number must be at least 1, -publications at least -batch")

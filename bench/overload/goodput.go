@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"os"
 	"runtime"
@@ -49,6 +50,11 @@ func (s span) rate() float64 { return s.done / s.took.Seconds() }
 // cores, and ten times as many leave it less of them.
 func (s span) each() float64 { return s.done / (s.cpu + s.idle).Seconds() }
 
+// over is how many times as many clients came as the server could have served in its processor time, by what it did alone.
+func (s span) over(alone span) float64 {
+	return s.offered / (alone.each() * (s.cpu + s.idle).Seconds())
+}
+
 // goodput compares handshakes with no more clients than the server can take with those under an overload.
 func (p *plan) goodput(ctx context.Context, server *node.Node, there *established, out io.Writer) (err error) {
 	crowd, err := newCrowd(server)
@@ -57,22 +63,26 @@ func (p *plan) goodput(ctx context.Context, server *node.Node, there *establishe
 	}
 	defer func() { err = errors.Join(err, crowd.end()) }()
 	var capacity, overload []span
-	for round := range p.rounds {
+	rate := 0.0
+	for round := range p.rounds + 1 {
 		alone, err := p.hold(ctx, server, crowd, stage{together: p.together, patience: patience})
 		if err != nil {
 			return err
 		}
-		rate := p.times * alone.rate()
+		if rate == 0 {
+			rate = p.times * alone.rate()
+		}
 		crowd.prepare(int(min(rate*p.patience.Seconds(), visitsAtOnce)))
 		many, err := p.hold(ctx, server, crowd, stage{rate: rate, patience: p.patience})
 		if err != nil {
 			return err
 		}
-		capacity, overload = append(capacity, alone), append(overload, many)
-		fmt.Fprintf(p.log, "round %d: %s; %s; %s\n", round+1, alone, many, crowd)
-		if _, _, err := there.check(ctx); err != nil {
-			return err
+		factor := many.over(alone)
+		fmt.Fprintf(p.log, "round %d: %s; %s, %.1f times too many; %s\n", round, alone, many, factor, crowd)
+		if round > 0 { // the first warms up, and finds how many must come
+			capacity, overload = append(capacity, alone), append(overload, many)
 		}
+		rate *= math.Sqrt(min(max(p.times/factor, 0.25), 4)) // gently: more clients leave the server less time
 	}
 	if err := p.judge(capacity, overload, out); err != nil {
 		return err
@@ -164,8 +174,8 @@ func (p *plan) judge(capacity, overload []span, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "capacity: %.0f handshakes a second with %d clients at once, %.0f for a second of the server's processor time\n",
 		of(func(a, _ span) float64 { return a.rate() }), p.together, of(func(a, _ span) float64 { return a.each() }))
-	fmt.Fprintf(out, "overload: %.0f hellos a second, each from another address, %.1f times the capacity: %.0f handshakes a second, %.0f for a second of the server's processor time\n",
-		of(func(_, b span) float64 { return b.offered / b.took.Seconds() }), of(func(a, b span) float64 { return b.offered / b.took.Seconds() / a.rate() }),
+	fmt.Fprintf(out, "overload: %.0f hellos a second, each from another address, %.1f times what the server's processor time then is enough for: %.0f handshakes a second, %.0f for a second of its time\n",
+		of(func(_, b span) float64 { return b.offered / b.took.Seconds() }), of(func(a, b span) float64 { return b.over(a) }),
 		of(func(_, b span) float64 { return b.rate() }), of(func(_, b span) float64 { return b.each() }))
 	good := of(func(a, b span) float64 { return 100 * b.each() / a.each() })
 	fmt.Fprintf(out, "goodput: %.1f %% of the capacity for the same processor time (goal: at least 85 %%), %.1f %% of it by the clock\n",

@@ -36,6 +36,7 @@ type plan struct {
 	rounds          int
 	together        int
 	times           float64
+	nice            int
 	patience, stage time.Duration
 	kinds           []attack.Kind
 	flood           time.Duration
@@ -53,11 +54,12 @@ func parse(args []string, log io.Writer) (*plan, error) {
 	flags.SetOutput(log)
 	parts := flags.String("parts", "goodput,floods", "what to measure")
 	flags.IntVar(&p.established, "established", 500, "subscribers who are there before, and receive all the while")
-	flags.IntVar(&p.rounds, "rounds", 3, "turns of capacity and overload")
+	flags.IntVar(&p.rounds, "rounds", 4, "turns of capacity and overload")
 	flags.IntVar(&p.together, "together", 32, "clients at once whose handshakes are the capacity")
 	flags.Float64Var(&p.times, "times", 10, "the overload, against the capacity")
 	flags.DurationVar(&p.patience, "patience", time.Second, "after which a client of the overload gives up")
-	flags.DurationVar(&p.stage, "stage", 3*time.Second, "how long each turn is measured")
+	flags.IntVar(&p.nice, "nice", 10, "how much the server's priority is below that of the clients of goodput: they must be able to be too many for it")
+	flags.DurationVar(&p.stage, "stage", 2*time.Second, "how long each turn is measured")
 	kinds := flags.String("kinds", "", "floods by their names, with commas; \"\" is all")
 	flags.DurationVar(&p.flood, "flood", 2*time.Second, "how long each flood is held")
 	flags.Float64Var(&p.minGoodput, "min-goodput", 0, "percent of the capacity below which it fails; 0 only prints")
@@ -83,7 +85,7 @@ func parse(args []string, log io.Writer) (*plan, error) {
 			p.kinds = append(p.kinds, kind)
 		}
 	}
-	if p.established < 1 || p.rounds < 1 || p.together < 1 || p.times <= 0 || p.patience <= 0 || p.stage <= 0 || p.flood <= 0 {
+	if p.established < 1 || p.rounds < 1 || p.together < 1 || p.times <= 0 || p.nice < 0 || p.nice > 19 || p.patience <= 0 || p.stage <= 0 || p.flood <= 0 {
 		return nil, errors.New("every number and time must be above 0")
 	}
 	return &p, nil
@@ -106,18 +108,31 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		}
 	}
 	if slices.Contains(p.parts, "goodput") {
-		err = p.with(ctx, nil, func(server *node.Node, there *established) error { return p.goodput(ctx, server, there, out) })
+		yielding, err := p.yielding(folder)
+		if err != nil {
+			return err
+		}
+		if err := p.with(ctx, yielding, nil, func(server *node.Node, there *established) error { return p.goodput(ctx, server, there, out) }); err != nil {
+			return err
+		}
 	}
 	if slices.Contains(p.parts, "floods") {
-		err = errors.Join(err, p.with(ctx, floodFlags, func(server *node.Node, there *established) error { return p.floods(ctx, server, there, out) }))
+		return p.with(ctx, p.weir, floodFlags, func(server *node.Node, there *established) error { return p.floods(ctx, server, there, out) })
 	}
-	return err
+	return nil
+}
+
+// yielding writes a program that is the server with less priority.
+func (p *plan) yielding(folder string) (string, error) {
+	name := filepath.Join(folder, "yielding")
+	script := fmt.Sprintf("#!/bin/sh\nexec nice -n %d '%s' \"$@\"\n", p.nice, p.weir)
+	return name, os.WriteFile(name, []byte(script), 0o700)
 }
 
 // with runs a server and its subscribers around what is measured.
-func (p *plan) with(ctx context.Context, flags []string, measure func(*node.Node, *established) error) (err error) {
+func (p *plan) with(ctx context.Context, binary string, flags []string, measure func(*node.Node, *established) error) (err error) {
 	server, err := node.Start(ctx, node.Options{
-		Binary: p.weir, Exempt: establishedIP, Log: p.log, Flags: slices.Concat(flags, p.serverFlags),
+		Binary: binary, Exempt: establishedIP, Log: p.log, Flags: slices.Concat(flags, p.serverFlags),
 	})
 	if err != nil {
 		return err
