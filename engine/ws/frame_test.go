@@ -116,8 +116,9 @@ func FuzzRoundTrip(f *testing.F) {
 			}
 			stream = append(stream, w.frame(Header{Fin: true, Opcode: op}, rest)...)
 		}
-		r := Reader{Client: toClient}
-		ev, rest, v := r.Next(stream, lim, s)
+		r, of := Reader{}, *lim
+		of.Client = toClient
+		ev, rest, v := r.Next(stream, &of, s)
 		if v != nil || ev.Kind != Binary || !bytes.Equal(ev.Payload, payload) || len(rest) != 0 || r.Partial() {
 			t.Fatalf("%d bytes came back as %d, %s", len(payload), len(ev.Payload), label(v))
 		}

@@ -272,7 +272,7 @@ func TestGorillaServer(t *testing.T) {
 			t.Fatalf("compress %v: gorilla read %v for a close", compress, err)
 		}
 
-		r, s, lim := &Reader{Client: true}, new(Scratch), &Limits{Message: 1 << 20, Compression: compress}
+		r, s, lim := new(Reader), new(Scratch), &Limits{Message: 1 << 20, Compression: compress, Client: true}
 		in := l.out.Bytes()[head:]
 		for i, body := range bodies() {
 			ev, rest, v := r.Next(in, lim, s)

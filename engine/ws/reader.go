@@ -11,6 +11,7 @@ type Limits struct {
 	Message     int  // bytes of a message's payload, after inflating; more closes with 1009
 	Fragments   int  // frames of one message, empty ones counted; more closes with 1008; 0: no bound
 	Compression bool // permessage-deflate was negotiated, without context takeover
+	Client      bool // the reader is a client's, and expects frames that are not masked
 }
 
 // Kind says what an Event is.
@@ -34,14 +35,18 @@ type Event struct {
 	Code    uint16 // of a Close; NoStatus if the peer gave none
 }
 
-// Reader turns one connection's bytes into events. The zero value is a server's, which expects
-// masked frames. It belongs to one goroutine.
+// Reader turns one connection's bytes into events. The zero value is a new one. It belongs to one
+// goroutine.
 type Reader struct {
-	p *partial // what has begun; nil: nothing
-
-	Client bool // the reader is a client's, and expects frames that are not masked
-	ended  bool // a close frame or a violation has come; what follows is discarded
+	p *partial // what has begun; nil: nothing; over: see ended
 }
+
+// over is in the place of what has begun where nothing will: each connection spends a pointer, and
+// not a word more for that. Never looked into.
+var over = new(partial)
+
+// ended reports whether a close frame or a violation has come: what follows is discarded.
+func (r *Reader) ended() bool { return r.p == over }
 
 // Next takes the next event off in. It returns what is left of in, to be given to the next call; with
 // None and with a violation nothing is left. Payloads are unmasked in place, so in must be writable, and is the caller's again
@@ -51,7 +56,7 @@ type Reader struct {
 // A limit is judged on the header, before a byte of the payload is stored.
 func (r *Reader) Next(in []byte, lim *Limits, s *Scratch) (ev Event, rest []byte, v *Violation) {
 	s.reclaim()
-	for !r.ended {
+	for !r.ended() {
 		if r.p == nil || !r.p.inFrame {
 			h, n, v := r.header(in, s)
 			if v == nil && n > 0 {
@@ -95,11 +100,11 @@ func (r *Reader) Next(in []byte, lim *Limits, s *Scratch) (ev Event, rest []byte
 }
 
 // Partial tells whether a frame or a message has begun and is not whole.
-func (r *Reader) Partial() bool { return r.p != nil }
+func (r *Reader) Partial() bool { return r.p != nil && !r.ended() }
 
 // Buffered returns the memory, in bytes, that a partial frame or message holds; 0 if there is none.
 func (r *Reader) Buffered() int {
-	if r.p == nil {
+	if !r.Partial() {
 		return 0
 	}
 	return int(unsafe.Sizeof(*r.p)) + cap(r.p.msg)
@@ -108,11 +113,10 @@ func (r *Reader) Buffered() int {
 // Release gives what is held back to the Scratch, at the end of the connection; further input is
 // discarded. The payload of the last event stays good.
 func (r *Reader) Release(s *Scratch) {
-	r.ended = true
-	if r.p != nil {
+	if r.Partial() {
 		s.giveBack(r.p)
-		r.p = nil
 	}
+	r.p = over
 }
 
 // header reads the next header, part of which may have come with an earlier input. It returns how many
@@ -140,7 +144,7 @@ func (r *Reader) header(in []byte, s *Scratch) (h Header, n int, v *Violation) {
 
 // admit judges a header: first the protocol, then the limits.
 func (r *Reader) admit(h Header, lim *Limits) *Violation {
-	state := State{Client: r.Client, Compression: lim.Compression}
+	state := State{Client: lim.Client, Compression: lim.Compression}
 	held, fragments, compressed := 0, 0, h.Rsv1
 	if p := r.p; p != nil && p.op != OpContinuation {
 		state.Fragmented = true
@@ -244,11 +248,11 @@ func (r *Reader) deliver(op Opcode, compressed bool, payload, rest []byte, lim *
 	if v != nil {
 		return r.fail(v, s)
 	}
-	if op == OpClose {
-		r.ended = true
-	}
-	if p := r.p; p != nil && (r.ended || p.idle()) { // ev.Payload may lie in its control buffer
+	if p := r.p; p != nil && (op == OpClose || p.idle()) { // ev.Payload may lie in its control buffer
 		r.p, s.lent = nil, p
+	}
+	if op == OpClose {
+		r.p = over
 	}
 	return ev, rest, nil
 }

@@ -160,12 +160,13 @@ func TestConversations(t *testing.T) {
 			stream := side{toClient}.spell(c.frames...)
 			check := func(how string, cuts ...int) {
 				t.Helper()
-				r := Reader{Client: toClient}
-				got := strings.Join(read(&r, s, &generous, stream, cuts...), " | ")
+				r, lim := Reader{}, generous
+				lim.Client = toClient
+				got := strings.Join(read(&r, s, &lim, stream, cuts...), " | ")
 				if got != c.want {
 					t.Fatalf("%s, to client %v, %s: got %q, want %q", c.name, toClient, how, got, c.want)
 				}
-				if want := !r.ended && partialAt(stream); r.Partial() != want {
+				if want := !r.ended() && partialAt(stream); r.Partial() != want {
 					t.Fatalf("%s, to client %v, %s: Partial %v at the end", c.name, toClient, how, r.Partial())
 				}
 				r.Release(s)
@@ -194,7 +195,7 @@ func TestPrefixes(t *testing.T) {
 			if len(got) > len(whole) || !slices.Equal(got, whole[:len(got)]) {
 				t.Fatalf("%s cut to %d: %q, whole %q", c.name, cut, got, whole)
 			}
-			wantPartial := !r.ended && partialAt(stream[:cut])
+			wantPartial := !r.ended() && partialAt(stream[:cut])
 			if r.Partial() != wantPartial || (r.Buffered() > 0) != wantPartial {
 				t.Fatalf("%s cut to %d: Partial %v, Buffered %d, want %v", c.name, cut, r.Partial(), r.Buffered(), wantPartial)
 			}
@@ -227,7 +228,7 @@ func TestReaderSide(t *testing.T) {
 	if got := read(new(Reader), s, &generous, side{toClient: true}.spell("F1:a")); !slices.Equal(got, []string{"!1002"}) {
 		t.Errorf("a server read an unmasked frame: %q", got)
 	}
-	if got := read(&Reader{Client: true}, s, &generous, side{}.spell("F1:a")); !slices.Equal(got, []string{"!1002"}) {
+	if got := read(new(Reader), s, &Limits{Message: 1, Client: true}, side{}.spell("F1:a")); !slices.Equal(got, []string{"!1002"}) {
 		t.Errorf("a client read a masked frame: %q", got)
 	}
 	if got := read(new(Reader), s, &Limits{Message: 100}, side{}.spell("C1:"+hello)); !slices.Equal(got, []string{"!1002"}) {
@@ -464,8 +465,9 @@ func FuzzReader(f *testing.F) {
 		for at := rng.IntN(8); at < len(stream); at += 1 + rng.IntN(40) {
 			cuts = append(cuts, at)
 		}
-		r := &Reader{Client: client}
-		got := read(r, s, &lim, stream, cuts...)
+		r, of := new(Reader), lim
+		of.Client = client
+		got := read(r, s, &of, stream, cuts...)
 		r.Release(s)
 		// Compressed garbage may be refused as too big before it is seen to be garbage.
 		if n := len(got); n == len(want) && n > 0 && got[n-1] == "!1009" && want[n-1] == "!1007" {
@@ -489,7 +491,7 @@ func TestPayloadEndsWhereItEnds(t *testing.T) {
 }
 
 func TestIdleReaderIsSmall(t *testing.T) {
-	if size := unsafe.Sizeof(Reader{}); size > 16 {
+	if size := unsafe.Sizeof(Reader{}); size > 8 {
 		t.Fatalf("a Reader costs %d bytes", size)
 	}
 }

@@ -56,7 +56,7 @@ func NewLoop(h Handler, log *slog.Logger) (*Loop, error) {
 	}
 	l := &Loop{
 		handler: h, adopted: make(map[ends]*Conn),
-		limits: ws.Limits{Message: MaxMessage, Fragments: 1024}, mask: binary.LittleEndian.Uint32(seed[:]),
+		limits: ws.Limits{Message: MaxMessage, Fragments: 1024, Client: true}, mask: binary.LittleEndian.Uint32(seed[:]),
 	}
 	var err error
 	l.loop, err = poll.NewLoop(poll.LoopConfig{Name: "client", MaxUnsent: 1 << 20, Log: log}, (*turns)(l))
@@ -66,7 +66,7 @@ func NewLoop(h Handler, log *slog.Logger) (*Loop, error) {
 // Adopt makes a Conn of a Line, which must not be used afterwards. tag is the
 // handler's. On error the line is closed.
 func (l *Loop) Adopt(line *Line, tag uint32) error {
-	c := &Conn{loop: l, Tag: tag, reader: ws.Reader{Client: true}}
+	c := &Conn{loop: l, Tag: tag}
 	var err error
 	if c.in, c.out, err = line.keys(); err != nil {
 		return errors.Join(err, line.Close())

@@ -299,8 +299,8 @@ func (s *session) compare(wanted []*step, all bool) {
 
 // listen reads what the server sends, and answers its pings.
 func (s *session) listen(in *bufio.Reader) {
-	reader, scratch := ws.Reader{Client: true}, ws.Scratch{}
-	limits := ws.Limits{Message: maxMessage}
+	reader, scratch := ws.Reader{}, ws.Scratch{}
+	limits := ws.Limits{Message: maxMessage, Client: true}
 	buffer := make([]byte, 16<<10)
 	left := s.script.answers()
 	code := uint16(0)
