@@ -189,7 +189,7 @@ type slab struct {
 
 // slabChunk is how many connections a chunk has: so many that what rounding it up to
 // whole pages wastes is a few bytes for each.
-const slabChunk = 512
+const slabChunk = 1024
 
 func (s *slab) at(slot uint32) *conn { return &s.chunks[slot/slabChunk][slot%slabChunk] }
 
