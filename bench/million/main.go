@@ -30,6 +30,7 @@ import (
 	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
+	"weir/loadtest/tally"
 )
 
 const (
@@ -71,7 +72,7 @@ func exit(err error) int {
 type plan struct {
 	connections, servers, atOnce int
 	resume                       float64
-	rest                         time.Duration
+	rest, slack                  time.Duration
 	weir, json, html, groups     string
 	serverFlags                  []string
 }
@@ -82,18 +83,19 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.SetOutput(log)
 	flags.IntVar(&p.connections, "connections", 1_000_000, "connections in all")
 	flags.IntVar(&p.servers, "servers", 60, "server processes; each gets at most some 18,000 connections with 20,000 descriptors, and not evenly")
-	flags.IntVar(&p.atOnce, "dials", 128, "connections being established at the same time")
+	flags.IntVar(&p.atOnce, "dials", 1024, "connections being established at the same time")
 	flags.Float64Var(&p.resume, "resume", 0, "share of the connections that offer a session ticket, 0 to 1")
 	flags.StringVar(&p.groups, "groups", "X25519", "groups that the clients offer for the key exchange; \"\" are those of Go, X25519MLKEM768 first, which takes twice the time")
 	flags.DurationVar(&p.rest, "rest", 5*time.Second, "wait after the last connect before memory is looked at")
+	flags.DurationVar(&p.slack, "timer-slack", 4*time.Millisecond, "how much longer than asked the processes may sleep: else the monitors of Go's runtime in them wake each other all the time")
 	flags.StringVar(&p.weir, "weir", "", "server binary; the default builds weir/cmd/weir")
 	flags.StringVar(&p.json, "json", "", "write the run as JSON")
 	flags.StringVar(&p.html, "html", "", "write a page with charts")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if p.connections < 1 || p.servers < 1 || p.atOnce < 1 || p.resume < 0 || p.resume > 1 {
-		return errors.New("-connections, -servers and -dials must be at least 1, -resume from 0 to 1")
+	if p.connections < 1 || p.servers < 1 || p.atOnce < 1 || p.resume < 0 || p.resume > 1 || p.slack < 0 {
+		return errors.New("-connections, -servers and -dials must be at least 1, -resume from 0 to 1, -timer-slack not negative")
 	}
 	p.serverFlags = flags.Args()
 	return p.measure(ctx, out, log)
@@ -111,6 +113,11 @@ func (p *plan) measure(ctx context.Context, out, log io.Writer) (err error) {
 			return fmt.Errorf("go build weir/cmd/weir: %w\n%s", err, said)
 		}
 	}
+	undo, err := timerSlack(p.slack)
+	if err != nil {
+		return err
+	}
+	defer undo()
 	before, err := scenario.Available()
 	if err != nil {
 		return err
@@ -130,13 +137,24 @@ func (p *plan) measure(ctx context.Context, out, log io.Writer) (err error) {
 	if result == nil {
 		return err
 	}
-	result.Target = "wss://" + servers[0].Addr
+	p.describe(result, servers[0].Addr)
 	report.NewProgress(out, false).Done(result)
 	if len(result.Failures) > 0 {
 		err = errors.Join(err, errors.New("the run failed"))
 	}
 	return errors.Join(err, write(p.json, func(w io.Writer) error { return report.WriteJSON(w, result) }),
 		write(p.html, func(w io.Writer) error { return report.WriteHTML(w, result) }))
+}
+
+// describe adds what the scenario does not know.
+func (p *plan) describe(r *tally.Run, addr string) {
+	r.Target = "wss://" + addr
+	r.Machine = tally.ThisMachine()
+	r.Machine.Congestion = "cubic"
+	r.Options = map[string]string{
+		"connections": fmt.Sprint(p.connections), "servers": fmt.Sprint(p.servers), "dials": fmt.Sprint(p.atOnce),
+		"resume": fmt.Sprint(p.resume), "groups": p.groups, "timer-slack": p.slack.String(),
+	}
 }
 
 // start runs the server's processes.

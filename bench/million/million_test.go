@@ -72,7 +72,7 @@ func TestASmallMillion(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
-	for _, args := range [][]string{{"-connections", "0"}, {"-servers", "0"}, {"-resume", "2"}, {"-nothing"}} {
+	for _, args := range [][]string{{"-connections", "0"}, {"-servers", "0"}, {"-resume", "2"}, {"-timer-slack", "-1s"}, {"-nothing"}} {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
 			t.Errorf("%v was taken", args)
 		}

@@ -7,11 +7,8 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strings"
 
-	"weir/cmd/option"
 	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
@@ -91,7 +88,7 @@ func (c *cli) describe(r *tally.Run) {
 		r.Target = u.Scheme + "://" + u.Host + u.EscapedPath()
 	}
 	r.Thresholds = c.FailIf
-	r.Machine = machine()
+	r.Machine = tally.ThisMachine()
 	r.Machine.Congestion = c.Congestion
 	r.Options = map[string]string{
 		"connections": fmt.Sprint(c.Connections), "channels": fmt.Sprint(c.Channels), "channels-per-connection": fmt.Sprint(c.Each),
@@ -141,41 +138,4 @@ func verdict(r *tally.Run) error {
 		errs = append(errs, errFailed)
 	}
 	return errors.Join(errs...)
-}
-
-// machine is where this runs.
-func machine() tally.Machine {
-	m := tally.Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Go: runtime.Version()}
-	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		m.OS = "Linux " + strings.TrimSpace(string(b))
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		m.Weir = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				m.Weir += " " + s.Value[:min(12, len(s.Value))]
-			}
-		}
-	}
-	m.CPU = procLine("/proc/cpuinfo", "model name")
-	var kib int64
-	if _, err := fmt.Sscanf(procLine("/proc/meminfo", "MemTotal"), "%d kB", &kib); err == nil {
-		m.Memory = kib << 10
-	}
-	return m
-}
-
-// procLine is the first value of a name in a file of /proc; "" without.
-func procLine(file, name string) string {
-	b, err := option.ReadBounded(file, 1<<20)
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(b)) {
-		key, value, _ := strings.Cut(line, ":")
-		if strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
