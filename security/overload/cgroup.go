@@ -1,8 +1,11 @@
 package overload
 
 import (
+	"bytes"
+	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -92,16 +95,43 @@ func ownGroup(root fs.FS) (files *groupFiles, dir string) {
 // limitOf reads a limit; false if there is none, or it is no number below what version 1 writes for none.
 func limitOf(root fs.FS, name string) (bytes int, ok bool) {
 	const none = 1 << 60
-	n, err := number(root, name)
+	var r reader
+	n, err := r.number(root, name)
 	return n, err == nil && n > 0 && n < none
 }
 
-func number(root fs.FS, name string) (int, error) {
-	b, err := fs.ReadFile(root, name)
+// reader reads one small file after the other into the same room: what is looked at every second leaves next to no garbage.
+type reader struct{ room []byte }
+
+// whole is a file's text, until the next one is read.
+func (r *reader) whole(root fs.FS, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	const least = 512
+	text := r.room[:0]
+	for {
+		text = slices.Grow(text, least)
+		n, err := f.Read(text[len(text):cap(text)])
+		text = text[:len(text)+n]
+		r.room = text
+		if err == io.EOF {
+			return text, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (r *reader) number(root fs.FS, name string) (int, error) {
+	b, err := r.whole(root, name)
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(strings.TrimSpace(string(b)))
+	return strconv.Atoi(string(bytes.TrimSpace(b)))
 }
 
 // machineBytes is the machine's memory; 0: not known.
@@ -119,26 +149,26 @@ func machineBytes(root fs.FS) int {
 
 // shares are how full the process's own cgroup is, page cache aside, and the fullest of
 // those that it is in with others.
-func (m *Memory) shares(root fs.FS) (own, around float64) {
+func (m *Memory) shares(r *reader, root fs.FS) (own, around float64) {
 	for i := range m.groups {
 		g := &m.groups[i]
 		if g.own {
-			own = g.share(root)
+			own = g.share(r, root)
 		} else {
-			around = max(around, g.share(root))
+			around = max(around, g.share(r, root))
 		}
 	}
 	return own, around
 }
 
-func (g *group) share(root fs.FS) float64 {
-	used, err := number(root, path.Join(g.dir, g.files.usage))
+func (g *group) share(r *reader, root fs.FS) float64 {
+	used, err := r.number(root, path.Join(g.dir, g.files.usage))
 	if err != nil {
 		return 0
 	}
-	if stat, err := fs.ReadFile(root, path.Join(g.dir, "memory.stat")); err == nil {
+	if stat, err := r.whole(root, path.Join(g.dir, "memory.stat")); err == nil {
 		for _, name := range []string{g.files.inactive, g.files.activeFile} {
-			if n, err := field(stat, name+" "); err == nil {
+			if n, err := field(stat, name); err == nil {
 				used -= n
 			}
 		}

@@ -41,6 +41,7 @@ type Meter struct {
 	root     fs.FS // of the machine's files
 	capacity Capacity
 	figures  [goFigures]metrics.Sample
+	files    reader
 
 	cpu time.Duration // at the last Read
 	at  time.Time     // of the last Read; zero: there was none
@@ -64,7 +65,7 @@ func (m *Meter) Read(descriptors int, now time.Time) Usage {
 	metrics.Read(m.figures[:])
 	idle := m.figure(goFree) + max(m.figure(goObjects)-m.figure(goLive), 0) // what a collection would give back
 	resident := m.resident()
-	group, around := m.capacity.Machine.shares(m.root)
+	group, around := m.capacity.Machine.shares(&m.files, m.root)
 	u := Usage{
 		Memory: max(share(resident-idle, m.capacity.Memory), garbageCounts*share(resident, m.capacity.Memory), group),
 		Around: around,
@@ -95,7 +96,7 @@ func share(used, capacity int) float64 {
 
 // resident is the resident set of the process in bytes.
 func (m *Meter) resident() int {
-	b, err := fs.ReadFile(m.root, "proc/self/status")
+	b, err := m.files.whole(m.root, "proc/self/status")
 	if err != nil {
 		return 0
 	}
@@ -106,16 +107,16 @@ func (m *Meter) resident() int {
 	return kilobytes << 10
 }
 
-// field returns the number behind a name at the start of a line.
+// field returns the number behind a name at the start of a line, and a space or tab behind that.
 func field(text []byte, name string) (int, error) {
 	for line := range bytes.Lines(text) {
-		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			words := bytes.Fields(rest)
-			if len(words) == 0 {
-				break
-			}
-			return strconv.Atoi(string(words[0]))
+		if len(line) <= len(name) || string(line[:len(name)]) != name || line[len(name)] != ' ' && line[len(name)] != '\t' {
+			continue
 		}
+		for word := range bytes.FieldsSeq(line[len(name):]) {
+			return strconv.Atoi(string(word))
+		}
+		break
 	}
 	return 0, errors.New("overload: no field " + name)
 }
@@ -137,23 +138,25 @@ func (m *Meter) cpuShare(now time.Time) float64 {
 
 // cpuTime is what the process has used, of user and system time.
 func (m *Meter) cpuTime() (time.Duration, bool) {
-	b, err := fs.ReadFile(m.root, "proc/self/stat")
+	b, err := m.files.whole(m.root, "proc/self/stat")
 	if err != nil {
 		return 0, false
 	}
 	// The name of the program, in parentheses, may hold anything: fields count from behind it.
-	words := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	const user, system = 11, 12 // proc_pid_stat(5): fields 14 and 15
-	if len(words) <= system {
-		return 0, false
-	}
-	ticks := 0
-	for _, i := range []int{user, system} {
-		n, err := strconv.Atoi(string(words[i]))
-		if err != nil {
-			return 0, false
+	ticks, i := 0, 0
+	for word := range bytes.FieldsSeq(b[bytes.LastIndexByte(b, ')')+1:]) {
+		if i == user || i == system {
+			n, err := strconv.Atoi(string(word))
+			if err != nil {
+				return 0, false
+			}
+			ticks += n
 		}
-		ticks += n
+		i++
+	}
+	if i <= system {
+		return 0, false
 	}
 	return time.Duration(ticks) * time.Second / ticksPerSecond, true
 }
