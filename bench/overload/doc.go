@@ -3,7 +3,7 @@
 //	goodput  TLS handshakes a second of clients that come as fast as the server takes them, and of ten times as many, each from
 //	         another address, that come whether or not it does, and give up after a second. Both are compared by the processor
 //	         time that the server had, for its clients are on the same cores; so that they can be ten times as many as it can
-//	         take in that time, it has less priority than they
+//	         take, it has a part of one core only, where this program may say so (as root)
 //	floods   what its resident memory grows by in each of the floods that `weir-load attack` has, against before the first
 //
 // Beside both are subscribers who receive all the while: of them it tells how many were lost or missed anything.

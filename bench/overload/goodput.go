@@ -37,22 +37,29 @@ type span struct {
 	cpu, idle time.Duration
 	done      float64
 	offered   float64
+	cores     float64 // that the server might have taken
 }
 
-func (a moment) until(b moment) span {
-	return span{b.at.Sub(a.at), b.cpu - a.cpu, b.idle - a.idle, float64(b.done - a.done), float64(b.offered - a.offered)}
+func (a moment) until(b moment, cores float64) span {
+	return span{b.at.Sub(a.at), b.cpu - a.cpu, b.idle - a.idle, float64(b.done - a.done), float64(b.offered - a.offered), cores}
 }
 
 // rate is handshakes a second.
 func (s span) rate() float64 { return s.done / s.took.Seconds() }
 
-// each is handshakes for a second of processor time that the server took, or could have taken: the clients are on the same
-// cores, and ten times as many leave it less of them.
-func (s span) each() float64 { return s.done / (s.cpu + s.idle).Seconds() }
+// had is the processor time that the server took, or could have taken. Its clients are on the same cores, and ten times as many
+// leave it less of them.
+func (s span) had() time.Duration {
+	most := time.Duration(s.cores * float64(s.took))
+	return s.cpu + min(s.idle, max(0, most-s.cpu))
+}
+
+// each is handshakes for a second of that time.
+func (s span) each() float64 { return s.done / s.had().Seconds() }
 
 // over is how many times as many clients came as the server could have served in its processor time, by what it did alone.
 func (s span) over(alone span) float64 {
-	return s.offered / (alone.each() * (s.cpu + s.idle).Seconds())
+	return s.offered / (alone.each() * s.had().Seconds())
 }
 
 // goodput compares handshakes with no more clients than the server can take with those under an overload.
@@ -82,7 +89,7 @@ func (p *plan) goodput(ctx context.Context, server *node.Node, there *establishe
 		if round > 0 { // the first warms up, and finds how many must come
 			capacity, overload = append(capacity, alone), append(overload, many)
 		}
-		rate *= math.Sqrt(min(max(p.times/factor, 0.25), 4)) // gently: more clients leave the server less time
+		rate *= math.Sqrt(min(max(p.times/factor, 0.25), 4)) // gently: more clients may leave the server less time
 	}
 	if err := p.judge(capacity, overload, out); err != nil {
 		return err
@@ -140,7 +147,7 @@ func (p *plan) measure(ctx context.Context, server *node.Node, crowd *crowd) (sp
 		return span{}, err
 	}
 	b, err := now(server, crowd)
-	return a.until(b), err
+	return a.until(b, p.cores), err
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ type plan struct {
 	rounds          int
 	together        int
 	times           float64
-	nice            int
+	share           float64
 	patience, stage time.Duration
 	kinds           []attack.Kind
 	flood           time.Duration
@@ -46,6 +47,8 @@ type plan struct {
 	weir            string
 	serverFlags     []string
 	log             io.Writer
+
+	cores float64 // that the server may take
 }
 
 func parse(args []string, log io.Writer) (*plan, error) {
@@ -58,7 +61,7 @@ func parse(args []string, log io.Writer) (*plan, error) {
 	flags.IntVar(&p.together, "together", 32, "clients at once whose handshakes are the capacity")
 	flags.Float64Var(&p.times, "times", 10, "the overload, against the capacity")
 	flags.DurationVar(&p.patience, "patience", time.Second, "after which a client of the overload gives up")
-	flags.IntVar(&p.nice, "nice", 10, "how much the server's priority is below that of the clients of goodput: they must be able to be too many for it")
+	flags.Float64Var(&p.share, "share", 0.3, "of one core, that the server of goodput may take, where root may say so: its clients must be able to be too many for it; 0: all")
 	flags.DurationVar(&p.stage, "stage", 2*time.Second, "how long each turn is measured")
 	kinds := flags.String("kinds", "", "floods by their names, with commas; \"\" is all")
 	flags.DurationVar(&p.flood, "flood", 2*time.Second, "how long each flood is held")
@@ -85,7 +88,7 @@ func parse(args []string, log io.Writer) (*plan, error) {
 			p.kinds = append(p.kinds, kind)
 		}
 	}
-	if p.established < 1 || p.rounds < 1 || p.together < 1 || p.times <= 0 || p.nice < 0 || p.nice > 19 || p.patience <= 0 || p.stage <= 0 || p.flood <= 0 {
+	if p.established < 1 || p.rounds < 1 || p.together < 1 || p.times <= 0 || p.share < 0 || p.patience <= 0 || p.stage <= 0 || p.flood <= 0 {
 		return nil, errors.New("every number and time must be above 0")
 	}
 	return &p, nil
@@ -108,40 +111,38 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		}
 	}
 	if slices.Contains(p.parts, "goodput") {
-		yielding, err := p.yielding(folder)
-		if err != nil {
-			return err
-		}
-		if err := p.with(ctx, yielding, nil, func(server *node.Node, there *established) error { return p.goodput(ctx, server, there, out) }); err != nil {
+		if err := p.with(ctx, p.share, nil, func(server *node.Node, there *established) error { return p.goodput(ctx, server, there, out) }); err != nil {
 			return err
 		}
 	}
 	if slices.Contains(p.parts, "floods") {
-		return p.with(ctx, p.weir, floodFlags, func(server *node.Node, there *established) error { return p.floods(ctx, server, there, out) })
+		return p.with(ctx, 0, floodFlags, func(server *node.Node, there *established) error { return p.floods(ctx, server, there, out) })
 	}
 	return nil
 }
 
-// yielding writes a program that is the server with less priority.
-func (p *plan) yielding(folder string) (string, error) {
-	name := filepath.Join(folder, "yielding")
-	script := fmt.Sprintf("#!/bin/sh\nexec nice -n %d '%s' \"$@\"\n", p.nice, p.weir)
-	return name, os.WriteFile(name, []byte(script), 0o700)
-}
-
-// with runs a server and its subscribers around what is measured.
-func (p *plan) with(ctx context.Context, binary string, flags []string, measure func(*node.Node, *established) error) (err error) {
+// with runs a server, on a share of one core (0: on all there are), and its subscribers around what is measured.
+func (p *plan) with(ctx context.Context, share float64, flags []string, measure func(*node.Node, *established) error) (err error) {
 	server, err := node.Start(ctx, node.Options{
-		Binary: binary, Exempt: establishedIP, Log: p.log, Flags: slices.Concat(flags, p.serverFlags),
+		Binary: p.weir, Exempt: establishedIP, Log: p.log, Flags: slices.Concat(flags, p.serverFlags),
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
+	release := func() error { return nil }
+	defer func() { err = errors.Join(err, server.Stop(), release()) }()
 	there, err := establish(ctx, server, p.established)
 	if err != nil {
 		return err
 	}
 	defer there.end()
+	p.cores = float64(runtime.NumCPU())
+	if share > 0 {
+		if confined, err := confine(server.PID(), share); err != nil {
+			fmt.Fprintf(p.log, "the server has all cores, and its clients may not be able to be too many for it: %v\n", err)
+		} else {
+			release, p.cores = confined, share
+		}
+	}
 	return measure(server, there)
 }

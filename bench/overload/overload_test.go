@@ -17,7 +17,7 @@ import (
 // through, floods be seen, and nobody who was connected come to harm.
 func TestOverloadAFew(t *testing.T) {
 	var out, log strings.Builder
-	err := run(t.Context(), strings.Fields("-established 5 -rounds 1 -together 2 -times 2 -patience 1m -stage 100ms -kinds churn,pings -flood 50ms -max-harmed 0 -nice 0 -- --handshake-timeout=2m --head-timeout=2m"), &out, &log)
+	err := run(t.Context(), strings.Fields("-established 5 -rounds 1 -together 2 -times 2 -patience 1m -stage 100ms -kinds churn,pings -flood 50ms -max-harmed 0 -share 0 -- --handshake-timeout=2m --head-timeout=2m"), &out, &log)
 	if err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &log)
 	}
@@ -33,8 +33,8 @@ func TestJudge(t *testing.T) {
 	begin := moment{at: at, cpu: time.Second, idle: time.Minute, done: 100, offered: 200}
 	// Two seconds: 1000 handshakes for half a second of the server's time and none left over, and 960 of ten times as many for a
 	// quarter, with a quarter that it did not use.
-	alone := begin.until(moment{at: at.Add(2 * time.Second), cpu: 1500 * time.Millisecond, idle: time.Minute, done: 1100, offered: 1200})
-	many := begin.until(moment{at: at.Add(2 * time.Second), cpu: 1250 * time.Millisecond, idle: time.Minute + 250*time.Millisecond, done: 1060, offered: 10_200})
+	alone := begin.until(moment{at: at.Add(2 * time.Second), cpu: 1500 * time.Millisecond, idle: time.Minute, done: 1100, offered: 1200}, 2)
+	many := begin.until(moment{at: at.Add(2 * time.Second), cpu: 1250 * time.Millisecond, idle: time.Minute + 250*time.Millisecond, done: 1060, offered: 10_200}, 2)
 	p := plan{together: 7}
 	var out strings.Builder
 	if err := p.judge([]span{alone}, []span{many}, &out); err != nil {
@@ -48,6 +48,10 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, &out)
 		}
 	}
+	if many.cores = 0.2; many.had() != 250*time.Millisecond+150*time.Millisecond {
+		t.Errorf("of a fifth of a core it had %v", many.had())
+	}
+	many.cores = 2
 	p.minGoodput = 96.1
 	if err := p.judge([]span{alone}, []span{many}, &out); err == nil {
 		t.Error("too little passes")
@@ -73,7 +77,7 @@ func TestSources(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	for _, args := range []string{"-established 0", "-rounds 0", "-times 0", "-stage 0s", "-nothing", "-nice 20", "-parts none", "-kinds kindness"} {
+	for _, args := range []string{"-established 0", "-rounds 0", "-times 0", "-stage 0s", "-nothing", "-share -1", "-parts none", "-kinds kindness"} {
 		if _, err := parse(strings.Fields(args), new(strings.Builder)); err == nil {
 			t.Errorf("%s: no error", args)
 		}
