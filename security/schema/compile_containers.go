@@ -1,8 +1,10 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
+	"strings"
 )
 
 // arrays compiles the keywords for arrays.
@@ -159,20 +161,34 @@ func (b *objectBuilder) finish() {
 	b.guesses()
 }
 
-// guesses makes the table of objectRules.guess. Of names that look alike one is in it.
+// guesses makes the table of objectRules.guess: with the first factor that tells
+// all names apart, or the one of some that tells most.
 func (b *objectBuilder) guesses() {
-	o, size := b.rules, 4
-	if len(b.names) == 0 || len(b.names) > maxDirectNames {
+	const tries = 64
+	o, size, most := b.rules, 4, -1
+	if len(b.names) > maxDirectNames {
 		return
 	}
 	for size < 4*len(b.names) {
 		size *= 2
 	}
-	o.guesses, o.guessShift = make([]uint8, size), uint8(64-bits.TrailingZeros(uint(size)))
-	for i, name := range b.names {
-		padded := append([]byte(name), make([]byte, 16)...)
-		hash := guessHash(binary.LittleEndian.Uint64(padded), binary.LittleEndian.Uint64(padded[8:]))
-		o.guesses[hash>>o.guessShift] = uint8(i + 1)
+	o.shift = uint8(64 - bits.TrailingZeros(uint(size)))
+	factor := uint64(1)
+	for try := 0; try < tries && most < len(b.names); try++ {
+		factor *= 0x9e3779b97f4a7c15 // odd, as all its powers
+		table, placed := bytes.Repeat([]byte{noProperty}, size), 0
+		for i, name := range b.names {
+			padded := []byte(name + `"` + strings.Repeat(" ", 16))
+			hash := nameHash(binary.LittleEndian.Uint64(padded), binary.LittleEndian.Uint64(padded[8:]), factor)
+			slot := &table[hash>>o.shift]
+			if *slot == noProperty {
+				placed++
+			}
+			*slot = uint8(i)
+		}
+		if placed > most {
+			most, o.factor, o.guesses = placed, factor, table
+		}
 	}
 }
 

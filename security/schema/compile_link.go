@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // link follows the references and settles for each schema how it is run.
 func (c *compiler) link(root **node) {
@@ -40,7 +37,7 @@ func (c *compiler) link(root **node) {
 	for _, n := range c.made {
 		if n.object != nil {
 			for i := range n.object.known {
-				n.object.known[i].op = n.object.known[i].node.op
+				n.object.known[i].run = n.object.known[i].node.run
 			}
 		}
 	}
@@ -139,9 +136,13 @@ func (n *node) classify() {
 			o.names = nil
 		} else {
 			for i := range o.known {
-				o.known[i].reach = math.MaxInt32 // the name has to be looked at
+				o.known[i].tailAt = nowhere // the name has to be looked at
 			}
 		}
+	}
+	n.run, n.shapes, n.longest = (*Validator).value, n.number.shapes(), noMost
+	if n.text != nil {
+		n.shortest, n.longest = n.text.min, n.text.max
 	}
 	switch {
 	case n.never != nil:
@@ -160,26 +161,24 @@ func (n *node) classify() {
 	if n.op != opDirect {
 		return
 	}
-	switch n.admits {
-	case kindString:
-		n.op = n.textOp()
-	case kindNumber:
-		n.op = opNumber
-	case kindArray:
-		if n.array != nil {
-			n.op = opArray
-		}
-	case kindObject:
-		if n.object != nil {
-			n.op = opObject
-		}
+	switch {
+	case n.admits == kindString:
+		n.run = n.textWay()
+	case n.admits == kindNumber:
+		n.run = (*Validator).fewDigits
+	case n.admits&^(kindBool|kindNull) == 0:
+		n.run = (*Validator).boolOrNull
+	case n.admits == kindArray && n.array != nil:
+		n.run = (*Validator).array
+	case n.admits == kindObject && n.object != nil:
+		n.run = (*Validator).object
 	}
 }
 
-// textOp is how n runs strings.
-func (n *node) textOp() op {
+// textWay is how n runs strings.
+func (n *node) textWay() way {
 	if n.text == nil {
-		return opPlainText
+		return (*Validator).plainText
 	}
 	return n.text.how
 }

@@ -80,6 +80,40 @@ func (r *numberRules) prepare() {
 	}
 }
 
+// shapes are those of which all numbers that fewDigits finds are as the rules
+// ask. Nothing is asked without rules.
+func (r *numberRules) shapes() (set uint32) {
+	const mostBytes = 7 // that fewDigits takes, the point among them
+	for shape := range uint(shapeCount) {
+		whole, zero, point := shape&(shapeZero-1), shape&shapeZero != 0, shape&shapePoint != 0
+		if whole == 0 || zero && whole > 1 || point && whole+2 > mostBytes {
+			continue
+		}
+		fits := true
+		least, most := powersOfTen[whole-1], powersOfTen[whole]-1
+		if zero {
+			least, most = 0, 0
+		}
+		if !point {
+			fits = r.holdsAll(least, most, 0)
+		}
+		for scale := uint(1); point && whole+1+scale <= mostBytes; scale++ {
+			fits = fits && r.holdsAll(least*powersOfTen[scale], most*powersOfTen[scale]+powersOfTen[scale]-1, scale)
+		}
+		if fits {
+			set |= 1 << shape
+		}
+	}
+	return set
+}
+
+// holdsAll reports whether all numbers of a scale are as the rules ask whose
+// mantissas are from least to most; not if it takes more than bounds to tell.
+func (r *numberRules) holdsAll(least, most uint64, scale uint) bool {
+	return r == nil || r.divisor.factor == 0 && !r.enumerated && !(r.integer && scale > 0) &&
+		r.least[scale] <= int64(least) && int64(most) <= r.most[scale]
+}
+
 // short is d as one, if it is.
 func (d *decimal) short() (s short, ok bool) {
 	digits, scale := max(d.power, d.count), max(d.count-d.power, 0)

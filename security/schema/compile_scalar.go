@@ -154,13 +154,7 @@ func (c *compiler) texts(n *node, keywords map[string]int32) {
 		if c.source.tape[i].kind == kindString {
 			name = c.source.unescaped(i)
 		}
-		n.texts().format = formatNamed(name)
-		switch name {
-		case "date-time":
-			n.text.formatOp = opDateTime
-		case "uuid":
-			n.text.formatOp = opUUID
-		}
+		n.texts().format, n.texts().formatName = formatNamed(name), name
 		if n.text.format == nil {
 			c.fail("format", "must be one of date-time, date, uuid, email, uri, ipv4 and ipv6")
 		}
@@ -176,18 +170,20 @@ const maxWords = 4
 // expect settles in which way strings are tried.
 func (r *textRules) expect() {
 	sized := r.min > 0 || r.max < noMost
+	r.how = (*Validator).anyText
 	switch {
 	case r.enum != nil:
-		r.how = opWord
+		r.how = (*Validator).wordText
 		r.expectWords()
 	case r.pattern == nil && r.format == nil:
-		r.how = opPlainText
-	case r.format == nil && !sized:
-		r.how = opPatternText
-	case r.pattern == nil && !sized && r.formatOp != opDirect:
-		r.how = r.formatOp
-	default:
-		r.how = opAnyText
+		r.how = (*Validator).plainText
+	case sized:
+	case r.format == nil:
+		r.how = (*Validator).patternText
+	case r.pattern == nil && r.formatName == "date-time":
+		r.how = (*Validator).dateTimeText
+	case r.pattern == nil && r.formatName == "uuid":
+		r.how = (*Validator).uuidText
 	}
 }
 

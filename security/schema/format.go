@@ -34,18 +34,22 @@ func formatNamed(name string) format {
 const uuidBytes = len("0b4e7a3c-5d1f-4f7e-9a51-6a0c2d9be7f1")
 
 // isUUID is a UUID of RFC 9562 §4, of any version and case.
-func isUUID(text []byte) bool { return len(text) == uuidBytes && uuidAt(text, 0) }
+func isUUID(text []byte) bool { return len(text) == uuidBytes && uuidEnd(text, 0) > 0 }
 
-// uuidAt reports whether a UUID stands at b[i], where there are uuidBytes.
-func uuidAt(b []byte, i int) bool {
+// uuidEnd is where the UUID at b[i] ends, where there are uuidBytes; 0 if there is
+// none. See dateEnd.
+func uuidEnd(b []byte, i int) int {
 	b = b[i : i+uuidBytes]
 	if b[8] != '-' || b[13] != '-' || b[18] != '-' || b[23] != '-' {
-		return false
+		return 0
 	}
 	four := func(i int) uint64 { return uint64(binary.LittleEndian.Uint32(b[i:])) }
 	first, last := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[28:])
 	second, third := four(9)|four(14)<<32, four(19)|four(24)<<32
-	return (first|second|third|last)&tops == 0 && hexBytes(first)&hexBytes(second)&hexBytes(third)&hexBytes(last)&tops == tops
+	if (first|second|third|last)&tops != 0 || hexBytes(first)&hexBytes(second)&hexBytes(third)&hexBytes(last)&tops != tops {
+		return 0
+	}
+	return i + uuidBytes
 }
 
 // hexBytes marks with its top bit each of eight bytes of ASCII that is a

@@ -11,7 +11,7 @@ const (
 func isDateTime(text []byte) bool { return len(text) > 0 && dateTimeEnd(text, 0) == len(text) }
 
 // isDate is full-date of RFC 3339 §5.6.
-func isDate(text []byte) bool { return len(text) == dateBytes && dateAt(text, 0) }
+func isDate(text []byte) bool { return len(text) == dateBytes && dateEnd(text, 0) > 0 }
 
 // A shape is eight bytes, digits as 0. Its slack brings each byte that is too
 // large for its place to its top bit, as timeSpare does with hours, minutes and
@@ -32,16 +32,21 @@ func shaped(b []byte, i int, shape, slack uint64) (digits, bad uint64) {
 // pairs makes of each digit the number that it makes with the next.
 func pairs(digits uint64) uint64 { return digits*10 + digits>>8 }
 
-// dateAt reports whether a date stands at b[i], where there are dateBytes.
-func dateAt(b []byte, i int) bool {
+// dateEnd is where the date at b[i] ends, where there are dateBytes; 0 if there is
+// none. It gives the end, not a bool: what a caller keeps over a call passes
+// through memory, and all that is behind would wait for it.
+func dateEnd(b []byte, i int) int {
 	date, bad := shaped(b, i, dateShape, dateSlack)
 	tens, ones := uint64(b[i+8])-'0', uint64(b[i+9])-'0'
 	date = pairs(date)
 	month, day := date>>40&0xff, tens*10+ones
 	if bad != 0 || tens > 3 || ones > 9 || month-1 >= 12 || day == 0 {
-		return false
+		return 0
 	}
-	return day <= 28 || day <= daysOf(month, date&0xff, date>>16&0xff)
+	if day > 28 && day > daysOf(month, date&0xff, date>>16&0xff) {
+		return 0
+	}
+	return i + dateBytes
 }
 
 // timeAt gives hour, minute and second at b[i], at bytes 0, 3 and 6. 60 seconds
@@ -68,10 +73,13 @@ func daysOf(month, century, year uint64) uint64 {
 
 // dateTimeEnd is where the date-time at b[i] ends, 0 if there is none.
 func dateTimeEnd(b []byte, i int) int {
-	if i+dateBytes+1+timeBytes >= len(b) || b[i+dateBytes]|0x20 != 't' || !dateAt(b, i) {
+	if i+dateBytes+1+timeBytes >= len(b) || b[i+dateBytes]|0x20 != 't' {
 		return 0
 	}
-	i += dateBytes + 1
+	if i = dateEnd(b, i); i == 0 {
+		return 0
+	}
+	i++
 	clock, ok := timeAt(b, i)
 	if !ok {
 		return 0

@@ -10,6 +10,11 @@ type node struct {
 	types  kind   // that the keyword type leaves
 	admits kind   // that type, enum and const leave
 	direct kind   // admits if the node is run in one pass, else none
+	shapes uint32 // of numbers that are as asked for whatever their digits, see shapePoint
+	run    way
+	// How long a string of ASCII may be, in bytes.
+	shortest, longest int
+
 	values *Fault // FaultEnum or FaultConst, if there are such
 	never  *Fault // of opNever
 
@@ -36,20 +41,12 @@ const (
 	opNever            // nothing is
 	opTaped            // needs to see the value more than once
 	opByKind           // as another node, which one depends on the value's kind
-
-	// In one pass, and only one kind is admitted.
-	opNumber
-	opArray
-	opObject
-
-	// In one pass, and only strings are admitted: tried in different ways.
-	opPlainText
-	opWord
-	opPatternText
-	opDateTime
-	opUUID
-	opAnyText
 )
+
+// way is how a node is run on the value at text[i]. It returns the index behind
+// the value, or refused, or 0 if it takes a closer look to tell: Validator.judge
+// has that. What only looks quickly calls nothing and so has no stack frame.
+type way func(v *Validator, i int, n *node) int
 
 // numberRules are what is asked of a number.
 type numberRules struct {
@@ -79,13 +76,13 @@ type bound struct {
 
 // textRules are what is asked of a string.
 type textRules struct {
-	min, max int // code points
-	pattern  *pattern
-	format   format
-	enum     *lookup // nil: any text
-	words    []word  // those of enum that are tried before it
-	how      op      // strings are run
-	formatOp op      // how, if there is nothing but format
+	min, max   int // code points
+	pattern    *pattern
+	format     format
+	formatName string
+	enum       *lookup // nil: any text
+	words      []word  // those of enum that are tried before it
+	how        way     // strings are run
 }
 
 // arrayRules are what is asked of an array.
@@ -102,9 +99,10 @@ type arrayRules struct {
 type objectRules struct {
 	known      []property // in the order in which they are expected
 	index      *lookup    // their names
-	guesses    []uint8    // by the first bytes of a name: index in known plus one, see guess
-	guessShift uint8
-	words      int // that hold a bit for each of known
+	guesses    []uint8    // by nameHash: index in known, or noProperty
+	factor     uint64     // of nameHash
+	shift      uint8      // of what it gives
+	words      int        // that hold a bit for each of known
 	required   []uint64
 	must       uint64 // the first word of required
 	onlyMust   bool   // nothing else is asked of the object as a whole
@@ -115,11 +113,15 @@ type objectRules struct {
 	dependents []dependent
 }
 
+// noProperty is the index of a name that is not known.
+const noProperty = math.MaxUint8
+
 // property is a name that the schema speaks of, with all that it asks of the
-// member of that name.
+// member of that name. It has 64 bytes: a shift finds the next.
 type property struct {
 	word
 	node *node
+	run  way // of node, to be at hand
 }
 
 // patternRule is one of patternProperties.
@@ -135,7 +137,11 @@ type dependent struct {
 }
 
 // anyNode asks for nothing.
-func anyNode() *node { return &node{op: opAny, types: kindAny, admits: kindAny, direct: kindAny} }
+func anyNode() *node {
+	n := &node{types: kindAny, admits: kindAny}
+	n.classify()
+	return n
+}
 
 // noMost is a maximum that nothing reaches.
 const noMost = math.MaxInt

@@ -50,22 +50,6 @@ func (p *pattern) match(text []byte) bool {
 	return state == stateMatched
 }
 
-// quotedEnd is where the text at b[i] ends with a quote if it is of ASCII without
-// escapes and control characters and the pattern is found in it, else 0.
-func (p *pattern) quotedEnd(b []byte, i int) int {
-	state, next := p.start, p.next
-	for i < len(b) {
-		if state = next[int(state)+int(p.quoted[b[i]])]; state < firstRow {
-			break
-		}
-		i++
-	}
-	if state != stateMatched {
-		return 0
-	}
-	return plainEnd(b, i)
-}
-
 // class is that of a character beyond ASCII.
 func (p *pattern) class(r rune) uint8 {
 	low, high := 0, len(p.beyond)

@@ -41,9 +41,14 @@ func (s *Schema) Validate(v *Validator, text []byte, lim Limits) Refusal {
 	v.begin(text, lim)
 	v.maxDepth = min(v.maxDepth, maxRunDepth)
 	v.refusal, v.final, v.trying, v.steps = Refusal{}, false, 0, maxSteps
-	if i := v.value(v.space(0), s.root); i >= 0 {
-		if i = v.space(i); i < len(text) {
-			v.refuse(FaultSyntax, i)
+	i := v.space(0)
+	end := s.root.run(v, i, s.root)
+	if end == 0 {
+		end = v.judge(i, s.root)
+	}
+	if end >= 0 {
+		if end = v.space(end); end < len(text) {
+			v.refuse(FaultSyntax, end)
 		}
 	}
 	v.end()
@@ -69,12 +74,34 @@ func (v *Validator) value(i int, n *node) int {
 	if i < len(b) {
 		k = kindOf[b[i]]
 	}
-	if k&n.direct == 0 {
-		return v.indirect(i, n)
-	}
-	switch k {
+	end := 0
+	switch k & n.direct {
 	case kindString:
-		return v.string(i, n, n.textOp())
+		end = n.textWay()(v, i, n)
+	case kindNumber:
+		end = v.fewDigits(i, n)
+	case kindNull, kindTrue, kindFalse:
+		end = v.boolOrNull(i, n)
+	}
+	if end == 0 {
+		return v.judge(i, n)
+	}
+	return end
+}
+
+// judge is value without the ways that are quick to find out that a value is as
+// asked for and leave all others to it.
+func (v *Validator) judge(i int, n *node) int {
+	b := v.text
+	k := kind(0)
+	if i < len(b) {
+		k = kindOf[b[i]]
+	}
+	switch k & n.direct {
+	case 0:
+		return v.indirect(i, n)
+	case kindString:
+		return v.anyText(i, n)
 	case kindNumber:
 		return v.number(i, n)
 	case kindObject:
@@ -88,7 +115,7 @@ func (v *Validator) value(i int, n *node) int {
 		}
 		return v.skip(i)
 	}
-	return v.literal(i)
+	return v.literal(i, n)
 }
 
 // indirect is value for nodes that are not run in one pass and for values that
@@ -139,20 +166,36 @@ func (v *Validator) skip(i int) int {
 	return end
 }
 
-// literal reads true, false or null.
-func (v *Validator) literal(i int) int {
-	const wordTrue, wordFals, wordNull = 0x65757274, 0x736c6166, 0x6c6c756e // as little-endian
-	if b := v.text; i+4 <= len(b) {
-		switch binary.LittleEndian.Uint32(b[i : i+4 : i+4]) {
-		case wordTrue, wordNull:
-			return i + 4
-		case wordFals:
-			if i+4 < len(b) && b[i+4] == 'e' {
-				return i + 5
-			}
-		}
+// literal is boolOrNull for a value that is no other, good or not.
+func (v *Validator) literal(i int, n *node) int {
+	if end := v.boolOrNull(i, n); end > 0 {
+		return end
 	}
 	return v.refuse(FaultSyntax, i)
+}
+
+// boolOrNull finds true, false or null, what n admits of them.
+func (v *Validator) boolOrNull(i int, n *node) int {
+	const wordTrue, wordFals, wordNull = 0x65757274, 0x736c6166, 0x6c6c756e // as little-endian
+	b, i := v.text, place(i)
+	if i+4 > len(b) {
+		return 0
+	}
+	k, end := kind(0), i+4
+	switch binary.LittleEndian.Uint32(b[i : i+4 : i+4]) {
+	case wordTrue:
+		k = kindTrue
+	case wordNull:
+		k = kindNull
+	case wordFals:
+		if end < len(b) && b[end] == 'e' {
+			k, end = kindFalse, end+1
+		}
+	}
+	if k&n.admits == 0 {
+		return 0
+	}
+	return end
 }
 
 // array runs n, which asks something of arrays, on what should be one at b[i].
@@ -177,15 +220,11 @@ func (v *Validator) array(i int, n *node) int {
 		if count++; count > a.max {
 			return v.refuse(FaultMaxItems, start)
 		}
-		switch item.op {
-		case opPlainText:
-			i = v.plainText(i, item)
-		case opNumber:
-			i = v.number(i, item)
-		default:
-			i = v.value(i, item)
+		end := item.run(v, i, item)
+		if end == 0 {
+			end = v.judge(i, item)
 		}
-		if i < 0 {
+		if i = end; i < 0 {
 			return i
 		}
 		b := v.text

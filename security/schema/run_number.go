@@ -2,11 +2,57 @@ package schema
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 )
 
 // maxShortDigits is how many digits a word holds with room for a sign.
 const maxShortDigits = 18
+
+// The shape of a number without a sign is how many digits it has before the
+// point, and whether the first is 0 and whether there is a point. A set of
+// shapes has a bit for each.
+const (
+	shapeZero  = 1 << 3
+	shapePoint = 1 << 4
+	shapeCount = 1 << 5
+)
+
+// fewDigits finds a number that fits eight bytes with the byte behind it, has no
+// sign and no exponent, and whose shape tells that it is as n asks.
+func (v *Validator) fewDigits(i int, n *node) int {
+	const ones, point = tops >> 7, '.' ^ '0'
+	b, i := v.text, place(i)
+	if i+8 > len(b) {
+		return 0
+	}
+	digits := load(b, i) ^ ones*'0'
+	// The top bit of each byte that is no digit. Above one that is not ASCII there
+	// may be too many, from a carry: the number has ended by then.
+	others := (digits + ones*(0x80-10) | digits) & tops
+	if others == 0 {
+		return 0
+	}
+	last := uint(bits.TrailingZeros64(others)) // the top bit of the byte behind the digits
+	shape := last / 8
+	if digits&0xff == 0 {
+		shape |= shapeZero
+	}
+	if byte(digits>>(last&56)) == point {
+		shape |= shapePoint
+		whole := last
+		if others &= others - 1; others == 0 {
+			return 0
+		}
+		if last = uint(bits.TrailingZeros64(others)); last == whole+8 {
+			return 0
+		}
+	}
+	if n.shapes>>(shape&31)&1 == 0 || byte(digits>>(last&56))|0x20 == 'E'^'0' {
+		return 0
+	}
+	return i + int(last/8)
+}
 
 // number runs n, which admits numbers, on what should be one at b[at].
 func (v *Validator) number(at int, n *node) int {

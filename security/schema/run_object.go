@@ -9,112 +9,111 @@ type members struct {
 	rules   *objectRules
 	start   int
 	seen    uint64 // which known names it has
-	next    int    // the known name that is expected
-	limit   int    // of the names from next on, where the first is that has been seen
+	next    uint   // the known name that is expected
 	unknown int    // names that are not known
 	top     level
 }
 
-// object runs n, which asks something of objects, on what should be one at b[i]. Where the next known name is expected, one
-// comparison finds it with all that stands between the values; where another one
-// is, it is looked up by its first bytes and compared in the same way.
+// object runs n, which asks something of objects, on what should be one at b[i].
+// Where the next known name is expected, one comparison finds it with all that
+// stands between the values.
 func (v *Validator) object(i int, n *node) int {
 	if i >= len(v.text) || v.text[i] != '{' {
 		return v.indirect(i, n)
 	}
-	o := n.object
 	if v.depth >= v.maxDepth {
 		return v.refuse(FaultDepth, i)
 	}
 	v.depth++
-	var m members
-	m.rules, m.start, m.limit, m.top.object, m.top.base = o, i, len(o.known), true, len(v.names.open)
-	before := uint64('{')
-	for guessed := false; ; {
-		expected, found := o.known[m.next:m.limit], 0
-		for ; found < len(expected); found++ {
-			b, known := v.text, &expected[found]
-			if i+int(known.reach) > len(b) || known.differs(b, i, before) != 0 || known.middle != nil && !known.middleAt(b, i) {
-				break
+	o := n.object
+	m := members{rules: o, start: i, top: level{object: true, base: len(v.names.open)}}
+	for before := uint64('{'); ; before = ',' {
+		b, known := v.text, m.next
+		i = place(i)
+		var child *node
+		var run way
+		if known < uint(len(o.known)) {
+			// A name with a middle is left to otherMember, as are names that came before.
+			if p := &o.known[known]; p.differs(b, i, before) == 0 && p.middle == nil && m.seen>>(known&63)&1 == 0 {
+				child, run = p.node, p.run
+				i += int(p.size)
+				m.note(known)
 			}
-			i += int(known.size)
-			before = ','
-			switch known.op {
-			case opNumber:
-				i = v.number(i, known.node)
-			case opPlainText:
-				i = v.plainText(i, known.node)
-			case opWord:
-				i = v.wordText(i, known.node)
-			case opPatternText:
-				i = v.patternText(i, known.node)
-			case opDateTime:
-				i = v.dateTimeText(i, known.node)
-			case opUUID:
-				i = v.uuidText(i, known.node)
-			case opObject:
-				i = v.object(i, known.node)
-			case opArray:
-				i = v.array(i, known.node)
-			default:
-				i = v.value(i, known.node)
+		}
+		if child == nil {
+			if i < len(b) && b[i] == '}' {
+				return v.objectEnd(i+1, &m)
 			}
-			if i < 0 {
+			if i, child = v.otherMember(i, &m, before); child == nil {
 				return i
 			}
+			run = child.run
 		}
-		m.note(found)
-		if i < len(v.text) && v.text[i] == '}' {
-			return v.objectEnd(i+1, &m)
-		}
-		if found > 0 || !guessed {
-			if known := o.guess(v.text, i); known >= 0 {
-				m.expect(known)
-				guessed = true
-				continue
+		end := run(v, i, child)
+		if end <= 0 {
+			if end == 0 {
+				end = v.judge(i, child)
+			}
+			if end < 0 {
+				return end
 			}
 		}
-		var child *node
-		if i, child = v.nextMember(i, &m); child == nil {
-			return i
+		i = end
+	}
+}
+
+// note adds a known name to those seen and expects the one behind it.
+func (m *members) note(known uint) {
+	m.seen |= 1 << (known & 63)
+	m.next = known + 1
+}
+
+// otherMember is nextMember where the short name that was expected is not: a
+// known one is guessed by its first bytes and compared like one expected.
+func (v *Validator) otherMember(i int, m *members, before uint64) (end int, child *node) {
+	o, b, known := m.rules, v.text, m.next
+	if known >= uint(len(o.known)) || o.known[known].middle == nil {
+		known = o.guess(b, i)
+	}
+	if known < uint(len(o.known)) && m.seen>>(known&63)&1 == 0 {
+		p := &o.known[known]
+		if p.differs(b, place(i), before) == 0 && (p.middle == nil || p.middleAt(b, i)) {
+			m.note(known)
+			return i + int(p.size), p.node
 		}
-		guessed, before = false, ','
-		if i = v.value(i, child); i < 0 {
-			return i
-		}
 	}
+	return v.nextMember(i, m)
 }
 
-// expect goes on to expect the known name at next.
-func (m *members) expect(next int) {
-	m.next = next
-	m.limit = min(next+bits.TrailingZeros64(m.seen>>next), len(m.rules.known))
-}
-
-// note adds to seen as many names as were found where they were expected.
-func (m *members) note(found int) {
-	m.seen |= (1<<found - 1) << m.next
-	m.next += found
-}
-
-// guess is the known name that may stand behind b[i], judged by its first bytes,
-// or -1.
-func (o *objectRules) guess(b []byte, i int) int {
-	if i+18 > len(b) || len(o.guesses) == 0 {
-		return -1
+// guess is the known name that may stand behind b[i], judged by its first bytes.
+func (o *objectRules) guess(b []byte, i int) uint {
+	i = place(i)
+	if i+10 > len(b) {
+		return noProperty
 	}
-	head, tail := load(b, i+2), uint64(0)
-	if special := specialBytes(head); special != 0 {
-		head &= 1<<(bits.TrailingZeros64(special)&^7) - 1
-	} else if tail = load(b, i+10); specialBytes(tail) != 0 {
-		tail &= 1<<(bits.TrailingZeros64(specialBytes(tail))&^7) - 1
+	tail := uint64(0) // of a name that is short, or ends the text too early to be one
+	if i+18 <= len(b) {
+		tail = load(b, i+10)
 	}
-	return int(o.guesses[guessHash(head, tail)>>o.guessShift&uint64(len(o.guesses)-1)]) - 1
+	hash := nameHash(load(b, i+2), tail, o.factor)
+	return uint(o.guesses[hash>>(o.shift&63)&uint64(len(o.guesses)-1)])
 }
 
-// guessHash spreads up to sixteen bytes of a name over the upper bits.
-func guessHash(head, tail uint64) uint64 {
-	return (head ^ bits.RotateLeft64(tail, 29)*0xd6e8feb86659fd93) * 0x9e3779b97f4a7c15
+// nameHash spreads a name and its quote, up to sixteen bytes that begin with head
+// and then tail, over the upper bits.
+func nameHash(head, tail, factor uint64) uint64 {
+	if quotes := quoteBytes(head); quotes != 0 {
+		return factor * (head & (quotes ^ (quotes - 1))) // up to the lowest mark
+	}
+	quotes := quoteBytes(tail)
+	return factor * (head ^ bits.RotateLeft64(factor*(tail&(quotes^(quotes-1))), 32))
+}
+
+// quoteBytes marks quotes in the way of specialBytes.
+func quoteBytes(w uint64) uint64 {
+	const ones = tops >> 7
+	quotes := w ^ ones*'"'
+	return (quotes - ones) &^ quotes & tops
 }
 
 // nextMember goes from the bracket that opened or from behind a value to behind
@@ -141,33 +140,31 @@ func (v *Validator) nextMember(i int, m *members) (end int, child *node) {
 	if bits.OnesCount64(m.seen)+m.unknown >= v.maxMembers {
 		return v.refuse(FaultMembers, i), nil
 	}
-	o, name := m.rules, i
-	known := m.next
-	if known < len(o.known) && o.known[known].at(b, i-1, uint64(b[i-1])) {
+	o, start, known := m.rules, i, m.next
+	if known < uint(len(o.known)) && o.known[known].at(b, i-1, uint64(b[i-1])) {
 		i += int(o.known[known].size) - 1
-	} else if i, known, child = v.name(i, m); i < 0 || known < 0 {
+	} else if i, known, child = v.name(i, m); i < 0 || known == noProperty {
 		return i, child
 	}
 	if m.seen>>(known&63)&1 != 0 {
-		return v.refuse(FaultDuplicate, name), nil
+		return v.refuse(FaultDuplicate, start), nil
 	}
-	m.seen |= 1 << (known & 63)
-	m.expect(known + 1)
+	m.note(known)
 	return i, o.known[known].node
 }
 
 // name reads a name and its colon. It returns the index behind the colon, the
-// index of the name among the known ones or -1, and if it is not known, what is
-// asked of its value.
-func (v *Validator) name(i int, m *members) (end, known int, child *node) {
+// index of the name among the known ones or noProperty, and if it is not known,
+// what is asked of its value.
+func (v *Validator) name(i int, m *members) (end int, known uint, child *node) {
 	b := v.text
 	if i >= len(b) || b[i] != '"' {
-		return v.refuse(FaultSyntax, i), -1, nil
+		return v.refuse(FaultSyntax, i), noProperty, nil
 	}
 	o, start := m.rules, i
 	i, escaped, fault := scanString(b, i)
 	if fault != nil {
-		return v.refuse(fault, i), -1, nil
+		return v.refuse(fault, i), noProperty, nil
 	}
 	found := name{start: start + 1, end: i - 1, escaped: escaped}
 	text := b[found.start:found.end]
@@ -176,13 +173,13 @@ func (v *Validator) name(i int, m *members) (end, known int, child *node) {
 		text = v.plain
 	}
 	if i = v.space(i); i >= len(b) || b[i] != ':' {
-		return v.refuse(FaultSyntax, i), -1, nil
+		return v.refuse(FaultSyntax, i), noProperty, nil
 	}
 	if o.names != nil && v.nameFault(o.names, text) != nil {
-		return v.refuse(FaultPropertyNames, start), -1, nil
+		return v.refuse(FaultPropertyNames, start), noProperty, nil
 	}
-	if known = o.index.find(text); known >= 0 {
-		return i + 1, known, nil
+	if found := o.index.find(text); found >= 0 {
+		return i + 1, uint(found), nil
 	}
 	child = o.additional
 	if len(o.patterns) > 0 && o.patterns[0].pattern.match(text) {
@@ -190,9 +187,9 @@ func (v *Validator) name(i int, m *members) (end, known int, child *node) {
 	}
 	m.unknown++
 	if !v.names.add(b, &m.top, found) {
-		return v.refuse(FaultDuplicate, start), -1, nil
+		return v.refuse(FaultDuplicate, start), noProperty, nil
 	}
-	return i + 1, -1, child
+	return i + 1, noProperty, child
 }
 
 // nameFault is what n, which is run in one pass, finds in a name.

@@ -5,70 +5,63 @@ import (
 	"unicode/utf8"
 )
 
-// string runs n, which admits strings, on the string at b[i], in the way that op
-// says. Each way but the last finds out quickly that a string is as asked for; of
-// what it does not find good, for whatever reason, the last is the judge.
-func (v *Validator) string(i int, n *node, how op) int {
-	switch how {
-	case opPlainText:
-		return v.plainText(i, n)
-	case opWord:
-		return v.wordText(i, n)
-	case opPatternText:
-		return v.patternText(i, n)
-	case opDateTime:
-		return v.dateTimeText(i, n)
-	case opUUID:
-		return v.uuidText(i, n)
-	}
-	return v.anyText(i, n)
-}
-
-// plainText counts the bytes of a string of ASCII while it scans it.
+// plainText finds a string of ASCII without escapes that is as long as n asks for.
 func (v *Validator) plainText(i int, n *node) int {
 	b, start := v.text, i+1
 	if i >= len(b) || b[i] != '"' {
-		return v.indirect(i, n)
+		return 0
 	}
-	for i = start; i+8 <= len(b); i += 8 {
-		special := specialBytes(load(b, i))
+	for i = place(start); i+8 <= len(b); i = place(i + 8) {
+		w := load(b, i)
+		special := specialBytes(w)
 		if special == 0 {
 			continue
 		}
-		if i += bits.TrailingZeros64(special) / 8; b[i] == '"' {
-			if r := n.text; r == nil || i-start >= r.min && i-start <= r.max {
-				return i + 1
-			}
+		first := bits.TrailingZeros64(special) &^ 7
+		i += first / 8
+		if size := i - start; byte(w>>first) == '"' && size >= n.shortest && size <= n.longest {
+			return i + 1
 		}
-		break
+		return 0
 	}
-	return v.anyText(start-1, n)
+	return 0
 }
 
-// wordText compares a string with the words that are expected.
+// wordText finds one of the words that are expected.
 func (v *Validator) wordText(i int, n *node) int {
-	b, words := v.text, n.text.words
+	b, i, words := v.text, place(i), n.text.words
 	for w := range words {
 		word := &words[w]
-		if i+int(word.reach) <= len(b) && word.differs(b, i, 0) == 0 && (word.middle == nil || word.middleAt(b, i)) {
+		if word.differs(b, i, 0) == 0 && (word.middle == nil || word.middleAt(b, i)) {
 			return i + int(word.size)
 		}
 	}
-	return v.anyText(i, n)
+	return 0
 }
 
-// patternText runs the pattern while it scans a string.
+// patternText finds a string of ASCII without escapes that the pattern is found in.
 func (v *Validator) patternText(i int, n *node) int {
-	b := v.text
-	if i < len(b) && b[i] == '"' {
-		if end := n.text.pattern.quotedEnd(b, i+1); end > 0 {
-			return end + 1
+	b, i := v.text, place(i)
+	if i >= len(b) || b[i] != '"' {
+		return 0
+	}
+	p := n.text.pattern
+	state, next := p.start, p.next
+	for i++; i < len(b); i++ {
+		if state = next[int(state)+int(p.quoted[b[i]])]; state < firstRow {
+			break
 		}
 	}
-	return v.anyText(i, n)
+	if state != stateMatched {
+		return 0
+	}
+	if b[i] == '"' {
+		return i + 1
+	}
+	return plainEnd(b, i)
 }
 
-// dateTimeText looks for a date and time at its place.
+// dateTimeText finds a date and time.
 func (v *Validator) dateTimeText(i int, n *node) int {
 	b := v.text
 	if i < len(b) && b[i] == '"' {
@@ -76,33 +69,35 @@ func (v *Validator) dateTimeText(i int, n *node) int {
 			return end + 1
 		}
 	}
-	return v.anyText(i, n)
+	return 0
 }
 
-// uuidText looks for a UUID at its place.
+// uuidText finds a UUID.
 func (v *Validator) uuidText(i int, n *node) int {
-	b, end := v.text, i+1+uuidBytes
-	if end < len(b) && b[i] == '"' && b[end] == '"' && uuidAt(b, i+1) {
-		return end + 1
+	b := v.text
+	if i+1+uuidBytes < len(b) && b[i] == '"' {
+		if end := uuidEnd(b, i+1); end > 0 && end < len(b) && b[end] == '"' {
+			return end + 1
+		}
 	}
-	return v.anyText(i, n)
+	return 0
 }
 
-// plainEnd is where the text at b[i] ends with a quote if it is of ASCII without
-// escapes and control characters, else 0.
+// plainEnd is behind the quote that ends the text at b[i] if it is of ASCII
+// without escapes and control characters, else 0.
 func plainEnd(b []byte, i int) int {
 	for i+8 <= len(b) {
 		if special := specialBytes(load(b, i)); special != 0 {
 			if i += bits.TrailingZeros64(special) / 8; b[i] != '"' {
 				return 0
 			}
-			return i
+			return i + 1
 		}
 		i += 8
 	}
 	for ; i < len(b) && b[i] >= ' ' && b[i] < utf8.RuneSelf && b[i] != '\\'; i++ {
 		if b[i] == '"' {
-			return i
+			return i + 1
 		}
 	}
 	return 0

@@ -8,23 +8,25 @@ import (
 // word is a text that is expected at a certain place, as it is usually written:
 // comparisons of eight bytes tell whether it is there.
 type word struct {
-	head, headMask      uint64
-	tail, tailMask      uint64
-	tailAt, reach, size uint32  // reach is how many bytes are looked at
-	op                  op      // of the node for the value behind it
-	middle              *string // between head and tail, nil if nothing is
+	head, headMask uint64
+	tail, tailMask uint64
+	tailAt, size   uint32
+	middle         *string // between head and tail, nil if nothing is
 }
+
+// nowhere is the tailAt of a word that is not found anywhere.
+const nowhere = maxRunBytes
 
 // newWord makes a word of a quoted string with text before and behind, one that
 // is never found if the string cannot be written without escapes.
 func newWord(before, content, behind string) word {
 	for _, c := range []byte(content) {
 		if c < ' ' || c == '"' || c == '\\' {
-			return word{reach: math.MaxInt32}
+			return word{tailAt: nowhere}
 		}
 	}
 	text := []byte(before + `"` + content + `"` + behind)
-	w := word{size: uint32(len(text)), reach: uint32(max(len(text), 8)), headMask: math.MaxUint64}
+	w := word{size: uint32(len(text)), headMask: math.MaxUint64}
 	w.head = binary.LittleEndian.Uint64(append(text, make([]byte, 8)...))
 	if len(text) <= 8 {
 		w.headMask >>= 8 * (8 - len(text))
@@ -39,15 +41,19 @@ func newWord(before, content, behind string) word {
 	return w
 }
 
-// at reports whether the word stands at b[i], its first byte being what it is
-// xor first.
-func (w *word) at(b []byte, i int, first uint64) bool {
-	return i+int(w.reach) <= len(b) && w.differs(b, i, first) == 0 && (w.middle == nil || w.middleAt(b, i))
+// differs is 0 if head and tail of the word stand at b[i], its first byte being
+// what it is xor first.
+func (w *word) differs(b []byte, i int, first uint64) uint64 {
+	tail := i + int(w.tailAt)
+	if tail+8 > len(b) || i+8 > len(b) {
+		return 1
+	}
+	return (load(b, i)^first^w.head)&w.headMask | (load(b, tail)^w.tail)&w.tailMask
 }
 
-// differs is 0 if head and tail of the word stand at b[i], where it has reach.
-func (w *word) differs(b []byte, i int, first uint64) uint64 {
-	return (load(b, i)^first^w.head)&w.headMask | (load(b, i+int(w.tailAt))^w.tail)&w.tailMask
+// at reports whether the word stands at b[i], see differs.
+func (w *word) at(b []byte, i int, first uint64) bool {
+	return w.differs(b, place(i), first) == 0 && (w.middle == nil || w.middleAt(b, i))
 }
 
 func (w *word) middleAt(b []byte, i int) bool {
@@ -56,3 +62,7 @@ func (w *word) middleAt(b []byte, i int) bool {
 
 // load is the eight bytes at b[i].
 func load(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i : i+8 : i+8]) }
+
+// place is i, which is at most maxRunBytes. It tells the compiler as much, so
+// that one comparison with the length of a text is all that an access costs.
+func place(i int) int { return int(uint32(i)) }
