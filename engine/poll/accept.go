@@ -2,12 +2,13 @@ package poll
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -23,10 +24,10 @@ func (l *Listener) Serve(loops []*Loop) error {
 		return errors.New("poll: Serve needs a loop")
 	}
 	for {
-		tc, err := l.ln.AcceptTCP()
+		a, err := l.next()
 		switch {
 		case err == nil:
-			err = l.take(tc, loops)
+			err = l.take(a, loops)
 		case l.isClosed():
 			return nil
 		case !outOfDescriptors(err):
@@ -42,6 +43,50 @@ func (l *Listener) Serve(loops []*Loop) error {
 	}
 }
 
+// arrival is a connection as the kernel hands it out: a descriptor that does not block and is closed on exec, and that
+// neither the runtime's poller nor a net.Conn knows of, which would be seven system calls more for each.
+type arrival struct {
+	fd   int
+	peer netip.AddrPort
+}
+
+// next waits for a connection. Serve's goroutine only.
+func (l *Listener) next() (arrival, error) {
+	if err := l.raw.Read(l.try); err != nil { // closed, or the deadline of shed
+		return arrival{}, err
+	}
+	return l.got, l.gotErr
+}
+
+// tryAccept is called by the runtime with the listening descriptor, and again when that is ready as long as it answers false.
+func (l *Listener) tryAccept(fd uintptr) bool {
+	for {
+		n, sa, err := acceptFrom(int(fd))
+		switch {
+		case err == nil:
+			l.got, l.gotErr = arrival{fd: n, peer: sockaddrPort(sa)}, nil
+		case errors.Is(err, syscall.EAGAIN):
+			return false
+		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED): // the second: it is gone already
+			continue
+		default:
+			l.got, l.gotErr = arrival{}, os.NewSyscallError("accept", err)
+		}
+		return true
+	}
+}
+
+// sockaddrPort is the peer, an IPv4 address as such; zero for no address of the internet.
+func sockaddrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	return netip.AddrPort{}
+}
+
 func (l *Listener) isClosed() bool {
 	select {
 	case <-l.done:
@@ -52,23 +97,22 @@ func (l *Listener) isClosed() bool {
 }
 
 // take decides about one connection. The cheap bound comes first: Admit may charge the peer.
-func (l *Listener) take(tc *net.TCPConn, loops []*Loop) error {
+func (l *Listener) take(a arrival, loops []*Loop) error {
 	loop, open := fewest(loops)
 	if open >= l.cfg.MaxConns {
-		l.turnAway(tc, &l.full, Full)
+		l.turnAway(a, &l.full, Full)
 		return nil
 	}
-	remote, ok := tc.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		l.turnAway(tc, &l.failed, Failed)
+	if !a.peer.IsValid() {
+		l.turnAway(a, &l.failed, Failed)
 		return nil
 	}
-	peer := addrPort(remote).Addr()
+	peer := a.peer.Addr()
 	if l.cfg.Admit != nil && !l.cfg.Admit(peer) {
-		l.turnAway(tc, &l.refused, NotAdmitted)
+		l.turnAway(a, &l.refused, NotAdmitted)
 		return nil
 	}
-	if err := loop.add(tc, l.cfg.Door); err != nil {
+	if err := loop.adopt(a, l.local, l.cfg.Door); err != nil {
 		why := Failed
 		if outOfDescriptors(err) {
 			why = Exhausted
@@ -78,7 +122,7 @@ func (l *Listener) take(tc *net.TCPConn, loops []*Loop) error {
 		}
 		l.release(peer)
 		if l.cfg.TurnedAway != nil {
-			l.cfg.TurnedAway(addrPort(remote), why)
+			l.cfg.TurnedAway(a.peer, why)
 		}
 		return err
 	}
@@ -106,22 +150,13 @@ func fewest(loops []*Loop) (least *Loop, open int) {
 }
 
 // turnAway closes with a reset: an orderly close would leave us a minute of TIME_WAIT for each.
-func (l *Listener) turnAway(tc *net.TCPConn, n *atomic.Uint64, why Refusal) {
+func (l *Listener) turnAway(a arrival, n *atomic.Uint64, why Refusal) {
 	n.Add(1)
-	l.tell(tc, why)
-	_ = tc.SetLinger(0)
-	_ = tc.Close()
-}
-
-func (l *Listener) tell(tc *net.TCPConn, why Refusal) {
-	if l.cfg.TurnedAway == nil {
-		return
+	if l.cfg.TurnedAway != nil {
+		l.cfg.TurnedAway(a.peer, why)
 	}
-	var peer netip.AddrPort
-	if remote, ok := tc.RemoteAddr().(*net.TCPAddr); ok {
-		peer = addrPort(remote)
-	}
-	l.cfg.TurnedAway(peer, why)
+	_ = unix.SetsockoptLinger(a.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = unix.Close(a.fd)
 }
 
 // trouble deals with a failed accept and pauses, ever longer while it lasts.
@@ -161,15 +196,15 @@ func (l *Listener) shed() {
 	if l.spare != nil {
 		_ = l.spare.Close()
 		l.spare = nil
-		_ = l.ln.SetDeadline(time.Now().Add(shedFor))
+		_ = l.ln.SetReadDeadline(time.Now().Add(shedFor))
 		for {
-			tc, err := l.ln.AcceptTCP()
+			a, err := l.next()
 			if err != nil {
 				break
 			}
-			l.turnAway(tc, &l.exhausted, Exhausted)
+			l.turnAway(a, &l.exhausted, Exhausted)
 		}
-		_ = l.ln.SetDeadline(time.Time{})
+		_ = l.ln.SetReadDeadline(time.Time{})
 	}
 	// Another goroutine may have taken the number; then the next shed tries again.
 	if f, err := os.Open(os.DevNull); err == nil {

@@ -21,8 +21,7 @@ import (
 // exhaustEnv makes the test binary a server that is nearly out of descriptors.
 const exhaustEnv = "WEIR_POLL_TEST_EXHAUST"
 
-// exhaustRoom is the number of descriptors that the child leaves itself; a connection takes
-// one, and a second one while it is accepted.
+// exhaustRoom is the number of descriptors that the child leaves itself; a connection takes one.
 const exhaustRoom = 12
 
 // TestDescriptorsRunOut: with no descriptor left, newcomers are turned away at once,
@@ -54,10 +53,8 @@ func TestDescriptorsRunOut(t *testing.T) {
 	if cpu > wall/4 {
 		t.Errorf("%v of CPU in %v", cpu, wall)
 	}
-	if n := child.ask(t, "eat"); n == 0 {
-		t.Error("there was nothing left to eat")
-	}
-	for range 5 { // now not even an accept is possible
+	child.ask(t, "eat")
+	for range 5 { // whatever was free for the moment, now not even an accept is possible
 		if nc := dialEcho(t, child.addr); nc != nil {
 			t.Error("served without a descriptor")
 		}

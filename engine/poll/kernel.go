@@ -71,28 +71,43 @@ func hasDescriptors(pollers reflect.Value) bool {
 	return true
 }
 
-// forgetAddresses clears the two addresses that nbio keeps for the life of a connection and
-// never looks at. They are 96 bytes of the 304 that a connection has on the heap there, and
-// the handler has them as values. nbio offers no way to drop them, so the fields are
-// written where the pinned version has them.
-type forgetAddresses [2]uintptr // offsets in nbio.Conn
+// connFields are the offsets of fields of nbio.Conn that are written where the pinned version has them, for nbio offers no way.
+// fd and typ make a connection of a descriptor; nbio itself would ask for a net.Conn and duplicate its. The two addresses it
+// keeps for the life of a connection and never looks at: they are 96 bytes of the 304 that one has on the heap there, and the
+// handler has them as values.
+type connFields struct{ fd, typ, local, remote uintptr }
 
-func newForgetAddresses() (forgetAddresses, error) {
-	var offsets forgetAddresses
-	for i, name := range [2]string{"lAddr", "rAddr"} {
-		f, ok := reflect.TypeFor[nbio.Conn]().FieldByName(name)
-		if !ok || f.Type != reflect.TypeFor[net.Addr]() {
-			return offsets, errFields
+func newConnFields() (f connFields, err error) {
+	for _, field := range []struct {
+		name string
+		kind reflect.Type
+		at   *uintptr
+	}{
+		{"fd", reflect.TypeFor[int](), &f.fd},
+		{"typ", reflect.TypeFor[nbio.ConnType](), &f.typ},
+		{"lAddr", reflect.TypeFor[net.Addr](), &f.local},
+		{"rAddr", reflect.TypeFor[net.Addr](), &f.remote},
+	} {
+		found, ok := reflect.TypeFor[nbio.Conn]().FieldByName(field.name)
+		if !ok || found.Type != field.kind {
+			return f, errFields
 		}
-		offsets[i] = f.Offset
+		*field.at = found.Offset
 	}
-	return offsets, nil
+	return f, nil
 }
 
-func (o forgetAddresses) of(nb *nbio.Conn) {
-	for _, offset := range o {
-		*(*net.Addr)(unsafe.Add(unsafe.Pointer(nb), offset)) = nil
-	}
+// conn makes a TCP connection that owns fd.
+func (f connFields) conn(fd int) *nbio.Conn {
+	nb := new(nbio.Conn)
+	*(*int)(unsafe.Add(unsafe.Pointer(nb), f.fd)) = fd
+	*(*nbio.ConnType)(unsafe.Add(unsafe.Pointer(nb), f.typ)) = nbio.ConnTypeTCP
+	return nb
+}
+
+func (f connFields) forgetAddresses(nb *nbio.Conn) {
+	*(*net.Addr)(unsafe.Add(unsafe.Pointer(nb), f.local)) = nil
+	*(*net.Addr)(unsafe.Add(unsafe.Pointer(nb), f.remote)) = nil
 }
 
 // silenceNbio replaces nbio's logger, which is one per process and prints to

@@ -44,8 +44,13 @@ type ListenConfig struct {
 
 // Listener accepts TCP connections and spreads them over loops.
 type Listener struct {
-	cfg  ListenConfig // immutable
-	ln   *net.TCPListener
+	// Immutable.
+	cfg   ListenConfig
+	ln    *os.File        // the listening socket: a net.Listener's own does not let others accept
+	raw   syscall.RawConn // of ln
+	local netip.AddrPort
+	try   func(fd uintptr) bool // tryAccept, made once
+
 	done chan struct{}
 	once sync.Once
 
@@ -55,6 +60,8 @@ type Listener struct {
 	spare   *os.File // guarded by spareMu; see shed
 
 	// Owned by Serve.
+	got     arrival // of try
+	gotErr  error
 	pause   time.Duration
 	nextLog time.Time
 }
@@ -98,9 +105,18 @@ func Listen(ctx context.Context, cfg ListenConfig) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, ln: ln, done: make(chan struct{})}
+	l := &Listener{cfg: cfg, local: addrPort(ln.Addr().(*net.TCPAddr)), done: make(chan struct{})}
+	l.try = l.tryAccept
+	l.ln, err = ln.File() // duplicates it
+	_ = ln.Close()
+	if err == nil {
+		l.raw, err = l.ln.SyscallConn()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", cfg.Flag, cfg.Addr, err)
+	}
 	if l.spare, err = os.Open(os.DevNull); err != nil {
-		_ = ln.Close()
+		_ = l.ln.Close()
 		return nil, fmt.Errorf("%s %s: no descriptor to spare: %w", cfg.Flag, cfg.Addr, err)
 	}
 	return l, nil
@@ -139,20 +155,20 @@ func (cfg *ListenConfig) setOptions(fd int) error {
 			return fmt.Errorf("--reuse-port: this system refuses SO_REUSEPORT; leave the option out: %w", err)
 		}
 	}
+	// What goes out is whole: a flush has all that is pending in one write.
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("TCP_NODELAY: %w", err)
+	}
 	return SocketOptions{Congestion: cfg.Congestion, NotSentLowat: cfg.NotSentLowat, UserTimeout: cfg.UserTimeout}.set(fd)
 }
 
 // Addr is the bound address, with the real port.
-func (l *Listener) Addr() netip.AddrPort { return addrPort(l.ln.Addr().(*net.TCPAddr)) }
+func (l *Listener) Addr() netip.AddrPort { return l.local }
 
 // SetUserTimeout sets TCP_USER_TIMEOUT for the connections that come from now on. Any goroutine.
 func (l *Listener) SetUserTimeout(d time.Duration) error {
-	rc, err := l.ln.SyscallConn()
-	if err != nil {
-		return err
-	}
 	var failed error
-	if err := rc.Control(func(fd uintptr) { failed = SocketOptions{UserTimeout: d}.set(int(fd)) }); err != nil {
+	if err := l.raw.Control(func(fd uintptr) { failed = SocketOptions{UserTimeout: d}.set(int(fd)) }); err != nil {
 		return err
 	}
 	return failed

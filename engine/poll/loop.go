@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lesismal/nbio"
+	"golang.org/x/sys/unix"
 )
 
 // ErrStopped is returned by Add after Stop was called.
@@ -73,7 +74,7 @@ type Loop struct {
 	maxFD     int
 	log       *slog.Logger
 	onPanic   func(v any, stack []byte)
-	forget    forgetAddresses
+	fields    connFields
 	now       func() time.Time
 	poller    int           // descriptor that nbio waits on
 	started   chan struct{} // closed by the first turn
@@ -157,7 +158,7 @@ func (l *Loop) start(cfg LoopConfig) error {
 	g.OnClose(l.closed)
 	g.OnWrittenSize(l.written)
 	var err error
-	if l.forget, err = newForgetAddresses(); err != nil {
+	if l.fields, err = newConnFields(); err != nil {
 		return err
 	}
 	b, err := newBell()
@@ -191,14 +192,33 @@ func (l *Loop) start(cfg LoopConfig) error {
 // Add hands tc over to the loop; tc must not be used afterwards. Any goroutine may
 // call it. On error tc is closed: EMFILE and ENFILE (the descriptor is duplicated
 // here), or ErrStopped.
-func (l *Loop) Add(tc *net.TCPConn) error { return l.add(tc, 0) }
-
-func (l *Loop) add(tc *net.TCPConn, door uint8) error {
+func (l *Loop) Add(tc *net.TCPConn) error {
 	n, err := l.newcomer(tc)
 	if err != nil {
 		return err
 	}
-	n.door = door
+	return l.add(n)
+}
+
+// adopt is Add for a descriptor that a listener on local got.
+func (l *Loop) adopt(a arrival, local netip.AddrPort, door uint8) error {
+	if a.fd >= l.maxFD {
+		_ = unix.Close(a.fd)
+		return overLimit(a.fd)
+	}
+	if local.Addr().IsUnspecified() {
+		if sa, err := unix.Getsockname(a.fd); err == nil {
+			local = sockaddrPort(sa)
+		}
+	}
+	return l.add(newcomer{nb: l.fields.conn(a.fd), peer: a.peer, local: local, door: door})
+}
+
+func overLimit(fd int) error {
+	return fmt.Errorf("poll: descriptor %d is above the limit at start: %w", fd, syscall.EMFILE)
+}
+
+func (l *Loop) add(n newcomer) error {
 	l.mu.Lock()
 	if l.stopping {
 		l.mu.Unlock()
@@ -227,9 +247,9 @@ func (l *Loop) newcomer(tc *net.TCPConn) (newcomer, error) {
 	}
 	if nb.Hash() >= l.maxFD {
 		_ = nb.Close()
-		return newcomer{}, fmt.Errorf("poll: descriptor %d is above the limit at start: %w", nb.Hash(), syscall.EMFILE)
+		return newcomer{}, overLimit(nb.Hash())
 	}
-	l.forget.of(nb)
+	l.fields.forgetAddresses(nb)
 	n.nb = nb
 	return n, nil
 }

@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,3 +21,21 @@ func setUserTimeout(int, time.Duration) error { return unix.ENOTSUP }
 
 // send leaves everything to nbio: a signal for each broken connection is no gain.
 func send(int, []byte) int { return 0 }
+
+// acceptFrom takes a connection off a listening descriptor.
+func acceptFrom(fd int) (int, unix.Sockaddr, error) {
+	syscall.ForkLock.RLock()
+	n, sa, err := unix.Accept(fd)
+	if err == nil {
+		unix.CloseOnExec(n)
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return -1, nil, err
+	}
+	if err := unix.SetNonblock(n, true); err != nil {
+		_ = unix.Close(n)
+		return -1, nil, err
+	}
+	return n, sa, nil
+}

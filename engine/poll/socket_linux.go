@@ -38,3 +38,8 @@ func send(fd int, b []byte) int {
 	}
 	return int(n)
 }
+
+// acceptFrom takes a connection off a listening descriptor.
+func acceptFrom(fd int) (int, unix.Sockaddr, error) {
+	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+}
