@@ -38,15 +38,11 @@ type Event struct {
 // Reader turns one connection's bytes into events. The zero value is a new one. It belongs to one
 // goroutine.
 type Reader struct {
-	p *partial // what has begun; nil: nothing; over: see ended
+	p *partial // what has begun; nil: nothing; Scratch.over: see ended
 }
 
-// over is in the place of what has begun where nothing will: each connection spends a pointer, and
-// not a word more for that. Never looked into.
-var over = new(partial)
-
 // ended reports whether a close frame or a violation has come: what follows is discarded.
-func (r *Reader) ended() bool { return r.p == over }
+func (r *Reader) ended() bool { return r.p != nil && r.p.over }
 
 // Next takes the next event off in. It returns what is left of in, to be given to the next call; with
 // None and with a violation nothing is left. Payloads are unmasked in place, so in must be writable, and is the caller's again
@@ -116,7 +112,7 @@ func (r *Reader) Release(s *Scratch) {
 	if r.Partial() {
 		s.giveBack(r.p)
 	}
-	r.p = over
+	r.p = s.theEnd()
 }
 
 // header reads the next header, part of which may have come with an earlier input. It returns how many
@@ -252,7 +248,7 @@ func (r *Reader) deliver(op Opcode, compressed bool, payload, rest []byte, lim *
 		r.p, s.lent = nil, p
 	}
 	if op == OpClose {
-		r.p = over
+		r.p = s.theEnd()
 	}
 	return ev, rest, nil
 }

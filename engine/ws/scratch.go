@@ -24,6 +24,7 @@ type partial struct {
 	inFrame    bool
 	fragments  int // frames of the message so far
 
+	over       bool // nothing more begins: Scratch.over
 	headLen    uint8
 	controlLen uint8
 	head       [MaxHeaderBytes]byte  // a header not yet whole
@@ -55,6 +56,14 @@ type Scratch struct {
 	freeBytes int // buffers of the free ones
 	inflater  *inflater
 	inflated  []byte // the payload of the last event, if it came compressed
+
+	// over is in the place of what has begun in every Reader that has ended: so a Reader is one pointer.
+	over partial
+}
+
+func (s *Scratch) theEnd() *partial {
+	s.over.over = true
+	return &s.over
 }
 
 // borrow returns an empty partial.
