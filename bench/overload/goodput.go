@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/netip"
 	"os"
 	"runtime"
@@ -20,8 +19,12 @@ import (
 	"weir/bench/internal/node"
 )
 
-// warming begins a stage unmeasured.
-const warming = time.Second
+const (
+	// warming begins a stage unmeasured.
+	warming = time.Second
+	// margin makes sure that not fewer come than they should.
+	margin = 1.1
+)
 
 // moment is what the server and the machine have done so far.
 type moment struct {
@@ -70,26 +73,24 @@ func (p *plan) goodput(ctx context.Context, server *node.Node, there *establishe
 	}
 	defer func() { err = errors.Join(err, crowd.end()) }()
 	var capacity, overload []span
-	rate := 0.0
 	for round := range p.rounds + 1 {
 		alone, err := p.hold(ctx, server, crowd, stage{together: p.together, patience: patience})
 		if err != nil {
 			return err
 		}
-		if rate == 0 {
-			rate = p.times * alone.rate()
+		rate := margin * p.times * alone.rate()
+		if p.cores < 1 {
+			rate = margin * p.times * alone.each() * p.cores
 		}
 		crowd.prepare(int(min(rate*p.patience.Seconds(), visitsAtOnce)))
 		many, err := p.hold(ctx, server, crowd, stage{rate: rate, patience: p.patience})
 		if err != nil {
 			return err
 		}
-		factor := many.over(alone)
-		fmt.Fprintf(p.log, "round %d: %s; %s, %.1f times too many; %s\n", round, alone, many, factor, crowd)
-		if round > 0 { // the first warms up, and finds how many must come
+		fmt.Fprintf(p.log, "round %d: %s; %s, %.1f times too many; %s\n", round, alone, many, many.over(alone), crowd)
+		if round > 0 { // the first warms up
 			capacity, overload = append(capacity, alone), append(overload, many)
 		}
-		rate *= math.Sqrt(min(max(p.times/factor, 0.25), 4)) // gently: more clients may leave the server less time
 	}
 	if err := p.judge(capacity, overload, out); err != nil {
 		return err

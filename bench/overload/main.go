@@ -57,7 +57,7 @@ func parse(args []string, log io.Writer) (*plan, error) {
 	flags.SetOutput(log)
 	parts := flags.String("parts", "goodput,floods", "what to measure")
 	flags.IntVar(&p.established, "established", 500, "subscribers who are there before, and receive all the while")
-	flags.IntVar(&p.rounds, "rounds", 4, "turns of capacity and overload")
+	flags.IntVar(&p.rounds, "rounds", 3, "turns of capacity and overload")
 	flags.IntVar(&p.together, "together", 32, "clients at once whose handshakes are the capacity")
 	flags.Float64Var(&p.times, "times", 10, "the overload, against the capacity")
 	flags.DurationVar(&p.patience, "patience", time.Second, "after which a client of the overload gives up")
