@@ -16,7 +16,7 @@ import (
 // channel is what every subscriber of the fan-out has.
 const channel = "floor"
 
-// warming is how many publications begin a turn unmeasured: ciphers that nobody used for a second are made anew, and
+// warming is how many publications begin a turn unmeasured: ciphers that nobody used for some seconds are made anew, and
 // the turns of the others are longer.
 const warming = 3
 
