@@ -120,3 +120,39 @@ func TestAgainst(t *testing.T) {
 		t.Error("a figure of a server that is not there")
 	}
 }
+
+// TestOutputs: the figures are found in what the commands print.
+func TestOutputs(t *testing.T) {
+	outputs := map[string]struct {
+		text string
+		want []float64
+	}{
+		"over-admissions": {"    table_test.go:213: 20000000 takes by 64 at once, 6054416 admitted, 0 over-admitted\n", []float64{0}},
+		"allocations": {"BenchmarkDelivery-2   \t 2000\t 468875 ns/op\t 0 B/op\t 0 allocs/op\nBenchmarkMessage/pong-2 \t 2000\t 221.7 ns/op\t 0 B/op\t 1 allocs/op\n" +
+			"BenchmarkParse/64_KiB-2 \t 2000\t 136709 ns/op\t 377.82 MB/s\t 87 B/op\t 2 allocs/op\nBenchmarkValidate/tick-2 \t 2000\t 1088 ns/op\t 1.497 x-gjson\t 0 B/op\t 3 allocs/op\n" +
+			"BenchmarkValidate/tick,_all_left_out-2 \t 2000\t 10 ns/op\t 0 B/op\t 0 allocs/op\n", []float64{0, 2, 3}},
+		"floor": {"a connection costs 355 µs of CPU, its handshake and token alone 230 µs: 1.50 times (goal: at most 1.4)\n" +
+			"a delivery costs 1.21 times the floor (goal: at most 1.4); in batches of 8 there are 7.7 times as many for the same CPU (goal: at least 5)\n" +
+			"59 collections of garbage in 120 publications one by one, 118 a minute\n", []float64{1.21, 7.7, 118, 1.5}},
+		"half load": {"1466571 deliveries a second to 2000 subscribers when 200 publications come at once; the floor reaches the last of them after 21.28ms at the median\n" +
+			"half load: 367 publications a second: to the last subscriber p50 105.7ms, p99 363.5ms (goal: p99 at most 40ms), 17.1 times the floor's\n" +
+			"half load while 16 clients connect and leave all the time: p50 146.5ms, p99 645.4ms, 30.3 times the floor's\n", []float64{363.5, 17.1, 30.3}},
+		"goodput": {"capacity: 581 handshakes a second with 32 clients at once, 2176 for a second of the server's processor time\n" +
+			"overload: 5895 hellos a second, each from another address, 8.5 times what the server's processor time then is enough for: 226 handshakes a second, 754 for a second of its time\n" +
+			"goodput: 32.0 % of the capacity for the same processor time (goal: at least 85 %), 31.9 % of it by the clock\n" +
+			"3 of 500 subscribers who were connected all the while were lost or missed anything\n", []float64{8.5, 32, 3}},
+		"floods": {"churn               2.6 MiB more  16 attackers, 1453 connections tried: connect and close\n" +
+			"16 floods of 2s beside 500 subscribers: memory 37.9 MiB before, 27.3 MiB more at most (bad-tokens; goal: at most 64)\n", []float64{27.3}},
+	}
+	for name, o := range outputs {
+		chosen, err := choose(steps, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, g := range chosen[0].goals {
+			if got, err := g.find(o.text); err != nil || i >= len(o.want) || got != o.want[i] {
+				t.Errorf("%s: %q is %v, %v; want it of %v", name, g.what, got, err, o.want)
+			}
+		}
+	}
+}
