@@ -10,7 +10,7 @@ import (
 // Failures bounds how often an address, or an IPv6 prefix, may fail at something: at the bound it is not even asked any more. What
 // succeeds costs nothing, so those who share an address with many do not pay for their number. Any goroutine.
 type Failures struct {
-	rate  Rate
+	rate  *pace
 	table *Table
 
 	noted, refused atomic.Uint64
@@ -18,7 +18,7 @@ type Failures struct {
 
 // NewFailures remembers so many addresses.
 func NewFailures(r Rate, entries int) *Failures {
-	return &Failures{rate: r, table: NewTable(entries, secretSeed())}
+	return &Failures{rate: r.pace(), table: NewTable(entries, secretSeed())}
 }
 
 func secretSeed() uint64 {

@@ -53,17 +53,17 @@ func TestFailures(t *testing.T) {
 // TestHasIsWhatTakeWouldSay: at every place a key may be charged, and without changing it.
 func TestHasIsWhatTakeWouldSay(t *testing.T) {
 	const now = 1_800_000_000 * second
-	r := Rate{PerSecond: 1, Burst: 2}
+	p := Rate{PerSecond: 1, Burst: 2}.pace()
 	table := NewTable(8, 3)
 	var a [16]byte
 	for i := range uint64(4000) {
 		binary.BigEndian.PutUint64(a[:], 0x20010db8<<32|i%40<<13)
 		k, at := IP(netip.AddrFrom16(a)), now+int64(i)*second/50
-		want := table.has(k, r, 1, at)
-		if again := table.has(k, r, 1, at); again != want {
+		want := table.has(k, p, 1, at)
+		if again := table.has(k, p, 1, at); again != want {
 			t.Fatalf("step %d: asking changes the answer", i)
 		}
-		if got := table.Take(k, r, 1, at); got != want {
+		if got := table.Take(k, p, 1, at); got != want {
 			t.Fatalf("step %d: has says %v, Take %v", i, want, got)
 		}
 	}
@@ -79,13 +79,13 @@ var keys = flag.Uint64("keys", 1_000_000, "different keys of TestManyKeysAtOnce"
 // bucket of all hold, and of that at least 99 %; who was there before keeps an entry of his own.
 func TestManyKeysAtOnce(t *testing.T) {
 	const now, clients = 1_800_000_000 * second, 64
-	r, many := Rate{PerSecond: 1, Burst: 2}, *keys
+	p, many := Rate{PerSecond: 1, Burst: 2}.pace(), *keys
 	if raceEnabled {
 		many = min(many, 100_000)
 	}
 	table := NewTable(1<<14, 5)
 	honest := IP(netip.MustParseAddr("192.0.2.1"))
-	if !table.Take(honest, r, 1, now) {
+	if !table.Take(honest, p, 1, now) {
 		t.Fatal("refused at first")
 	}
 	var before, after runtime.MemStats
@@ -103,7 +103,7 @@ func TestManyKeysAtOnce(t *testing.T) {
 				binary.BigEndian.PutUint64(a[:], 0x2001<<48|i*0x9e3779b97f4a7c15>>16) // each another /64
 				k := IP(netip.AddrFrom16(a))
 				for range 3 { // one more than the burst
-					if table.Take(k, r, 1, now) {
+					if table.Take(k, p, 1, now) {
 						admitted.Add(1)
 					}
 				}
@@ -119,7 +119,7 @@ func TestManyKeysAtOnce(t *testing.T) {
 	if grown := int64(after.TotalAlloc - before.TotalAlloc); grown > 1<<20 {
 		t.Errorf("%d bytes were allocated", grown)
 	}
-	if !table.Take(honest, r, 1, now) || table.Take(honest, r, 1, now) {
+	if !table.Take(honest, p, 1, now) || table.Take(honest, p, 1, now) {
 		t.Error("the honest one has no longer what was his")
 	}
 }

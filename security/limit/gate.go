@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// defaultEntries is the size of a Gate's table of rates where the configuration has none: 1.5 MiB.
+// defaultEntries is the size of a Gate's table of rates where the configuration has none: 512 KiB.
 const defaultEntries = 1 << 16
 
 // GateConfig says what one address, or one IPv6 prefix, may do. Zero is no limit.
@@ -34,7 +34,7 @@ type Gate struct {
 
 // policy is the part of a GateConfig that Replace replaces. Immutable.
 type policy struct {
-	rate   Rate
+	rate   *pace
 	max    uint32
 	exempt []netip.Prefix
 }
@@ -66,7 +66,7 @@ func NewGate(cfg GateConfig) *Gate {
 
 // Replace takes other limits for all connections from now on; what is open stays counted.
 func (g *Gate) Replace(cfg GateConfig) {
-	p := &policy{rate: cfg.ConnectRate, max: math.MaxUint32}
+	p := &policy{rate: cfg.ConnectRate.pace(), max: math.MaxUint32}
 	if cfg.Connections > 0 && cfg.Connections < math.MaxUint32 {
 		p.max = uint32(cfg.Connections)
 	}

@@ -63,18 +63,22 @@ func (k Key) wider() (_ Key, ok bool) {
 	return Key{}, false
 }
 
-// hash is never 0, which marks an entry that was never used. Peers choose keys, so the seed is
+// hash chooses a key's set and tells it from others there. Peers choose keys, so the seed is
 // secret: nobody can aim at the entry of another. It is XXH64 of the prefix, or of the name, with a
 // seed of the kind's own.
 func (k Key) hash(seed uint64) uint64 {
 	seed += uint64(k.kind)
 	if k.kind < named {
-		return max(hash64(k.prefix, seed), 1)
+		return hash64(k.prefix, seed)
 	}
+	return hashName(k.name, seed)
+}
+
+func hashName(name string, seed uint64) uint64 {
 	var d xxhash.Digest
 	d.ResetWithSeed(seed)
-	_, _ = d.WriteString(k.name)
-	return max(d.Sum64(), 1)
+	_, _ = d.WriteString(name)
+	return d.Sum64()
 }
 
 // hash64 is XXH64 of the 8 bytes of v in little-endian order: what xxhash.Digest says in a third of

@@ -24,7 +24,7 @@ func buckets() map[string]take {
 	return map[string]take{
 		"bucket": func(r Rate, cost, now int64) bool { return b.Take(&r, cost, now) },
 		"shared": func(r Rate, cost, now int64) bool { return s.Take(r, int(cost), now) },
-		"table":  func(r Rate, cost, now int64) bool { return t.Take(User("a"), r, int(cost), now) },
+		"table":  func(r Rate, cost, now int64) bool { return t.Take(User("a"), r.pace(), int(cost), now) },
 	}
 }
 
@@ -210,7 +210,7 @@ func TestSizesAndAllocations(t *testing.T) {
 		t.Skip("skipped: allocations are counted without -race")
 	}
 	r := Rate{PerSecond: 1000, Burst: 10}
-	table := NewTable(1024, 1)
+	table, p := NewTable(1024, 1), r.pace()
 	gate := NewGate(GateConfig{ConnectRate: r, Connections: 2, Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Entries: 64})
 	peer, user := netip.MustParseAddr("2001:db8::1"), User("alice")
 	failures, other := NewFailures(r, 64), netip.MustParseAddr("192.0.2.1")
@@ -221,7 +221,7 @@ func TestSizesAndAllocations(t *testing.T) {
 	for name, f := range map[string]func(){
 		"bucket":   func() { b.Take(&r, 1, now) },
 		"shared":   func() { s.Take(r, 1, now) },
-		"table":    func() { table.Take(user, r, 1, now); table.Take(IP(peer), r, 100, now); now += second },
+		"table":    func() { table.Take(user, p, 1, now); table.Take(IP(peer), p, 100, now); now += second },
 		"per user": func() { perUser.Take("alice", 1, now); perUser.Take("", 1, now) },
 		"failures": func() { failures.Note(peer, now); failures.May(peer, now); failures.May(other, now) },
 		"gate":     func() { gate.Admit(peer, at); gate.Release(peer); gate.Exempt(peer) },
@@ -248,6 +248,7 @@ func TestHashIsXXH64(t *testing.T) {
 
 func BenchmarkTake(b *testing.B) {
 	r := Rate{PerSecond: 1e6, Burst: 100}
+	p := r.pace()
 	b.Run("bucket", func(b *testing.B) {
 		var k Bucket
 		for now := int64(0); b.Loop(); now += 100 {
@@ -257,13 +258,13 @@ func BenchmarkTake(b *testing.B) {
 	b.Run("table/hot", func(b *testing.B) {
 		t, key := NewTable(1<<16, 1), IP(netip.MustParseAddr("2001:db8::1"))
 		for now := int64(0); b.Loop(); now += 1000 {
-			t.Take(key, r, 1, now)
+			t.Take(key, p, 1, now)
 		}
 	})
 	b.Run("table/cold", func(b *testing.B) {
 		t, now := NewTable(1<<20, 1), int64(0)
 		for i := uint64(0); b.Loop(); i++ {
-			t.Take(Key{kind: ipv6, prefix: i * 0x9e3779b97f4a7c15 >> 45}, r, 1, now)
+			t.Take(Key{kind: ipv6, prefix: i * 0x9e3779b97f4a7c15 >> 45}, p, 1, now)
 			now += 1000
 		}
 	})
@@ -274,7 +275,7 @@ func BenchmarkTake(b *testing.B) {
 			keys[i] = User(fmt.Sprint(i))
 		}
 		for i := 0; b.Loop(); i++ {
-			t.Take(keys[i&(1<<15-1)], r, 1, now)
+			t.Take(keys[i&(1<<15-1)], p, 1, now)
 			now += 100
 		}
 	})

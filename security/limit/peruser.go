@@ -6,12 +6,12 @@ import "sync/atomic"
 const perUserEntries = 1 << 16
 
 // PerUserBytes is the memory of one PerUser.
-const PerUserBytes = perUserEntries / ways * setBytes
+const PerUserBytes = perUserEntries/ways*setBytes + perUserEntries/ways/regionSets*regionBytes
 
 // PerUser bounds what all connections of a user do together: one bucket for each user in a Table. The anonymous user ""
 // is everybody without a name and has no limit, nor has anybody of a nil PerUser. Any goroutine.
 type PerUser struct {
-	rate Rate
+	rate *pace
 	*perUserTable
 }
 
@@ -28,9 +28,9 @@ func NewPerUser(r Rate, before *PerUser) *PerUser {
 		return nil
 	}
 	if before != nil {
-		return &PerUser{rate: r, perUserTable: before.perUserTable}
+		return &PerUser{rate: r.pace(), perUserTable: before.perUserTable}
 	}
-	return &PerUser{rate: r, perUserTable: &perUserTable{table: NewTable(perUserEntries, secretSeed())}}
+	return &PerUser{rate: r.pace(), perUserTable: &perUserTable{table: NewTable(perUserEntries, secretSeed())}}
 }
 
 // Take takes cost tokens of user's at now nanoseconds, all or none. Lock-free, no allocation.

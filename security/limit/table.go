@@ -10,43 +10,55 @@ import (
 // ways is how many entries share a set: a key lies in any of those of its set.
 const ways = 8
 
-// moving marks an entry that is being given to another key. No clock reads it.
-const moving = -1 << 63
+// regionSets is how many sets go from frame to frame together: what one take may have to look at.
+const regionSets = 1 << regionBits
 
-// Table holds one bucket a key in memory fixed at construction. Any goroutine.
+const regionBits = 8
+
+// Table holds one bucket a key in memory fixed at construction. Any goroutine. Lock-free.
 //
-// Charging a key that has an entry is lock-free: one compare-and-swap of its 64-bit state. A key
-// without entry takes over one that is full again, and so has nothing to remember; only newcomers to
-// the same set wait for each other there, for the dozen instructions of [set.insert], so that two of
-// them with the same key leave one entry. A live entry is never evicted: where a set holds only such
+// An entry is one [word], and a set is one cache line: charging a key that has an entry reads that line and changes it by
+// one compare-and-swap. A key without entry takes over one that is full again, and so has nothing to
+// remember. A live entry is never evicted: where a set holds only such
 // ones, the key's wider prefix is charged in its place, or a user's bucket in another set, and at last one
-// bucket for all. The bound of a key is exact while its entry lives; a user for whom there was no room has
-// a full bucket more when there is room again. A key that comes back, with a clock read before its full bucket
+// bucket for all. The bound of a key is exact while its entry lives, but for company as [word] has it; a user for whom there was
+// no room has a full bucket more when there is room again. A key that comes back, with a clock read before its full bucket
 // was given away, may get as much more as the rate admits in that difference.
 type Table struct {
-	sets []set
-	busy []atomic.Uint32 // of each set, 1 while a newcomer is let in: apart, for others never look
-	seed uint64
-	rest Shared
+	sets    []set
+	regions []region
+	seed    uint64
+	rest    Shared
 
 	widened atomic.Uint64 // keys that were charged elsewhere for want of room
 }
 
-// set is two cache lines side by side, which processors fetch as one.
-type set struct {
-	hash   [ways]atomic.Uint64 // who; written only between moving and the entry's new state
-	fullAt [ways]atomic.Int64  // the bucket, or moving
+// set is one cache line: 64 bytes, and powers of two of them the allocator aligns.
+type set [ways]atomic.Uint64
+
+// region is what is known of regionSets sets.
+type region struct {
+	frame atomic.Int32  // in which their words are read
+	turn  atomic.Uint32 // of the last mark of a newcomer
 }
 
-// setBytes is the memory of a set and its place in busy.
-const setBytes = int(unsafe.Sizeof(set{}) + unsafe.Sizeof(atomic.Uint32{}))
+const (
+	setBytes    = int(unsafe.Sizeof(set{}))
+	regionBytes = int(unsafe.Sizeof(region{}))
+)
+
+func regionsOf(sets int) int { return (sets + regionSets - 1) / regionSets }
 
 // NewTable makes a table for at least entries keys (rounded up to a power of two, at least 8). Seed
 // must be secret and random. All keys of one table should have about the same rate: what a key may
 // have ahead of the clock tells a live entry from one that a stepped clock has left behind.
 func NewTable(entries int, seed uint64) *Table {
 	sets := setsFor(entries)
-	return &Table{sets: make([]set, sets), busy: make([]atomic.Uint32, sets), seed: seed}
+	t := &Table{sets: make([]set, sets), regions: make([]region, regionsOf(sets)), seed: seed}
+	for i := range t.regions {
+		t.regions[i].frame.Store(int32(never))
+	}
+	return t
 }
 
 // setsFor is the number of sets that hold entries keys: a power of two.
@@ -56,44 +68,59 @@ func setsFor(entries int) int {
 }
 
 // Take takes cost tokens from k's bucket at now nanoseconds, all or none. No allocation.
-func (t *Table) Take(k Key, r Rate, cost int, now int64) bool {
-	if r.PerSecond == 0 {
-		return true
+//
+// An entry in the place where its key is looked for first is charged here, without a call.
+func (t *Table) Take(k Key, p *pace, cost int, now int64) bool {
+	if uint64(cost) >= p.over || k.kind == none {
+		return p.PerSecond == 0
 	}
-	if k.kind == none {
-		return false
-	}
-	for {
-		h := k.hash(t.seed)
-		at := h & uint64(len(t.sets)-1)
-		if ok, room := t.sets[at].take(h, &t.busy[at], r, int64(cost), now); room {
-			return ok
+	h := k.hash(t.seed)
+	s, g := t.at(h)
+	tag, at := tagOf(h), wayOf(h)
+	w := word(s[at].Load())
+	f := frame(g.frame.Load())
+	if w.isPlain(tag) && uint32(f-frameOf(now)) <= 1 {
+		fullAt := w.plainFullAt(f)
+		next := max(fullAt, now) + int64(cost)*p.interval
+		if next-now <= p.plain {
+			if s[at].CompareAndSwap(uint64(w), uint64(tag.plain(next))) {
+				return true
+			}
+		} else if p.plain >= 0 && fullAt-now <= p.burst+p.slack {
+			return false
 		}
+	}
+	ok, room := t.take(h, p, int64(cost), now)
+	return ok && room || !room && t.takeWider(k, p, cost, now)
+}
+
+// takeWider is Take for who has no room in his own set.
+func (t *Table) takeWider(k Key, p *pace, cost int, now int64) bool {
+	for {
 		wide, more := k.wider()
 		if !more {
 			t.widened.Add(1)
-			return t.rest.Take(r, cost, now)
+			return t.rest.Take(p.Rate, cost, now)
 		}
 		k = wide
+		if ok, room := t.take(k.hash(t.seed), p, int64(cost), now); room {
+			return ok
+		}
 	}
 }
 
-// has reports whether Take would admit cost, and changes nothing.
-func (t *Table) has(k Key, r Rate, cost int, now int64) bool {
-	if r.PerSecond == 0 {
-		return true
-	}
-	if k.kind == none {
-		return false
+// has reports whether Take would admit cost, and takes nothing.
+func (t *Table) has(k Key, p *pace, cost int, now int64) bool {
+	if uint64(cost) >= p.over || k.kind == none {
+		return p.PerSecond == 0
 	}
 	for {
-		h := k.hash(t.seed)
-		if ok, room := t.sets[h&uint64(len(t.sets)-1)].has(h, r, int64(cost), now); room {
+		if ok, room := t.look(k.hash(t.seed), p, int64(cost), now); room {
 			return ok
 		}
 		wide, more := k.wider()
 		if !more {
-			_, ok := r.take(t.rest.fullAt.Load(), int64(cost), now)
+			_, ok := p.Rate.take(t.rest.fullAt.Load(), int64(cost), now)
 			return ok
 		}
 		k = wide
@@ -102,93 +129,106 @@ func (t *Table) has(k Key, r Rate, cost int, now int64) bool {
 
 // Entries is how many keys the table has room for, Bytes the memory that they take.
 func (t *Table) Entries() int { return len(t.sets) * ways }
-func (t *Table) Bytes() int   { return len(t.sets) * setBytes }
+func (t *Table) Bytes() int   { return len(t.sets)*setBytes + len(t.regions)*regionBytes }
 
 // Widened counts the takes that found no room for the key or any of its prefixes and were charged to
 // the one bucket of all.
 func (t *Table) Widened() uint64 { return t.widened.Load() }
 
+// at is the set and the region of a key with this hash.
+func (t *Table) at(h uint64) (*set, *region) {
+	at := h & uint64(len(t.sets)-1)
+	return &t.sets[at], &t.regions[at>>regionBits]
+}
+
 // take charges h's entry, or makes one. room is false if the set is full of live entries.
-func (s *set) take(h uint64, busy *atomic.Uint32, r Rate, cost, now int64) (ok, room bool) {
+func (t *Table) take(h uint64, p *pace, cost, now int64) (ok, room bool) {
+	s, g := t.at(h)
+	tag, first := tagOf(h), wayOf(h)
 	for {
-		if at := s.find(h); at >= 0 {
-			if ok, done := s.charge(at, h, r, cost, now); done {
-				return ok, true
+		w, at := s.find(tag)
+		f := frame(g.frame.Load()) // after the word: what is still there at the swap was there when the region came into f
+		if uint32(f-frameOf(now)) > 1 {
+			t.enter(h, p, now)
+			continue
+		}
+		if w == 0 {
+			if room, done := s.insert(tag, first, g, f, p, cost, now); done {
+				return room, room
 			}
-			continue // it was given away, or charged by another in between
-		}
-		if !busy.CompareAndSwap(0, 1) {
-			runtime.Gosched() // the other may be about to insert h
+			runtime.Gosched() // another has been quicker
 			continue
 		}
-		ok, room, done := s.insert(h, r, cost, now)
-		busy.Store(0)
-		if done {
-			return ok, room
-		}
-	}
-}
-
-// has is take without taking.
-func (s *set) has(h uint64, r Rate, cost, now int64) (ok, room bool) {
-	if at := s.find(h); at >= 0 {
-		if fullAt := s.fullAt[at].Load(); fullAt != moving && s.hash[at].Load() == h {
-			_, ok = r.take(fullAt, cost, now)
+		next, ok := p.charge(tag, w, w.fullAt(f), cost, now)
+		if next == w || s[at].CompareAndSwap(uint64(w), uint64(next)) {
 			return ok, true
 		}
 	}
-	for i := range s.fullAt {
-		if fullAt := s.fullAt[i].Load(); fullAt != moving && (fullAt <= now || r.astray(fullAt, now)) {
-			_, ok = r.take(now, cost, now)
-			return ok, true
-		}
-	}
-	return false, false
 }
 
-func (s *set) find(h uint64) int {
-	for i := range s.hash {
-		if s.hash[i].Load() == h {
-			return i
-		}
-	}
-	return -1
-}
-
-// charge takes from the entry if it is still h's. The state is read before the hash: a state that
-// belongs to a later owner comes with that owner's hash, and one that belongs to h is either still
-// there at the swap or was replaced by moving. States of an entry never repeat, because a new owner's
-// is later than the clock at which the old one's had passed.
-func (s *set) charge(at int, h uint64, r Rate, cost, now int64) (ok, done bool) {
-	fullAt := s.fullAt[at].Load()
-	if fullAt == moving || s.hash[at].Load() != h {
-		return false, false
-	}
-	next, ok := r.take(fullAt, cost, now)
-	if next == fullAt {
-		return ok, true
-	}
-	return ok, s.fullAt[at].CompareAndSwap(fullAt, next)
-}
-
-// insert gives h an entry that is free or full again, charged with cost. The caller holds busy, so
-// no other newcomer can be at it.
-func (s *set) insert(h uint64, r Rate, cost, now int64) (ok, room, done bool) {
-	if s.find(h) >= 0 {
-		return false, false, false
-	}
-	next, ok := r.take(now, cost, now)
-	if !ok {
-		return false, true, true // refused outright: nothing to remember
-	}
-	for i := range s.fullAt {
-		fullAt := s.fullAt[i].Load()
-		if live := fullAt > now && !r.astray(fullAt, now); live || !s.fullAt[i].CompareAndSwap(fullAt, moving) {
+// look is take without taking. It may bring the region into another frame.
+func (t *Table) look(h uint64, p *pace, cost, now int64) (ok, room bool) {
+	s, g := t.at(h)
+	tag := tagOf(h)
+	for {
+		w, _ := s.find(tag)
+		f := frame(g.frame.Load())
+		if uint32(f-frameOf(now)) > 1 {
+			t.enter(h, p, now)
 			continue
 		}
-		s.hash[i].Store(h)
-		s.fullAt[i].Store(next)
-		return true, true, true
+		if w != 0 {
+			_, ok = p.charge(tag, w, w.fullAt(f), cost, now)
+			return ok, true
+		}
+		at, _ := s.place(wayOf(h), f, now, now+p.horizon)
+		return true, at >= 0
 	}
-	return false, false, true
+}
+
+// charge is the rule for the tag's entry w, whose bucket is full at so many nanoseconds. It returns w where nothing is to be stored.
+func (p *pace) charge(tag, w word, fullAt, cost, now int64) (_ word, ok bool) {
+	shift := p.shift()
+	from := fullAt >> shift // where it is full, it is full of the clock rounded down too
+	if fullAt > now {
+		from = (fullAt + 1<<shift - 1) >> shift
+	}
+	next, ok := p.take(from, cost, now>>shift)
+	if next == from {
+		return w, ok
+	}
+	return tag.at(next, p.unit), ok
+}
+
+// wayOf is where in its set a key is looked for first: bits of the hash that neither choose the set nor are in the tag.
+func wayOf(h uint64) uint { return uint(h>>(64-tagBits-3)) % ways }
+
+// find returns the tag's entry and its place, or 0. Marks of newcomers are none.
+func (s *set) find(tag word) (w word, at uint) {
+	for places := s.places(tag); places != 0; places &= places - 1 {
+		at = uint(bits.TrailingZeros8(places)) % ways
+		if w = word(s[at].Load()); w.is(tag) && !w.isComing() {
+			return w, at
+		}
+	}
+	return 0, 0
+}
+
+// places has a bit for each word of the tag. It compares all without a branch: where in its set a key lies cannot be
+// foreseen, and a branch that is not costs more than the comparisons.
+func (s *set) places(tag word) uint8 {
+	at := func(i int) word { return ((word(s[i].Load())^tag)&(1<<tagBits-1) - 1) >> 63 }
+	return uint8(at(0) | at(1)<<1 | at(2)<<2 | at(3)<<3 | at(4)<<4 | at(5)<<5 | at(6)<<6 | at(7)<<7)
+}
+
+// free reports whether the entry may be given away.
+func (w word) free(f frame, now, horizon int64) bool {
+	if w == 0 {
+		return true
+	}
+	if w.isComing() {
+		return false
+	}
+	fullAt := w.fullAt(f)
+	return fullAt <= now || fullAt > horizon
 }
