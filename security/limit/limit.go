@@ -53,9 +53,6 @@ func (r Rate) span(n int64) int64 {
 	return int64(min(math.Ceil(float64(n)*interval), maxSpan))
 }
 
-// astray reports whether a bucket is further ahead of the clock than this rate ever puts it.
-func (r Rate) astray(fullAt, now int64) bool { return fullAt-now > r.span(int64(r.Burst))+slack }
-
 // take is the rule of all buckets. It returns the bucket's new state and whether the cost is
 // admitted; a state that differs from fullAt must be stored even when it is not.
 func (r Rate) take(fullAt, cost, now int64) (next int64, ok bool) {
