@@ -76,7 +76,8 @@ func (l *Listener) tryAccept(fd uintptr) bool {
 	}
 }
 
-// sockaddrPort is the peer, an IPv4 address as such; zero for no address of the internet.
+// sockaddrPort is the peer, an IPv4 address as such; zero for no address of the internet. The zone of a link-local one is left
+// out: limits are of a prefix, whatever the interface.
 func sockaddrPort(sa unix.Sockaddr) netip.AddrPort {
 	switch a := sa.(type) {
 	case *unix.SockaddrInet4:

@@ -55,8 +55,10 @@ func (c *Conn) Write(b []byte) error {
 		c.loop.overUnsent(c, len(b))
 		return ErrUnsent
 	}
-	if b = c.send(b); len(b) == 0 {
-		return nil
+	if n := c.send(b); n > 0 {
+		if b = b[n:]; len(b) == 0 {
+			return nil
+		}
 	}
 	c.unsent += int32(len(b)) // Loop.written subtracts what goes out, also during the call
 	if _, err := c.nb.Write(b); err != nil {
@@ -69,16 +71,16 @@ func (c *Conn) Write(b []byte) error {
 	return nil
 }
 
-// send offers b to the kernel if nothing waits before it, and returns what it did not take. What went wrong, nbio finds out when
+// send offers b to the kernel if nothing waits before it, and returns how much it took. What went wrong, nbio finds out when
 // it gets the rest. The number is only used when nbio says that it is still this connection's, as in shut.
-func (c *Conn) send(b []byte) []byte {
+func (c *Conn) send(b []byte) int {
 	if c.unsent > 0 {
-		return b
+		return 0
 	}
 	if _, err := c.nb.Write(nil); err != nil {
-		return b
+		return 0
 	}
-	return b[send(c.nb.Hash(), b):]
+	return send(c.nb.Hash(), b)
 }
 
 // Unsent is the number of bytes that were written and that the kernel has not taken yet.

@@ -113,6 +113,7 @@ func Listen(ctx context.Context, cfg ListenConfig) (*Listener, error) {
 		l.raw, err = l.ln.SyscallConn()
 	}
 	if err != nil {
+		_ = l.ln.Close() // does nothing if there is none
 		return nil, fmt.Errorf("%s %s: %w", cfg.Flag, cfg.Addr, err)
 	}
 	if l.spare, err = os.Open(os.DevNull); err != nil {

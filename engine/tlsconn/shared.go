@@ -13,7 +13,8 @@ import (
 const (
 	// keptFor is how long a kept cipher may be unused, in seconds of the clock.
 	keptFor = 1
-	// steadyFor is how long one in steady use may be. Pings are further apart.
+	// steadyFor is how long one in steady use may be. Pings are further apart, unless --ping-interval is shorter: then the ciphers of all
+	// who answer stay, as far as there is room.
 	steadyFor = 5
 	// steadyAfter is in how many seconds beside the first a kept one must have been used to be in steady use. One that was used
 	// again after more than keptFor, and within steadyFor, is so at once.

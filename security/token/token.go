@@ -37,6 +37,9 @@ import (
 // MaxBytes bounds a token. It also bounds everything that is decoded from one (CVE-2025-30204).
 const MaxBytes = 4096
 
+// atOnceBytes bounds a token that ConnectionAtOnce looks at.
+const atOnceBytes = 1 << 10
+
 // MaxLeeway bounds how far the clocks of issuer and server may differ.
 const MaxLeeway = 60 * time.Second
 
@@ -47,7 +50,7 @@ var ErrExpired = errors.New("token is expired")
 var ErrInvalid = errors.New("token is invalid")
 
 // ErrCostly is ConnectionAtOnce's answer about a token that it left alone.
-var ErrCostly = errors.New("the signature of the token takes long to check")
+var ErrCostly = errors.New("the token may take long to check")
 
 // Fault is a refusal of a token other than ErrExpired. All Faults are static values.
 type Fault struct {
@@ -155,8 +158,8 @@ func (v *Verifier) Connection(token []byte, now time.Time) (*Claims, error) {
 	return v.connection(token, now, true)
 }
 
-// ConnectionAtOnce is Connection for who must not be kept: a token by a public key gets ErrCostly. With a shared secret a
-// check takes a few microseconds, whatever the token holds, for MaxBytes bounds it.
+// ConnectionAtOnce is Connection for who must not be kept: a token by a public key gets ErrCostly, and so does one of more than
+// 1 KiB, whatever it is. Others take a few microseconds, at worst some 15: forged, with claims made to take long.
 func (v *Verifier) ConnectionAtOnce(token []byte, now time.Time) (*Claims, error) {
 	return v.connection(token, now, false)
 }
@@ -199,9 +202,15 @@ func (v *Verifier) verify(token []byte, now time.Time, patient bool) (*claims, e
 	if r == nil {
 		return nil, errNoKeys
 	}
+	if !patient && len(token) > atOnceBytes && len(token) <= MaxBytes {
+		return nil, ErrCostly
+	}
 	h, fault := readHeader(token)
 	if fault != nil {
 		return nil, fault
+	}
+	if !patient && asymmetric(h.algorithm) { // also one without a key: what may come of it reads the claims
+		return nil, ErrCostly
 	}
 	payload, fault := r.payload(token, h, v.later.ring(), patient)
 	switch {
