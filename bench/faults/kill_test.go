@@ -52,6 +52,10 @@ func TestKilledWhilePublishing(t *testing.T) {
 		s = startServer(t, node.Options{Like: first.Node, Flags: flags})
 		h.serve(s, s.Addr)
 	}
+	h.await("the end of a file of the audit log", func() bool { // the server looks once a second, and its lives may be shorter
+		ended, err := filepath.Glob(trail + ".2*")
+		return err == nil && len(ended) > 0
+	})
 	finish()
 	if h.epochs.Load() < kills {
 		t.Errorf("%d new epochs were told in %d lives", h.epochs.Load(), kills+1)

@@ -13,16 +13,18 @@ import (
 )
 
 const (
-	// burst is how many publications come at once to see how many deliveries a second there can be; bursts is how often.
-	burst, bursts = 200, 5
+	// sequence is how many publications come one after the other, each as soon as everybody has the one before, to see how
+	// many deliveries a second there can be of such.
+	sequence = 60
 	// sweepRate is of the publications to which the floor is timed, a second: each is over before the next.
 	sweepRate = 10
 	// lanes are calls to the server API at once: a publication that is due does not wait for the one before.
 	lanes = 16
 )
 
-// halfload measures how long publications take to their last subscriber while the machine delivers half of what it can, with
-// and without clients who connect and leave beside it.
+// halfload measures how long publications take to their last subscriber while the server is busy half of the time, with
+// and without clients who connect and leave beside it. Half of the deliveries that there are of publications which come many at once
+// would not be that: one by one they cost several times as much.
 func (p *plan) halfload(ctx context.Context, server *node.Node, out io.Writer) (err error) {
 	s, err := p.seat(ctx, server)
 	if err != nil {
@@ -52,28 +54,26 @@ func (p *plan) halfload(ctx context.Context, server *node.Node, out io.Writer) (
 		}
 	}
 	sweep := quantile(sweeps, 0.5)
-	fmt.Fprintf(out, "%.0f deliveries a second to %d subscribers when %d publications come at once; the floor reaches the last of them after %v at the median\n",
-		capacity, p.subscribers, burst, sweep.Round(10*time.Microsecond))
+	fmt.Fprintf(out, "%.0f deliveries a second to %d subscribers of publications one by one; the floor reaches the last of them after %v at the median\n",
+		capacity, p.subscribers, sweep.Round(10*time.Microsecond))
 	fmt.Fprintf(out, "half load: %.0f publications a second: to the last subscriber %s (goal: p99 at most 40ms), %.1f times the floor's\n", rate, calm, calm.p99()/sweep.Seconds())
 	fmt.Fprintf(out, "half load while %d clients connect and leave all the time: %s, %.1f times the floor's\n", p.dials, storm, storm.p99()/sweep.Seconds())
 	return nil
 }
 
-// capacity is deliveries a second by the whole machine, the median of bursts.
+// capacity is deliveries a second by the whole machine of publications one by one, by the median of a sequence.
 func (p *plan) capacity(ctx context.Context, server *node.Node, readers *child, number *int) (float64, error) {
 	var all []float64
-	for range bursts {
+	for range sequence {
 		began := time.Now()
-		for range burst {
-			if err := server.Publish(ctx, channel, publication(*number, time.Now())); err != nil {
-				return 0, err
-			}
-			*number++
-		}
-		if _, err := ask[audienceReport](readers, audienceOrder{Publications: burst}); err != nil {
+		if err := server.Publish(ctx, channel, publication(*number, began)); err != nil {
 			return 0, err
 		}
-		all = append(all, float64(burst*p.subscribers)/time.Since(began).Seconds())
+		*number++
+		if _, err := ask[audienceReport](readers, audienceOrder{Publications: 1}); err != nil {
+			return 0, err
+		}
+		all = append(all, float64(p.subscribers)/time.Since(began).Seconds())
 	}
 	return median.Of(all), nil
 }

@@ -6,8 +6,8 @@
 //	         writes it with a plain system call
 //	batch    the same, with several publications at once, against one by one
 //	storm    the same, while clients connect and leave all the time: how long it is to the last subscriber
-//	halfload publications at half of the rate at which the machine can deliver them, with and without such a storm: how long it is
-//	         from when each was due to the last subscriber; only where -parts asks for it, with fewer subscribers
+//	halfload publications at half of the rate at which the machine can deliver them one by one, with and without such a storm: how
+//	         long it is from when each was due to the last subscriber; only where -parts asks for it, with fewer subscribers
 //	accept   connections made: TCP, a full handshake, upgrade, connect with a token; the floor is one thread that does nothing
 //	         but crypto/tls handshakes in memory with the same certificate, whose bytes come from the client's process by the
 //	         hundred, and computes the token's signature; that it collects their garbage is part of it

@@ -76,7 +76,7 @@ var steps = []step{
 		name:    "half load",
 		command: words("go run ./bench/floor -parts halfload -subscribers 2000 -rounds 3"),
 		goals: []goal{
-			{what: "p99 from when a publication was due to the last of 2,000 subscribers, at half of the deliveries a second that the machine can do", pattern: regexp.MustCompile(`(?m)^half load: .* p99 ([0-9.]+)ms \(`), unit: "ms", ship: 40, reach: none},
+			{what: "p99 from when a publication was due to the last of 2,000 subscribers, at half of the rate at which one after the other reaches them", pattern: regexp.MustCompile(`(?m)^half load: .* p99 ([0-9.]+)ms \(`), unit: "ms", ship: 40, reach: none},
 			{what: "that against the time of sealing and writing alone to all of them", pattern: regexp.MustCompile(`(?m)^half load: .* ([0-9.]+) times the floor's`), unit: "×", ship: none, reach: 2},
 			{what: "the same while clients connect and leave all the time", pattern: regexp.MustCompile(`(?m)^half load while .* ([0-9.]+) times the floor's`), unit: "×", ship: none, reach: 2},
 		},
