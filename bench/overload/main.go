@@ -95,7 +95,7 @@ func parse(args []string, log io.Writer) (*plan, error) {
 }
 
 func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
-	p, err := parse(args, log)
+	p, err := parse(args, node.Together(log))
 	if err != nil {
 		return err
 	}
