@@ -130,3 +130,19 @@ func FuzzTable(f *testing.F) {
 		}
 	})
 }
+
+// A bucket that is just emptied is live, also where its burst in units is longer than in nanoseconds.
+func TestEmptiedIsLive(t *testing.T) {
+	const now = 1_800_000_000 * second
+	for _, r := range []Rate{{1, 4}, {1.0 / 60, 60}, {7.2, 13_200_000}, {1.0 / 300, 300_000}} {
+		table, p, admitted := NewTable(ways, 1), r.pace(), 0
+		for i := range uint64(4 * ways) {
+			if table.Take(Key{kind: ipv4, prefix: i % (ways + 1)}, p, r.Burst, now) {
+				admitted++
+			}
+		}
+		if admitted != ways+1 || table.Widened() == 0 {
+			t.Errorf("%v, unit %d: %d whole bursts in a table of %d entries and the bucket of all", r, p.unit, admitted, ways)
+		}
+	}
+}

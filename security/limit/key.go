@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
@@ -65,7 +66,7 @@ func (k Key) wider() (_ Key, ok bool) {
 
 // hash chooses a key's set and tells it from others there. Peers choose keys, so the seed is
 // secret: nobody can aim at the entry of another. It is XXH64 of the prefix, or of the name, with a
-// seed of the kind's own.
+// seed of the kind's own; of a long name XXH64 of its SHA-256.
 func (k Key) hash(seed uint64) uint64 {
 	seed += uint64(k.kind)
 	if k.kind < named {
@@ -74,7 +75,15 @@ func (k Key) hash(seed uint64) uint64 {
 	return hashName(k.name, seed)
 }
 
+// longName is from how many bytes on XXH64 goes by stripes, of which two can be chosen so that names collide whatever the seed.
+const longName = 32
+
 func hashName(name string, seed uint64) uint64 {
+	if len(name) >= longName {
+		var b [256]byte
+		sum := sha256.Sum256(append(b[:0], name...))
+		return hash64(binary.LittleEndian.Uint64(sum[:]), seed)
+	}
 	var d xxhash.Digest
 	d.ResetWithSeed(seed)
 	_, _ = d.WriteString(name)

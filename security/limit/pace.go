@@ -25,10 +25,10 @@ func (r Rate) pace() *pace {
 	}
 	p.over = uint64(r.Burst) + 1
 	span := r.span(int64(r.Burst))
-	p.horizon = span + slack
 	over := bits.Len64(uint64(span)) - frameBits
 	p.unit = uint(min((max(over, 0)+unitStep-1)/unitStep, longUnit))
 	p.slack, p.burst = slack>>p.shift(), p.span(int64(r.Burst))
+	p.horizon = p.burst<<p.shift() + slack // not span: in units the burst may be rounded up by more than the slack
 	if one := p.span(1); float64(one)*float64(r.Burst) == float64(p.burst) {
 		p.interval = one
 	}

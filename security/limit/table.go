@@ -86,7 +86,7 @@ func (t *Table) Take(k Key, p *pace, cost int, now int64) bool {
 			if s[at].CompareAndSwap(uint64(w), uint64(tag.plain(next))) {
 				return true
 			}
-		} else if p.plain >= 0 && fullAt-now <= p.burst+p.slack {
+		} else if p.plain >= 0 && fullAt-now <= p.burst+p.slack && word(s[at].Load()) == w { // still there: so it was read in its frame
 			return false
 		}
 	}
@@ -160,7 +160,8 @@ func (t *Table) take(h uint64, p *pace, cost, now int64) (ok, room bool) {
 			continue
 		}
 		next, ok := p.charge(tag, w, w.fullAt(f), cost, now)
-		if next == w || s[at].CompareAndSwap(uint64(w), uint64(next)) {
+		// where nothing is to be stored, a word that is still there was read in its frame
+		if next == w && word(s[at].Load()) == w || next != w && s[at].CompareAndSwap(uint64(w), uint64(next)) {
 			return ok, true
 		}
 	}
@@ -171,13 +172,16 @@ func (t *Table) look(h uint64, p *pace, cost, now int64) (ok, room bool) {
 	s, g := t.at(h)
 	tag := tagOf(h)
 	for {
-		w, _ := s.find(tag)
+		w, in := s.find(tag)
 		f := frame(g.frame.Load())
 		if uint32(f-frameOf(now)) > 1 {
 			t.enter(h, p, now)
 			continue
 		}
 		if w != 0 {
+			if word(s[in].Load()) != w {
+				continue // it may have been read in a frame that it was not written in
+			}
 			_, ok = p.charge(tag, w, w.fullAt(f), cost, now)
 			return ok, true
 		}

@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -73,5 +75,27 @@ func TestUsersChurn(t *testing.T) {
 	wg.Wait()
 	if n := u.Connected(); n != 0 {
 		t.Errorf("%d users are left", n)
+	}
+}
+
+// TestNamesThatMeetWhateverTheSeed: two names of 64 bytes can be chosen that XXH64 takes for one with half of all seeds: a bit of
+// one stripe flips what the next one flips back.
+func TestNamesThatMeetWhateverTheSeed(t *testing.T) {
+	prime1, prime2 := uint64(11400714785074694791), uint64(14029467366897019727)
+	inverse := prime2
+	for range 6 { // Newton's, modulo 2⁶⁴
+		inverse *= 2 - prime2*inverse
+	}
+	a := bytes.Repeat([]byte("x"), 64)
+	b := bytes.Clone(a)
+	binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(a)^1<<63)
+	binary.LittleEndian.PutUint64(b[32:], binary.LittleEndian.Uint64(a[32:])+(1<<30)*prime1*inverse)
+	for seed := range uint64(64) {
+		if hashName(string(a), seed) == hashName(string(b), seed) {
+			t.Fatalf("seed %d: they have one hash", seed)
+		}
+	}
+	if name := string(a); testing.AllocsPerRun(100, func() { hashName(name, 1) }) != 0 {
+		t.Error("a long name allocates")
 	}
 }
