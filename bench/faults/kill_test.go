@@ -46,8 +46,8 @@ func TestKilledWhilePublishing(t *testing.T) {
 		if life == kills {
 			break
 		}
+		h.serve(nil, "") // before it counts: who sees the new number must not see the old server
 		h.faults.Add(1)
-		h.serve(nil, "")
 		s.kill(t)
 		s = startServer(t, node.Options{Like: first.Node, Flags: flags})
 		h.serve(s, s.Addr)
