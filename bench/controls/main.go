@@ -20,7 +20,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"weir/bench/internal/node"
@@ -63,20 +62,8 @@ func parse(args []string, log io.Writer) (*plan, error) {
 	return &p, nil
 }
 
-// oneAtATime is the log that both servers write to.
-type oneAtATime struct {
-	mu sync.Mutex
-	w  io.Writer // guarded by mu
-}
-
-func (l *oneAtATime) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
-}
-
 func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
-	p, err := parse(args, &oneAtATime{w: log})
+	p, err := parse(args, node.Together(log))
 	if err != nil {
 		return err
 	}

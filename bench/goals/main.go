@@ -20,8 +20,9 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"weir/bench/internal/node"
 )
 
 func main() {
@@ -95,7 +96,7 @@ func (s *step) run(ctx context.Context, log io.Writer) (result, error) {
 	command := exec.CommandContext(ctx, s.command[0], s.command[1:]...)
 	command.Env = append(os.Environ(), s.env...)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	told := &oneAtATime{w: log}
+	told := node.Together(log) // both outputs of the command
 	command.Stdout, command.Stderr = io.MultiWriter(&out, told), told
 	if err := command.Run(); err != nil {
 		return r, err
@@ -109,18 +110,6 @@ func (s *step) run(ctx context.Context, log io.Writer) (result, error) {
 		r.figures = append(r.figures, figure)
 	}
 	return r, nil
-}
-
-// oneAtATime is the log that both outputs of a command go to.
-type oneAtATime struct {
-	mu sync.Mutex
-	w  io.Writer // guarded by mu
-}
-
-func (l *oneAtATime) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
 }
 
 func (s *step) kept(output string) string {

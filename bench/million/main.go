@@ -20,7 +20,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -111,8 +110,8 @@ func (p *plan) measure(ctx context.Context, out, log io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	if p.weir == "" {
 		p.weir = filepath.Join(folder, "weir")
-		if said, err := exec.CommandContext(ctx, "go", "build", "-o", p.weir, "weir/cmd/weir").CombinedOutput(); err != nil {
-			return fmt.Errorf("go build weir/cmd/weir: %w\n%s", err, said)
+		if err := node.Build(ctx, p.weir); err != nil {
+			return err
 		}
 	}
 	undo, err := timerSlack(p.slack)

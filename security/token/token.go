@@ -83,7 +83,6 @@ var (
 	errChannel   = &Fault{"channel", "a channel name is not valid"}
 	errGrant     = &Fault{"caps", "claim caps does not compile"}
 	errRoles     = &Fault{"roles", "claim roles has more than 64 names"}
-	errCostly    = &Fault{"costly", "told as ErrCostly"}
 )
 
 // Config says which tokens are good. The zero value has no key and is refused by New.
@@ -212,11 +211,8 @@ func (v *Verifier) verify(token []byte, now time.Time, patient bool) (*claims, e
 	if !patient && asymmetric(h.algorithm) { // also one without a key: what may come of it reads the claims
 		return nil, ErrCostly
 	}
-	payload, fault := r.payload(token, h, v.later.ring(), patient)
-	switch {
-	case fault == errCostly:
-		return nil, ErrCostly
-	case fault != nil:
+	payload, fault := r.payload(token, h, v.later.ring())
+	if fault != nil {
 		if (fault == errAlgorithm || fault == errSignature) && r.keys.byID[h.keyID] == nil && v.later.mayCome(h, token) {
 			return nil, ErrUnknownKey
 		}
@@ -229,9 +225,8 @@ func (v *Verifier) verify(token []byte, now time.Time, patient bool) (*claims, e
 	return &c, r.accept(&c, now.Unix())
 }
 
-// payload returns the signed bytes of a token whose signature is good, by one of our keys or of the later ones. Who is
-// not patient gets errCostly for a signature by a public key.
-func (r *rules) payload(token []byte, h header, later *ring, patient bool) ([]byte, *Fault) {
+// payload returns the signed bytes of a token whose signature is good, by one of our keys or of the later ones.
+func (r *rules) payload(token []byte, h header, later *ring) ([]byte, *Fault) {
 	var tried [2 * maxAnonymous]*Key
 	keys := r.candidates(h, later, tried[:0])
 	if len(keys) == 0 {
@@ -239,9 +234,6 @@ func (r *rules) payload(token []byte, h header, later *ring, patient bool) ([]by
 	}
 	if keys[0].Secret != nil {
 		return bySecret(token, keys)
-	}
-	if !patient {
-		return nil, errCostly
 	}
 	signed, err := jose.ParseSignedCompact(string(token), []jose.SignatureAlgorithm{keys[0].algorithm()})
 	if err != nil {
