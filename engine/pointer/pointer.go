@@ -19,13 +19,14 @@ var (
 	errStart  = errors.New("a JSON pointer begins with /, as in /symbol")
 	errEscape = errors.New("in a JSON pointer ~ is written ~0 and / inside a name ~1")
 	errLong   = errors.New("a JSON pointer may have 1024 bytes at most")
+	errUTF8   = errors.New("a JSON pointer is written in UTF-8")
 )
 
 // Pointer is a parsed JSON pointer: its reference tokens, without escapes. It is
 // immutable. The zero value points to the whole text.
 type Pointer struct{ tokens []string }
 
-// Parse reads a pointer (RFC 6901 §3 and §4).
+// Parse reads a pointer (RFC 6901 §3 and §4): Unicode, so what is not UTF-8 is refused.
 func Parse(s string) (Pointer, error) {
 	if s == "" {
 		return Pointer{}, nil
@@ -35,6 +36,9 @@ func Parse(s string) (Pointer, error) {
 	}
 	if len(s) > maxLength {
 		return Pointer{}, errLong
+	}
+	if !utf8.ValidString(s) {
+		return Pointer{}, errUTF8
 	}
 	tokens := strings.Split(s[1:], "/")
 	for i, t := range tokens {
@@ -55,8 +59,8 @@ func Parse(s string) (Pointer, error) {
 
 // Scalar returns the string (with its quotes), number, true, false or null that p
 // points to, as it is written, borrowed from text. It returns nil if there is none,
-// or an object or array. text must be valid JSON, or what is found means nothing;
-// the first of members with the same name counts.
+// or an object or array. text must be valid JSON in UTF-8 (RFC 8259 §8.1), or what
+// is found means nothing; the first of members with the same name counts.
 func (p Pointer) Scalar(text []byte) []byte {
 	s := scanner{rest: text}
 	for _, token := range p.tokens {

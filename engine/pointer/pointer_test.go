@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func parsed(t testing.TB, s string) Pointer {
@@ -26,7 +27,7 @@ func TestParse(t *testing.T) {
 		{"", "", true}, {"/", "", true}, {"/symbol", "symbol", true}, {"/a/b/0", "a|b|0", true},
 		{"/a~1b", "a/b", true}, {"/m~0n", "m~n", true}, {"/~01", "~1", true}, {"//", "|", true}, {"/ü", "ü", true},
 		{"symbol", "", false}, {"#/symbol", "", false}, {"/~", "", false}, {"/a~2", "", false}, {"/a~/b", "", false}, {"/~0~", "", false},
-		{"/" + strings.Repeat("x", maxLength), "", false},
+		{"/" + strings.Repeat("x", maxLength), "", false}, {"/i\x9c", "", false}, {"/\xed\xa0\xbd", "", false},
 	} {
 		p, err := Parse(c.text)
 		if (err == nil) != c.ok || strings.Join(p.tokens, "|") != c.tokens {
@@ -127,8 +128,8 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-// FuzzScalar: any input is survived; in valid JSON the scalar is the one that
-// encoding/json finds.
+// FuzzScalar: any input is survived; in valid JSON in UTF-8 the scalar is the one
+// that encoding/json finds, which reads U+FFFD for what is not UTF-8.
 func FuzzScalar(f *testing.F) {
 	for _, c := range scalars {
 		f.Add(c.pointer, c.text)
@@ -139,7 +140,7 @@ func FuzzScalar(f *testing.F) {
 			return
 		}
 		got := p.Scalar([]byte(text))
-		if !json.Valid([]byte(text)) {
+		if !json.Valid([]byte(text)) || !utf8.ValidString(text) {
 			return
 		}
 		want, found := naive(p.tokens, json.RawMessage(text))
