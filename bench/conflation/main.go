@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -24,6 +23,7 @@ import (
 
 	"weir/bench/internal/client"
 	"weir/bench/internal/node"
+	"weir/bench/internal/program"
 )
 
 const (
@@ -45,14 +45,7 @@ const (
 `
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "conflation:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("conflation", run) }
 
 // plan is the command line.
 type plan struct {

@@ -17,22 +17,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"weir/bench/internal/node"
+	"weir/bench/internal/program"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "controls:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("controls", run) }
 
 // plan is the command line.
 type plan struct {

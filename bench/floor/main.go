@@ -27,30 +27,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
 
 	"weir/bench/internal/node"
+	"weir/bench/internal/program"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	if role := os.Getenv(roleVariable); role != "" {
-		// An interrupt at the terminal reaches this process too; the end of its input ends it.
-		os.Exit(exit(serveRole(context.Background(), role, os.Stdin, os.Stdout)))
+		program.Worker("floor", func(ctx context.Context, in io.Reader, out io.Writer) error { return serveRole(ctx, role, in, out) })
 	}
-	os.Exit(exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr)))
-}
-
-func exit(err error) int {
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "floor:", err)
-	return 1
+	program.Main("floor", run)
 }
 
 // origin is what the clients of the fan-out send.

@@ -17,10 +17,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
 	"weir/bench/internal/node"
+	"weir/bench/internal/program"
 )
 
 // fleetVariable in the environment makes this program the client process.
@@ -30,21 +30,10 @@ const fleetVariable = "WEIR_BENCH_FLEET"
 const channel = "memory"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	if os.Getenv(fleetVariable) != "" {
-		// An interrupt at the terminal reaches this process too; the end of its input ends it.
-		os.Exit(exit(serveFleet(context.Background(), os.Stdin, os.Stdout)))
+		program.Worker("memory", serveFleet)
 	}
-	os.Exit(exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr)))
-}
-
-func exit(err error) int {
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "memory:", err)
-	return 1
+	program.Main("memory", run)
 }
 
 // plan is the command line.

@@ -20,12 +20,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"weir/bench/internal/node"
+	"weir/bench/internal/program"
 	"weir/loadtest/client"
 	"weir/loadtest/fleet"
 	"weir/loadtest/report"
@@ -52,21 +52,12 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	if os.Getenv(workerVariable) != "" {
-		// An interrupt at the terminal reaches this process too; the end of its input ends it.
-		os.Exit(exit(fleet.Serve(context.Background(), os.Stdin, os.Stdout, slog.New(slog.DiscardHandler))))
+		program.Worker("million", func(ctx context.Context, in io.Reader, out io.Writer) error {
+			return fleet.Serve(ctx, in, out, slog.New(slog.DiscardHandler))
+		})
 	}
-	os.Exit(exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr)))
-}
-
-func exit(err error) int {
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "million:", err)
-	return 1
+	program.Main("million", run)
 }
 
 // plan is the command line.

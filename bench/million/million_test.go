@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,14 +10,13 @@ import (
 	"sync"
 	"testing"
 
-	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 )
 
 // TestMain makes this test binary the clients' process too, as main does.
 func TestMain(m *testing.M) {
 	if os.Getenv(workerVariable) != "" {
-		os.Exit(exit(fleet.Serve(context.Background(), os.Stdin, os.Stdout, slog.New(slog.DiscardHandler))))
+		main()
 	}
 	os.Exit(m.Run())
 }

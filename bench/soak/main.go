@@ -16,12 +16,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"time"
 
 	"weir/bench/internal/client"
 	"weir/bench/internal/node"
+	"weir/bench/internal/program"
 )
 
 // readBufferBytes holds a whole record, so that one read takes all of it.
@@ -30,14 +29,7 @@ const readBufferBytes = 17 << 10
 // dialsAtOnce is how many connections are being established at the same time.
 const dialsAtOnce = 32
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("soak", run) }
 
 // plan is the command line.
 type plan struct {
