@@ -111,12 +111,12 @@ type band struct {
 }
 
 // maxBands are shaded; a run with more is not told by its phases.
-const maxBands = 24
+const maxBands = 64
 
 // bands are the phases in their order; none if there is only one.
 func bands(r *tally.Run) (all []band) {
 	for _, in := range r.Intervals {
-		name := printable(in.Phase)
+		name := fit(printable(in.Phase))
 		if n := len(all); n > 0 && all[n-1].name == name {
 			all[n-1].end = in.At
 			continue

@@ -12,9 +12,11 @@ const (
 	plotLeft, plotRight      = 70, 538
 	plotTop, plotBottom      = 24, 238
 	plotWidth, plotHeight    = plotRight - plotLeft, plotBottom - plotTop
-	maxHovers                = 60 // columns that tell their values
-	bandLetterWidth          = 7  // of a phase's name: one that is wider than its band is left out
-	maxSeries                = 8  // of different colours
+	maxHovers                = 60  // columns that tell their values
+	bandLetterWidth          = 7   // of a phase's name: one that is wider than its band is left out
+	labelLetterWidth         = 9.3 // of a label below the plot, in the letters of a narrow screen
+	labelGap                 = 4   // between two of them
+	maxSeries                = 8   // of different colours
 	widestBar, barShareOfGap = 12.0, 0.8
 )
 
@@ -52,13 +54,14 @@ type drawing struct {
 	X, Y         []drawnTick
 	Area         string
 	Lines        []drawnLine
+	Dots         []drawnDot
 	Bars         []drawnBar
 	Keys         []key
 	Hovers       []hover
 }
 
 type (
-	drawnTick struct{ At, Label string }
+	drawnTick struct{ At, Label, LabelAt string } // a label below the plot stands at LabelAt, so that it ends inside of the view box
 	drawnBand struct {
 		X, W, Middle string
 		Name         string
@@ -67,6 +70,10 @@ type (
 	drawnLine struct {
 		Class int
 		Path  string
+	}
+	drawnDot struct {
+		Class int
+		X, Y  string
 	}
 	drawnBar struct {
 		Class      int
@@ -82,11 +89,9 @@ type (
 // draw turns values into places. Every place is inside of the view box.
 func draw(p plot) drawing {
 	d := drawing{Title: p.title, About: p.about, Width: viewWidth, Height: viewHeight, Left: plotLeft, Right: plotRight, Top: plotTop, Bottom: plotBottom}
-	for _, t := range p.x.ticks {
-		d.X = append(d.X, drawnTick{coordinate(p.across(t.value)), t.label})
-	}
+	d.X = p.below()
 	for _, t := range p.y.ticks {
-		d.Y = append(d.Y, drawnTick{coordinate(p.up(t.value)), t.label})
+		d.Y = append(d.Y, drawnTick{At: coordinate(p.up(t.value)), Label: t.label})
 	}
 	for i, b := range p.bands {
 		from, to := p.across(b.begin.Seconds()), p.across(b.end.Seconds())
@@ -100,8 +105,11 @@ func draw(p plot) drawing {
 		if path := p.path(s.points); path != "" {
 			d.Lines = append(d.Lines, drawnLine{s.class, path})
 		}
+		for _, at := range lonely(s.points) {
+			d.Dots = append(d.Dots, drawnDot{s.class, coordinate(p.across(at.x)), coordinate(p.up(at.y))})
+		}
 		if i == 0 && p.area {
-			d.Area = p.below(s.points)
+			d.Area = p.under(s.points)
 		}
 		d.Keys = append(d.Keys, key{s.class, s.name})
 	}
@@ -121,30 +129,60 @@ func coordinate(v float64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
 }
 
-// path goes through the points; a gap lifts the pen, and a point alone is a dot.
+// below are the ticks of the axis of x. A label for which there is no room between its neighbours is left out.
+func (p *plot) below() (all []drawnTick) {
+	end := math.Inf(-1) // of the last label
+	for _, t := range p.x.ticks {
+		at := p.across(t.value)
+		half := float64(len([]rune(t.label))) * labelLetterWidth / 2
+		label := math.Min(at, viewWidth-half)
+		if label-half < end+labelGap {
+			t.label = ""
+		} else {
+			end = label + half
+		}
+		all = append(all, drawnTick{coordinate(at), t.label, coordinate(label)})
+	}
+	return all
+}
+
+// alone is whether a point has a value and neither of its neighbours has one.
+func alone(points []point, i int) bool {
+	return finite(points[i].y) && (i == 0 || !finite(points[i-1].y)) && (i+1 == len(points) || !finite(points[i+1].y))
+}
+
+// lonely are the points through which no line goes.
+func lonely(points []point) (all []point) {
+	for i, at := range points {
+		if alone(points, i) {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+// path goes through the points; a gap lifts the pen, and a point alone is not on it.
 func (p *plot) path(points []point) string {
 	var b strings.Builder
-	drawn := 0 // in a row
+	down := false
 	for i, at := range points {
-		if !finite(at.y) {
-			drawn = 0
+		if !finite(at.y) || alone(points, i) {
+			down = false
 			continue
 		}
-		if drawn == 0 {
-			b.WriteByte('M')
-		} else {
+		if down {
 			b.WriteByte('L')
+		} else {
+			b.WriteByte('M')
 		}
+		down = true
 		b.WriteString(coordinate(p.across(at.x)) + " " + coordinate(p.up(at.y)))
-		if drawn++; drawn == 1 && (i+1 == len(points) || !finite(points[i+1].y)) {
-			b.WriteString("h0")
-		}
 	}
 	return b.String()
 }
 
-// below is the area under a line, to the axis; none if it has gaps.
-func (p *plot) below(points []point) string {
+// under is the area under a line, to the axis; none if it has gaps.
+func (p *plot) under(points []point) string {
 	for _, at := range points {
 		if !finite(at.y) {
 			return ""
@@ -202,10 +240,20 @@ func (p *plot) hovers() (all []hover) {
 	for n, c := range columns {
 		if c.texts != nil {
 			column := coordinate(plotLeft+float64(n)*each) + " " + strconv.Itoa(plotTop) + "h" + coordinate(each) + "v" + strconv.Itoa(plotHeight) + "h-" + coordinate(each) + "z"
-			all = append(all, hover{"M" + column, p.tellX(c.x) + "\n" + strings.Join(c.texts, "\n")})
+			all = append(all, hover{"M" + column, p.tellX(c.x) + p.phase(c.x) + "\n" + strings.Join(c.texts, "\n")})
 		}
 	}
 	return all
+}
+
+// phase is what is told of the phase that a time is in.
+func (p *plot) phase(x float64) string {
+	for _, b := range p.bands {
+		if x > b.begin.Seconds() && x <= b.end.Seconds() && b.name != "" {
+			return " · " + b.name
+		}
+	}
+	return ""
 }
 
 // What the template adds to places.

@@ -183,6 +183,9 @@ func TestPageOfARun(t *testing.T) {
 	if len(latency.lines) != 4 || len(places(t, latency.lines[0])) != 58 {
 		t.Errorf("%d lines of latency", len(latency.lines))
 	}
+	if !strings.Contains(page, "<title>0:31 · fan-out\n") {
+		t.Error("a chart does not tell the phase of a place")
+	}
 	if errors := titled(t, all, "Errors by kind"); errors.bars != 3 {
 		t.Errorf("%d bars of errors", errors.bars)
 	}
@@ -235,7 +238,7 @@ func TestPageOfAnyRun(t *testing.T) {
 		tally.Interval{At: math.MaxInt64, For: math.MinInt64, Connections: math.MinInt64, Counters: tally.Counters{Received: math.MaxUint64, Missing: math.MaxUint64, Lost: math.MaxUint64}},
 		tally.Interval{At: -5, For: -5, Server: &tally.Process{RSS: -1, CPU: math.MaxInt64}, Load: &tally.Process{RSS: math.MaxInt64, CPU: math.MinInt64}},
 		tally.Interval{At: 7, Phase: "x", Counters: tally.Counters{Refused: math.MaxUint64, Corrupted: math.MaxUint64, Foreign: 1}})
-	phases := sample(60)
+	phases := sample(100)
 	for i := range phases.Intervals {
 		phases.Intervals[i].Phase = fmt.Sprint(i)
 	}

@@ -2,6 +2,8 @@ package report
 
 import (
 	"math"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,22 +88,61 @@ func TestPathsWithGaps(t *testing.T) {
 		return points
 	}
 	for want, points := range map[string][]point{
-		"":                         nil,
-		"M70 238L187 24":           at(0, 1),
-		"M70 238h0":                at(0),
-		"M187 238h0":               at(gap, 0, gap),
-		"M70 238L187 238M421 24h0": at(0, 0, gap, 1),
-		"M70 24L187 238L304 131":   at(7, -7, 0.5), // beyond the axis
-		"M187 24L304 24M538 238h0": at(gap, 1, 1, gap, 0),
+		"":                       nil,
+		"M70 238L187 24":         at(0, 1),
+		"M70 238L187 238":        at(0, 0, gap, 1),
+		"M70 24L187 238L304 131": at(7, -7, 0.5), // beyond the axis
+		"M187 24L304 24":         at(gap, 1, 1, gap, 0),
 	} {
 		if got := p.path(points); got != want {
 			t.Errorf("%q, wanted %q", got, want)
 		}
 	}
-	if got := p.below(at(0, 1)); got != "M70 238L187 24L187 238L70 238z" {
+	if got := p.under(at(0, 1)); got != "M70 238L187 24L187 238L70 238z" {
 		t.Error(got)
 	}
-	if got := p.below(at(0, gap, 1)) + p.below(at(1)); got != "" {
+	if got := p.under(at(0, gap, 1)) + p.under(at(1)); got != "" {
 		t.Error(got)
+	}
+}
+
+// What has no line through it is a dot, or nobody would see it.
+func TestDots(t *testing.T) {
+	gap := math.NaN()
+	p := plot{x: axis{high: 4}, y: axis{high: 1}}
+	p.tellX = func(float64) string { return "" }
+	p.tellY = p.tellX
+	alone := series{class: 2}
+	for x, y := range []float64{1, gap, 0, 0, gap} {
+		alone.points = append(alone.points, point{float64(x), y})
+	}
+	p.lines = []series{alone}
+	if got, want := draw(p).Dots, []drawnDot{{2, "70", "24"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, wanted %v", got, want)
+	}
+}
+
+// Labels below a plot do not run into each other, and end inside of the page.
+func TestLabelsHaveRoom(t *testing.T) {
+	for name, x := range map[string]axis{
+		"nines": nines(1e9), "few": nines(500), "a million": nines(1e6), "a minute": timeline(time.Minute), "a day": timeline(24 * time.Hour), "a week": timeline(7 * 24 * time.Hour),
+		"half a second": timeline(500 * time.Millisecond),
+	} {
+		p, end, shown := plot{x: x}, 0.0, 0
+		for _, tick := range p.below() {
+			if tick.Label == "" {
+				continue
+			}
+			shown++
+			at, err := strconv.ParseFloat(tick.LabelAt, 64)
+			half := float64(len([]rune(tick.Label))) * labelLetterWidth / 2
+			if err != nil || at-half < end || at+half > viewWidth+0.1 {
+				t.Errorf("%s: %q at %s, the one before ends at %g, the page at %d", name, tick.Label, tick.LabelAt, end, viewWidth)
+			}
+			end = at + half
+		}
+		if shown < 3 {
+			t.Errorf("%s: %d labels", name, shown)
+		}
 	}
 }
