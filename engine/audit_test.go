@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,27 +17,21 @@ import (
 
 	"weir/engine/stats"
 	"weir/security/audit"
+	"weir/security/oplog/logtest"
 	"weir/security/proxy"
 )
 
 // auditTrail is a server's audit log, as tests read it.
 type auditTrail struct {
-	log *audit.Log
-	mu  sync.Mutex
-	b   bytes.Buffer
-}
-
-func (a *auditTrail) Write(p []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.b.Write(p)
+	log  *audit.Log
+	text logtest.Log
 }
 
 // audited gives the configuration an audit log, with counts per hour unless the
 // test flushes it.
 func audited(t testing.TB, cfg *Config, f audit.Flood) *auditTrail {
 	a := new(auditTrail)
-	a.log = audit.New(audit.Config{Destinations: []audit.Destination{audit.Writer(a, audit.ECS)}, Flood: f, Every: time.Hour, Now: cfg.Now})
+	a.log = audit.New(audit.Config{Destinations: []audit.Destination{audit.Writer(&a.text, audit.ECS)}, Flood: f, Every: time.Hour, Now: cfg.Now})
 	t.Cleanup(a.log.Close)
 	cfg.Audit = a.log
 	return a
@@ -47,9 +40,7 @@ func audited(t testing.TB, cfg *Config, f audit.Flood) *auditTrail {
 func (a *auditTrail) entries(t testing.TB) (list []audit.Entry) {
 	t.Helper()
 	a.log.Flush()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for e, err := range audit.Entries(bytes.NewReader(a.b.Bytes())) {
+	for e, err := range audit.Entries(strings.NewReader(a.text.String())) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -388,9 +379,7 @@ func TestAuditOfUnfitPublications(t *testing.T) {
 	if e := trail.await(t, audit.PublishRefused, reasonSchema); e.Channel != "prices:a" || e.Code != 107 || e.User != "alice" {
 		t.Errorf("%+v", e)
 	}
-	trail.mu.Lock()
-	defer trail.mu.Unlock()
-	if strings.Contains(trail.b.String(), "hunter2") {
+	if strings.Contains(trail.text.String(), "hunter2") {
 		t.Error("the value stands in the log")
 	}
 }

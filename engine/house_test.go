@@ -60,7 +60,7 @@ var mayImport = map[string][]string{
 	"security":                 {"security/..."},
 }
 
-var testsMayImport = []string{"engine/broker/brokertest", "engine/broker/memory", "security/schema", "security/token", "security/grant"}
+var testsMayImport = []string{"engine/broker/brokertest", "engine/broker/memory", "security/oplog/logtest", "security/schema", "security/token", "security/grant"}
 
 // libraries lists who may import a library outside tests.
 var libraries = map[string][]string{

@@ -23,6 +23,7 @@ import (
 
 	"weir/bench/internal/client"
 	"weir/bench/internal/node"
+	"weir/security/oplog/logtest"
 )
 
 const (
@@ -33,30 +34,12 @@ const (
 	stopLines   = 10                       // warnings of the server in all of it, at most
 )
 
-// lines counts what the server logs above INFO.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // TestStopped is row D2's SIGSTOP, of a real process and for longer than it waits for
 // anything: clients who answered what they were sent stay, each of them, and get what is
 // published next; handshakes that came or went on meanwhile are finished; who said nothing
 // is closed as ever; and the log says no more of it than a few lines.
 func TestStopped(t *testing.T) {
-	var log lines
+	var log logtest.Log
 	limit := stopTimeout.String()
 	s := startServer(t, node.Options{Log: &log, Flags: []string{
 		"--ping-interval=" + stopPing.String(), "--pong-timeout=" + limit, "--handshake-timeout=" + limit, "--head-timeout=" + limit,

@@ -7,10 +7,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"weir/loadtest/report"
+	"weir/security/oplog/logtest"
 )
 
 // TestMain makes this test binary the clients' process too, as main does.
@@ -21,24 +21,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// shared is what servers, clients and the progress write to at the same time.
-type shared struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (s *shared) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *shared) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // TestASmallMillion: two processes share the port, and each subscriber of both has the publication once.
 func TestASmallMillion(t *testing.T) {
 	if runtime.GOOS != "linux" {
@@ -46,7 +28,7 @@ func TestASmallMillion(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "run.json")
 	var out bytes.Buffer
-	var log shared
+	var log logtest.Log
 	args := []string{"-connections", "60", "-servers", "2", "-dials", "8", "-rest", "0s", "-json", file}
 	if err := run(t.Context(), args, &out, &log); err != nil {
 		t.Fatalf("%v\n%s%s", err, out.String(), log.String())

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"weir/loadtest/report"
 	"weir/loadtest/tally"
 	"weir/security/certs"
+	"weir/security/oplog/logtest"
 )
 
 // TestMain is a worker where the coordinator under test asks for one.
@@ -133,31 +133,13 @@ func (s *server) load(t *testing.T, args ...string) (status int, r *tally.Run, s
 	return status, r, said
 }
 
-// safeBuffer takes what workers say too.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (s *safeBuffer) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 func weirLoad(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out, log safeBuffer
+	var out, log logtest.Log
 	status = run(t.Context(), &process{args: args, stdout: &out, stderr: &log, self: self})
 	return status, out.String(), log.String()
 }

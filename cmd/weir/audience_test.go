@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/security/oplog/logtest"
 )
 
 // TestTokensForOthers: iss and aud count, wherever the options stand; what weir token makes with them is taken.
@@ -57,7 +59,7 @@ func TestAudienceChanges(t *testing.T) {
 	i := &invocation{args: args, signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`)
+	i.stderr.Await(t, `"msg":"serving"`)
 	url := "wss://" + regexp.MustCompile(`"listen":"([^"]+)"`).FindStringSubmatch(i.stderr.String())[1] + "/connection/websocket"
 	sub := func(audience string) (*invocation, chan int) {
 		_, jwt, _ := weir("token", "--token-hmac-secret", testSecret, "--channels=a", "--sub=alice", "--token-audience", audience)
@@ -70,7 +72,7 @@ func TestAudienceChanges(t *testing.T) {
 	in := func(audience string) {
 		t.Helper()
 		s, done := sub(audience)
-		s.stderr.await(t, "subscribed to a")
+		s.stderr.Await(t, "subscribed to a")
 		s.signals <- syscall.SIGTERM
 		<-done
 	}
@@ -79,7 +81,7 @@ func TestAudienceChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, `"msg":"reloaded"`)
+	i.stderr.Await(t, `"msg":"reloaded"`)
 	in("new")
 	if s, done := sub("old"); <-done == 0 {
 		t.Errorf("a token for the old audience: %s", s.stderr.String())
@@ -100,7 +102,7 @@ func TestOpenAudienceIsTold(t *testing.T) {
 	if status, stdout, stderr := weir(append(args, "--token-audience=weir")...); status != 0 || strings.Contains(stdout+stderr, warning) {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
-	var log safeBuffer
+	var log logtest.Log
 	o := serverOptions{LogLevel: "info"}
 	s := &setup{warning: warning}
 	s.config.Log, _ = newLog(&process{stderr: &log}, &o)

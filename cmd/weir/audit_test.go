@@ -43,7 +43,7 @@ func audited(t *testing.T, args ...string) (r *running, file string) {
 	i := &invocation{args: append(append(all, "--audit-file", file, "--drain-period=1s"), args...), signals: make(chan os.Signal, 1)}
 	r = &running{invocation: i, t: t, status: make(chan int, 1), roots: roots}
 	go func() { r.status <- run(r.process()) }()
-	r.stderr.await(t, `"msg":"serving"`)
+	r.stderr.Await(t, `"msg":"serving"`)
 	return r, file
 }
 
@@ -268,7 +268,7 @@ func TestFullAuditDiskServesOn(t *testing.T) {
 		t.Errorf("said %s", said)
 	}
 	_ = ws.CloseNow()
-	r.stderr.await(t, "the audit log cannot be written")
+	r.stderr.Await(t, "the audit log cannot be written")
 	r.stop()
 }
 
@@ -331,7 +331,7 @@ func TestCanariesAppearNowhere(t *testing.T) {
 	see(r.call("canary-api-key", "publish", `{"channel":"a","data":"canary-payload"}`))
 	see(r.call("canary-api-key", "nothing", `{"canary-payload":1}`))
 	r.signals <- syscall.SIGHUP
-	r.stderr.await(t, `"msg":"reloaded"`)
+	r.stderr.Await(t, `"msg":"reloaded"`)
 	for _, path := range []string{"/metrics", "/health", "/ready"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address("api")+path, nil)
 		if err != nil {
@@ -376,13 +376,13 @@ func TestCanariesAppearNowhere(t *testing.T) {
 func TestAuditOfReloads(t *testing.T) {
 	r, file := audited(t)
 	r.signals <- syscall.SIGHUP
-	r.stderr.await(t, `"msg":"reloaded"`)
+	r.stderr.Await(t, `"msg":"reloaded"`)
 	cert := r.args[4]
 	if err := os.WriteFile(cert, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r.signals <- syscall.SIGHUP
-	r.stderr.await(t, "not reloaded")
+	r.stderr.Await(t, "not reloaded")
 	r.stop()
 	for event, n := range map[string]int{"policy-reloaded": 1, "policy-rejected": 1} {
 		if _, stdout, _ := weir("audit", "query", file, "--event", event); strings.Count(stdout, "\n") != n {

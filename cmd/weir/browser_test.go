@@ -91,7 +91,7 @@ func TestDemoPageInChromium(t *testing.T) {
 			t.Errorf("status %d: %s", got, dev.stderr.String())
 		}
 	}()
-	text := dev.stdout.await(t, "curl ", "\n\n")
+	text := dev.stdout.Await(t, "curl ", "\n\n")
 
 	origin := "https://localhost:" + port(t, text)
 	screenshot, received, update := filepath.Join(t.TempDir(), "demo.png"), 30, os.Getenv("WEIR_UPDATE_SCREENSHOT") == "1"

@@ -44,7 +44,7 @@ func TestAPIBeyondLoopback(t *testing.T) {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
-	r.stderr.await(t, "TLS handshake at --api-listen failed")
+	r.stderr.Await(t, "TLS handshake at --api-listen failed")
 	if status, text := publish("http", "k"); status == 0 {
 		t.Errorf("without TLS: %s", text)
 	}
@@ -58,7 +58,7 @@ func TestAPIBeyondLoopback(t *testing.T) {
 	}
 	replaceFile(t, ours.File, theirCA)
 	r.signals <- syscall.SIGHUP
-	r.stderr.await(t, `"msg":"reloaded"`)
+	r.stderr.Await(t, `"msg":"reloaded"`)
 	if status, text := publish("https", "k", foreign...); status != 0 {
 		t.Errorf("the new authority's: %s", text)
 	}

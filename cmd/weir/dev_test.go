@@ -36,7 +36,7 @@ func TestDevSlowReader(t *testing.T) {
 	}
 	status := make(chan int, 1)
 	go func() { status <- run(dev.process()) }()
-	text := dev.stdout.await(t, "curl ", "\n\n")
+	text := dev.stdout.Await(t, "curl ", "\n\n")
 	follow := pasted(t, text, "sub")
 	follow[slices.Index(follow, demo.Channel)] = demo.SlowReader
 	code, stdout, stderr := weir(append(follow, "--count=1", "--url", "wss://127.0.0.1:"+port(t, text))...)

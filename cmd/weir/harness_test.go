@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"weir/security/oplog/logtest"
 )
 
 // invocation runs one command line in this process.
@@ -17,7 +16,7 @@ type invocation struct {
 	env     []string
 	signals chan os.Signal // what notify delivers; nil delivers nothing
 
-	stdout, stderr safeBuffer
+	stdout, stderr logtest.Log
 }
 
 func (i *invocation) process() *process {
@@ -36,54 +35,6 @@ func weirEnv(env []string, args ...string) (status int, stdout, stderr string) {
 	i := &invocation{args: args, env: env}
 	status = run(i.process())
 	return status, i.stdout.String(), i.stderr.String()
-}
-
-// safeBuffer is a buffer that a test may read, and wait for, while a command writes.
-type safeBuffer struct {
-	mu      sync.Mutex
-	b       bytes.Buffer  // guarded by mu
-	changed chan struct{} // guarded by mu; closed at the next write
-}
-
-func (s *safeBuffer) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
-	return s.b.Write(b)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
-// await returns the text once it holds all the words; it fails the test if
-// that does not happen before the test's deadline.
-func (s *safeBuffer) await(t *testing.T, words ...string) string {
-	t.Helper()
-	deadline := time.After(awaitTime)
-	for {
-		s.mu.Lock()
-		text := s.b.String()
-		if s.changed == nil {
-			s.changed = make(chan struct{})
-		}
-		changed := s.changed
-		s.mu.Unlock()
-		missing := slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
-		if !missing {
-			return text
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			t.Fatalf("never printed %q; printed: %s", words, text)
-		}
-	}
 }
 
 // awaitTime is how long a test waits for what must come; one that passes does not wait.

@@ -35,9 +35,9 @@ func TestKeysByURL(t *testing.T) {
 	i := &invocation{args: unhurried(args...), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`, `"msg":"token keys fetched","keys":1`, "--jwks-url without --token-audience")
+	i.stderr.Await(t, `"msg":"serving"`, `"msg":"token keys fetched","keys":1`, "--jwks-url without --token-audience")
 	i.signals <- syscall.SIGHUP // the keys that came stay
-	i.stderr.await(t, `"msg":"reloaded"`)
+	i.stderr.Await(t, `"msg":"reloaded"`)
 
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
 	if err != nil {
@@ -58,7 +58,7 @@ func TestKeysByURL(t *testing.T) {
 		"--ca-file", args[slices.Index(args, "--tls-cert")+1], "--origin=https://app.example.com"}}
 	done := make(chan int, 1)
 	go func() { done <- run(sub.process()) }()
-	sub.stderr.await(t, "subscribed to a")
+	sub.stderr.Await(t, "subscribed to a")
 	if code, stdout, stderr := weir("pub", "a", "7", "--api", "http://"+find("api"), "--api-key=k"); code != 0 {
 		t.Errorf("pub: %d, %s%s", code, stdout, stderr)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"weir/security/anomaly"
 	"weir/security/oplog"
+	"weir/security/oplog/logtest"
 )
 
 // piped is a server whose standard error is a pipe that the test reads, or does not.
@@ -152,7 +153,7 @@ func TestMistakesAreStillSaid(t *testing.T) {
 // TestLogHasALimit, in each format.
 func TestLogHasALimit(t *testing.T) {
 	for _, format := range []text{"json", "text"} {
-		var said safeBuffer
+		var said logtest.Log
 		o := serverOptions{}
 		o.LogFormat, o.LogLevel = format, "info"
 		log, limit := newLog(&process{stderr: &said}, &o)
@@ -173,7 +174,7 @@ func TestFailingWebhookIsOneLineASecond(t *testing.T) {
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	defer hook.Close()
-	var said safeBuffer
+	var said logtest.Log
 	limit := oplog.NewLimit(slog.NewTextHandler(&said, nil), func() time.Time { return time.Unix(1000, 0) })
 	a := &alarms{log: slog.New(limit), webhook: hook.URL, acts: make(chan anomaly.Report), posts: make(chan anomaly.Report)}
 	ctx, stop := context.WithCancel(t.Context())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/security/grant"
+	"weir/security/oplog/logtest"
 )
 
 const goodPolicy = `
@@ -152,7 +153,7 @@ func TestPolicyWatch(t *testing.T) {
 	write("one")
 	ctx, cancel := context.WithCancel(context.Background())
 	ticks, changed, done := make(chan time.Time), make(chan []byte, 1), make(chan struct{})
-	var log safeBuffer
+	var log logtest.Log
 	go func() {
 		defer close(done)
 		watchPolicy(ctx, file, &standing{last: []byte("one"), used: []byte("one")}, ticks, changed, slog.New(slog.NewTextHandler(&log, nil)))
@@ -224,17 +225,17 @@ func TestPolicyTakenBack(t *testing.T) {
 	i := &invocation{args: append(good(t, "serve"), "--policy-file", file), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`)
+	i.stderr.Await(t, `"msg":"serving"`)
 	for _, text := range []string{"roles: {b: , c: }", a} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if text != a {
 			i.signals <- syscall.SIGHUP
-			i.stderr.await(t, `"msg":"reloaded"`)
+			i.stderr.Await(t, `"msg":"reloaded"`)
 		}
 	}
-	i.stderr.await(t, `"msg":"policy reloaded","roles":1`)
+	i.stderr.Await(t, `"msg":"policy reloaded","roles":1`)
 	i.signals <- syscall.SIGTERM
 	if got := <-status; got != 0 {
 		t.Errorf("status %d: %s", got, i.stderr.String())
@@ -248,7 +249,7 @@ func TestPolicyReload(t *testing.T) {
 	i := &invocation{args: append(good(t, "serve"), "--policy-file", file), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`)
+	i.stderr.Await(t, `"msg":"serving"`)
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -256,15 +257,15 @@ func TestPolicyReload(t *testing.T) {
 		}
 	}
 	write("roles: {reader: [{channels: a, allow: sub}], editor: []}")
-	i.stderr.await(t, `"msg":"policy reloaded","roles":2`)
+	i.stderr.Await(t, `"msg":"policy reloaded","roles":2`)
 	write("roles: {reader: [{channels: a, alow: sub}]}")
-	i.stderr.await(t, "policy not reloaded, the old one stays", `allow?`)
+	i.stderr.Await(t, "policy not reloaded, the old one stays", `allow?`)
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, `"not reloaded, the old one stays"`)
+	i.stderr.Await(t, `"not reloaded, the old one stays"`)
 	write("roles: {a: , b: , c: }")
-	i.stderr.await(t, `"msg":"policy reloaded","roles":3`)
+	i.stderr.Await(t, `"msg":"policy reloaded","roles":3`)
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, `"msg":"reloaded"`)
+	i.stderr.Await(t, `"msg":"reloaded"`)
 	i.signals <- syscall.SIGTERM
 	if got := <-status; got != 0 {
 		t.Errorf("status %d: %s", got, i.stderr.String())

@@ -66,7 +66,7 @@ func TestSchemaReloads(t *testing.T) {
 	i := &invocation{args: append(good(t, "serve"), "--config", file), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`)
+	i.stderr.Await(t, `"msg":"serving"`)
 	address := regexp.MustCompile(`"api":"([^"]+)"`).FindStringSubmatch(i.stderr.String())[1]
 	publish := func(data string) string {
 		status, stdout, stderr := weir("pub", "feeds:a", data, "--api", "http://"+address, "--api-key", "k")
@@ -80,13 +80,13 @@ func TestSchemaReloads(t *testing.T) {
 	}
 	write(schema, `{"type":"text"}`)
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, "not reloaded, the old one stays", `\"/type\"`, "price.json")
+	i.stderr.Await(t, "not reloaded, the old one stays", `\"/type\"`, "price.json")
 	if got := publish(`"x"`); strings.HasPrefix(got, "0") {
 		t.Errorf("a text after a mistake: %s", got)
 	}
 	write(schema, `{"type":"string"}`)
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, `"msg":"reloaded"`)
+	i.stderr.Await(t, `"msg":"reloaded"`)
 	if got := publish(`"x"`); !strings.HasPrefix(got, "0") {
 		t.Errorf("a text after the reload: %s", got)
 	}

@@ -102,7 +102,7 @@ func TestServeDrainsOnSIGTERM(t *testing.T) {
 	i := &invocation{args: append(good(t, "serve"), "--drain-period=1s"), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`)
+	i.stderr.Await(t, `"msg":"serving"`)
 	i.signals <- syscall.SIGTERM
 	if got := <-status; got != 0 {
 		t.Errorf("status %d: %s", got, i.stderr.String())
@@ -140,7 +140,7 @@ func TestSIGHUPReloads(t *testing.T) {
 	i := &invocation{args: append(without(good(t, "serve"), "--api-key"), "--config", file), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`)
+	i.stderr.Await(t, `"msg":"serving"`)
 	address := regexp.MustCompile(`"api":"([^"]+)"`).FindStringSubmatch(i.stderr.String())[1]
 	publish := func(key, channel string) string {
 		status, stdout, stderr := weir("pub", channel, "1", "--api", "http://"+address, "--api-key", key)
@@ -151,14 +151,14 @@ func TestSIGHUPReloads(t *testing.T) {
 	}
 	write("api-key: second\nnamespaces:\n  - name: later\n    history_size: many\n")
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, "not reloaded, the old one stays", "history_size")
+	i.stderr.Await(t, "not reloaded, the old one stays", "history_size")
 	if got := publish("first", "later:a"); !strings.Contains(got, "unknown channel") {
 		t.Errorf("after a mistake: %s", got)
 	}
 	write("api-key: second\ncompression: true\nrpc-hook: https://app.example.com/hunter2\nnamespaces:\n  - name: later\n")
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, `"msg":"reloaded"`)
-	i.stderr.await(t, `"options":["--rpc-hook","--compression"]`)
+	i.stderr.Await(t, `"msg":"reloaded"`)
+	i.stderr.Await(t, `"options":["--rpc-hook","--compression"]`)
 	if got := publish("second", "later:a"); !strings.HasPrefix(got, "0") {
 		t.Errorf("after: %s", got)
 	}
@@ -176,15 +176,15 @@ func TestSIGHUPRereadsTheCertificate(t *testing.T) {
 	i := &invocation{args: args, signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	i.stderr.await(t, `"msg":"serving"`)
+	i.stderr.Await(t, `"msg":"serving"`)
 
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, `"msg":"reloaded"`, "certificate_until")
+	i.stderr.Await(t, `"msg":"reloaded"`, "certificate_until")
 	if err := os.WriteFile(args[4], []byte("not a certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	i.signals <- syscall.SIGHUP
-	i.stderr.await(t, "not reloaded, the old one stays", "--tls-cert")
+	i.stderr.Await(t, "not reloaded, the old one stays", "--tls-cert")
 
 	i.signals <- syscall.SIGTERM
 	if got := <-status; got != 0 {
@@ -196,7 +196,7 @@ func TestAddressInUseNamesTheOption(t *testing.T) {
 	i := &invocation{args: good(t, "serve"), signals: make(chan os.Signal, 1)}
 	status := make(chan int, 1)
 	go func() { status <- run(i.process()) }()
-	line := i.stderr.await(t, `"msg":"serving"`)
+	line := i.stderr.Await(t, `"msg":"serving"`)
 	taken := regexp.MustCompile(`"listen":"([^"]+)"`).FindStringSubmatch(line)[1]
 	wantRefusal(t, nil, append(good(t, "serve"), "--listen="+taken), "--listen", taken)
 	i.signals <- os.Interrupt
@@ -238,7 +238,7 @@ func TestDevListensOnBothLoopbackAddresses(t *testing.T) {
 	}
 	status := make(chan int, 1)
 	go func() { status <- run(dev.process()) }()
-	text := dev.stdout.await(t, "curl ", "\n\n")
+	text := dev.stdout.Await(t, "curl ", "\n\n")
 	for _, host := range []string{"127.0.0.1", "[::1]", "localhost"} {
 		args := append(pasted(t, text, "sub"), "--count=1", "--url", "wss://"+host+":"+port(t, text))
 		if code, _, stderr := weir(args...); code != 0 {
@@ -257,7 +257,7 @@ func TestDevServesAFeedToThePrintedCommands(t *testing.T) {
 	}
 	status := make(chan int, 1)
 	go func() { status <- run(dev.process()) }()
-	text := dev.stdout.await(t, "curl ", "\n\n")
+	text := dev.stdout.Await(t, "curl ", "\n\n")
 
 	var publication struct {
 		Channel string

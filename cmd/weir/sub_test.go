@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"weir/security/oplog/logtest"
 )
 
 // script is one connection as the fake server plays it: it is called with the
@@ -343,7 +345,7 @@ func TestSubShowsNoQuery(t *testing.T) {
 	i := &invocation{args: []string{"sub", "--url", "wss://127.0.0.1:1/?ticket=CANARY", "a"}, signals: make(chan os.Signal, 1)}
 	status := make(chan int)
 	go func() { status <- run(i.process()) }()
-	text := i.stderr.await(t, "again in")
+	text := i.stderr.Await(t, "again in")
 	i.signals <- os.Interrupt
 	<-status
 	if strings.Contains(text, "CANARY") || !strings.Contains(text, "no connection to wss://127.0.0.1:1/connection/websocket") {
@@ -425,7 +427,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(`{"id":2,"subscribe":{"recovered":true,"publications":[{"data":1}]}}` + "\n{}")
 	f.Add(`{"push":{"channel":"a","unsubscribe":{}}}`)
 	f.Fuzz(func(t *testing.T, frame string) {
-		out := &safeBuffer{}
+		out := &logtest.Log{}
 		fl := &follower{out: out, note: func(string, ...any) {}, subscriptions: []*subscription{{channel: "a"}}}
 		_ = fl.takeFrame(t.Context(), []byte(frame)) // an error is an answer too
 		for line := range strings.Lines(out.String()) {

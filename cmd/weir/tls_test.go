@@ -33,7 +33,7 @@ func serving(t *testing.T, roots *x509.CertPool, args ...string) *running {
 	t.Helper()
 	r := &running{&invocation{args: unhurried(args...), signals: make(chan os.Signal, 1)}, t, make(chan int, 1), roots}
 	go func() { r.status <- run(r.process()) }()
-	r.stderr.await(t, `"msg":"serving"`)
+	r.stderr.Await(t, `"msg":"serving"`)
 	t.Cleanup(func() {
 		r.signals <- os.Interrupt
 		if got := <-r.status; got != 0 {
@@ -126,14 +126,14 @@ func TestRotationDropsNobody(t *testing.T) {
 
 	replaceFile(t, args[4], second) // not yet with its key
 	r.signals <- syscall.SIGHUP
-	r.stderr.await(t, "not reloaded, the old one stays", "does not belong")
+	r.stderr.Await(t, "not reloaded, the old one stays", "does not belong")
 	mustEcho(t, ws, "after half a pair")
 	if !r.handshake(r.clientConfig()).PeerCertificates[0].Equal(before) {
 		t.Error("half a pair is served")
 	}
 	replaceFile(t, args[6], secondKey)
 	r.signals <- syscall.SIGHUP
-	r.stderr.await(t, `"msg":"reloaded"`)
+	r.stderr.Await(t, `"msg":"reloaded"`)
 	mustEcho(t, ws, "after")
 	if r.handshake(r.clientConfig()).PeerCertificates[0].Equal(before) {
 		t.Error("the old pair is served")
@@ -175,12 +175,12 @@ func TestProcessesShareTickets(t *testing.T) {
 
 	replaceFile(t, file, []byte("half a key"))
 	servers[0].signals <- syscall.SIGHUP
-	servers[0].stderr.await(t, "not reloaded, the old one stays", "--ticket-key-file")
+	servers[0].stderr.Await(t, "not reloaded, the old one stays", "--ticket-key-file")
 	expect("a bad file", servers[0], true)
 
 	replaceFile(t, file, slices.Concat(ticketKey(), ticketKey()))
 	servers[0].signals <- syscall.SIGHUP
-	servers[0].stderr.await(t, `"msg":"reloaded"`)
+	servers[0].stderr.Await(t, `"msg":"reloaded"`)
 	expect("keys that are gone", servers[0], false)
 	expect("a process without the file", alone, false)
 }
@@ -205,7 +205,7 @@ func TestServeWithoutAnAuthority(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "acme")
 	r := serving(t, nil, append(without(good(t, "serve"), "--tls-cert", "--tls-key"),
 		"--acme-domains=push.example.com", "--acme-cache", cache, "--acme-directory=https://127.0.0.1:1/", "--acme-email=ops@example.com")...)
-	r.stderr.await(t, "no certificate from the authority", `"event":"certificate_refused"`, "again_in")
+	r.stderr.Await(t, "no certificate from the authority", `"event":"certificate_refused"`, "again_in")
 	if _, err := tls.Dial("tcp", r.address("listen"), r.clientConfig()); err == nil || !strings.Contains(err.Error(), "internal error") {
 		t.Errorf("the handshake ends with %v", err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"weir/security/oplog/logtest"
 	"weir/security/schema"
 )
 
@@ -27,24 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type world struct {
 	*Client
 	ahead atomic.Int64 // nanoseconds
-	log   lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (l *lockedBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log   logtest.Log
 }
 
 func newWorld(t *testing.T, url string, change func(*Config)) *world {

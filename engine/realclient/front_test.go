@@ -105,8 +105,8 @@ func (s *server) takeOver(t testing.TB, configure func(port string) *exec.Cmd) *
 	cmd.ExtraFiles = []*os.File{socket}
 	f := &front{process: start(t, nil, cmd), s: s, addr: addr}
 	t.Cleanup(func() {
-		if text, _ := f.out.read(); t.Failed() {
-			t.Logf("the proxy said: %s", text)
+		if t.Failed() {
+			t.Logf("the proxy said: %s", &f.out)
 		}
 	})
 	return f

@@ -57,8 +57,8 @@ func (p *process) key(letter string, so int) {
 	p.write([]byte(letter + "\n"))
 	timeout := time.After(longest)
 	for {
-		out, changed := p.out.read()
-		if bytes.Count(out, []byte("KEYUPDATE")) == so {
+		out, changed := p.out.Read()
+		if strings.Count(out, "KEYUPDATE") == so {
 			return
 		}
 		select {

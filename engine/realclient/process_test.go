@@ -2,7 +2,6 @@ package realclient
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,10 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"weir/security/oplog/logtest"
 )
 
 // process is a program of another, in a process group of its own that is
@@ -21,29 +21,8 @@ import (
 type process struct {
 	t     testing.TB
 	stdin io.WriteCloser
-	out   *output // standard output and standard error
+	out   logtest.Log // standard output and standard error
 	ended chan struct{}
-}
-
-// output collects what a process writes and wakes who waits for more.
-type output struct {
-	mu      sync.Mutex
-	b       bytes.Buffer  // guarded by mu
-	changed chan struct{} // guarded by mu; closed at the next write
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	close(o.changed)
-	o.changed = make(chan struct{})
-	return o.b.Write(b)
-}
-
-func (o *output) read() ([]byte, <-chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return bytes.Clone(o.b.Bytes()), o.changed
 }
 
 // run starts a program. stdout takes its standard output; nil is p.out.
@@ -55,11 +34,11 @@ func run(t testing.TB, stdout io.Writer, name string, args ...string) *process {
 // start is run for a command that is made ready.
 func start(t testing.TB, stdout io.Writer, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, out: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
+	p := &process{t: t, ended: make(chan struct{})}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Stdout, cmd.Stderr = stdout, p.out
+	cmd.Stdout, cmd.Stderr = stdout, &p.out
 	if stdout == nil {
-		cmd.Stdout = p.out
+		cmd.Stdout = &p.out
 	}
 	cmd.WaitDelay = longest // a grandchild may hold the pipes
 	var err error
@@ -85,8 +64,7 @@ func start(t testing.TB, stdout io.Writer, cmd *exec.Cmd) *process {
 func (p *process) write(b []byte) {
 	p.t.Helper()
 	if _, err := p.stdin.Write(b); err != nil {
-		text, _ := p.out.read()
-		p.t.Fatalf("writing to the client: %v; it said: %s", err, text)
+		p.t.Fatalf("writing to the client: %v; it said: %s", err, &p.out)
 	}
 }
 
@@ -95,30 +73,21 @@ func (p *process) await(words ...string) string {
 	p.t.Helper()
 	timeout := time.After(longest)
 	for {
-		text, changed := p.out.read()
-		if holds(text, words) {
-			return string(text)
+		text, changed := p.out.Read()
+		if logtest.Holds(text, words) {
+			return text
 		}
 		select {
 		case <-changed:
 		case <-p.ended:
-			if text, _ = p.out.read(); !holds(text, words) {
+			if text = p.out.String(); !logtest.Holds(text, words) {
 				p.t.Fatalf("the client ended without saying %q: %s", words, text)
 			}
-			return string(text)
+			return text
 		case <-timeout:
 			p.t.Fatalf("the client did not say %q in %v, but: %q", words, longest, text)
 		}
 	}
-}
-
-func holds(text []byte, words []string) bool {
-	for _, w := range words {
-		if !bytes.Contains(text, []byte(w)) {
-			return false
-		}
-	}
-	return true
 }
 
 // exit returns the whole output once the process has ended by itself.
@@ -127,11 +96,9 @@ func (p *process) exit() string {
 	select {
 	case <-p.ended:
 	case <-time.After(longest):
-		text, _ := p.out.read()
-		p.t.Fatalf("the client did not end in %v; it said: %s", longest, text)
+		p.t.Fatalf("the client did not end in %v; it said: %s", longest, &p.out)
 	}
-	text, _ := p.out.read()
-	return string(text)
+	return p.out.String()
 }
 
 // script is one of testdata's scripts in Node.js.

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"weir/security/oplog/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,22 +22,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func at(seconds int) time.Time { return time.Unix(1_763_848_800+int64(seconds), 0).UTC() }
 
 // buffer is a destination that tests read while it is written to.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
+type buffer struct{ logtest.Log }
 
 func (b *buffer) entries(t *testing.T) (list []Entry) {
 	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for e, err := range Entries(bytes.NewReader(b.b.Bytes())) {
+	for e, err := range Entries(strings.NewReader(b.String())) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -330,7 +319,7 @@ func TestFullDiskDoesNotBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said buffer
+	var said logtest.Log
 	now := at(0)
 	l := quiet(Config{Destinations: []Destination{d}, Log: textLog(&said), Now: func() time.Time { return now }})
 	const events = 20_000
@@ -345,8 +334,8 @@ func TestFullDiskDoesNotBlock(t *testing.T) {
 	if c.Failures == 0 || c.Lost == 0 {
 		t.Errorf("%+v", c)
 	}
-	if n := strings.Count(said.b.String(), "no space left"); n != 1 {
-		t.Errorf("said %d times within a second: %s", n, said.b.String())
+	if n := strings.Count(said.String(), "no space left"); n != 1 {
+		t.Errorf("said %d times within a second: %s", n, said.String())
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"weir/security/certs"
+	"weir/security/oplog/logtest"
 )
 
 // collector reads octet-counted messages from a TLS listener, as RFC 5425 says.
@@ -116,7 +117,7 @@ func TestSyslogVerifiesItsCollector(t *testing.T) {
 	c := newCollector(t)
 	served := make(chan struct{})
 	go func() { defer close(served); c.serve(t) }()
-	var said buffer
+	var said logtest.Log
 	d, err := DialSyslog(SyslogOptions{Address: c.ln.Addr().String(), TLS: &tls.Config{RootCAs: x509.NewCertPool()}, Log: textLog(&said)})
 	if err != nil {
 		t.Fatal(err)
@@ -126,15 +127,15 @@ func TestSyslogVerifiesItsCollector(t *testing.T) {
 	l.Flush()
 	<-served
 	l.Close()
-	if len(c.messages) > 0 || !strings.Contains(said.b.String(), "certificate") {
-		t.Errorf("%d messages, said %s", len(c.messages), said.b.String())
+	if len(c.messages) > 0 || !strings.Contains(said.String(), "certificate") {
+		t.Errorf("%d messages, said %s", len(c.messages), said.String())
 	}
 }
 
 // TestDeadCollectorDoesNotBlock: what it cannot be told is counted.
 func TestDeadCollectorDoesNotBlock(t *testing.T) {
 	var dials atomic.Int32
-	var said buffer
+	var said logtest.Log
 	d, err := DialSyslog(SyslogOptions{Address: "collector.example:6514", Log: textLog(&said), Dial: func(context.Context, string) (net.Conn, error) {
 		dials.Add(1)
 		return nil, errors.New("nobody is there")
@@ -155,7 +156,7 @@ func TestDeadCollectorDoesNotBlock(t *testing.T) {
 	if c.Lost == 0 || c.Failures == 0 {
 		t.Errorf("%+v", c)
 	}
-	if n := int32(strings.Count(said.b.String(), "nobody is there")); n == 0 || n > dials.Load() {
+	if n := int32(strings.Count(said.String(), "nobody is there")); n == 0 || n > dials.Load() {
 		t.Errorf("said %d times, dialled %d times", n, dials.Load())
 	}
 }

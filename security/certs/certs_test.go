@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -18,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"weir/security/oplog/logtest"
 )
 
 func TestGoodPairs(t *testing.T) {
@@ -195,22 +196,9 @@ func watched(t *testing.T, s *Store) (tick func(), logged *lines, stop func()) {
 }
 
 // lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+type lines struct{ logtest.Log }
 
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), text)
-}
+func (l *lines) count(text string) int { return strings.Count(l.String(), text) }
 
 func TestWatch(t *testing.T) {
 	w := newWorld(t)
@@ -227,7 +215,7 @@ func TestWatch(t *testing.T) {
 		tick()
 		tick()
 		if log.count("certificate replaced") != replaced || log.count("not replaced") != refused || log.count("expires soon") != alarms {
-			t.Errorf("%s: the log is %s", step, log.b.String())
+			t.Errorf("%s: the log is %s", step, log)
 		}
 	}
 	expect("nothing happens", 0, 0, 0)
@@ -250,7 +238,7 @@ func TestWatch(t *testing.T) {
 		tick()
 		tick()
 		if log.count("expires soon") != 1 || log.count("event=certificate_expires") != 1 || log.count("days="+[]string{"30", "14", "7", "1"}[i]+" ") != 1 {
-			t.Errorf("%d days ahead: the log is %s", days, log.b.String())
+			t.Errorf("%d days ahead: the log is %s", days, log)
 		}
 	}
 	stop()
@@ -265,7 +253,7 @@ func TestWatch(t *testing.T) {
 	tick()
 	stop()
 	if log.count("expires soon") != 1 || log.count("days=7 ") != 1 {
-		t.Errorf("after a rotation: the log is %s", log.b.String())
+		t.Errorf("after a rotation: the log is %s", log)
 	}
 }
 

@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"weir/security/oplog/logtest"
 	"weir/security/token"
 )
 
@@ -34,31 +34,13 @@ type issuer struct {
 	t      *testing.T
 	keys   *token.KeySet
 	source *Source
-	log    buffer
+	log    logtest.Log
 	ticks  chan time.Time
 	hits   chan struct{}
 
 	mu     sync.Mutex
 	at     time.Time        // guarded by mu
 	answer http.HandlerFunc // guarded by mu
-}
-
-// buffer is a log that the Source writes while the test reads it.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func start(t *testing.T, answer http.HandlerFunc) *issuer {
