@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"weir/loadtest/fleet"
+	"weir/loadtest/report"
 )
 
 // Exit statuses.
@@ -79,7 +80,7 @@ func run(ctx context.Context, p *process) int {
 		return 0
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(p.stderr, "weir-load: %s\n", line)
+		fmt.Fprintf(p.stderr, "weir-load: %s\n", report.Printable(line)) // a server's words may be in it
 	}
 	var wrong *configError
 	if errors.As(err, &wrong) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -275,7 +274,7 @@ func fileEntries(name string, do func(text []byte, r *audit.Record) error) (unre
 func printTally(out io.Writer, t *audit.Tally) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, c := range t.Counts() {
-		fmt.Fprintf(w, "%d\t%s\n", c.N, cmp.Or(strings.ToValidUTF8(string(printable([]byte(c.Group))), "?"), "-"))
+		fmt.Fprintf(w, "%d\t%s\n", c.N, cmp.Or(oneLine(c.Group), "-"))
 	}
 	fmt.Fprintf(w, "%d\tin all\n", t.Total)
 	return w.Flush()

@@ -125,7 +125,7 @@ func (p *process) fail(who string, err error) int {
 		out = p.log.Last() // it is told to a reader who was too slow for the rest
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(out, "%s: %s\n", who, line)
+		fmt.Fprintf(out, "%s: %s\n", who, printable([]byte(line)))
 	}
 	var c *configError
 	if errors.As(err, &c) {

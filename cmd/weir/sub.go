@@ -61,8 +61,10 @@ func newFollower(p *process, c *subCommand) (*follower, error) {
 			Transport:     &http.Transport{TLSClientConfig: trust},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		out:    p.stdout,
-		note:   func(format string, args ...any) { fmt.Fprintf(p.stderr, "weir sub: "+format+"\n", args...) },
+		out: p.stdout,
+		note: func(format string, args ...any) {
+			fmt.Fprintf(p.stderr, "weir sub: %s\n", oneLine(fmt.Sprintf(format, args...)))
+		},
 		wait:   waitFor,
 		random: rand.Float64,
 	}

@@ -98,8 +98,11 @@ func withoutURL(err error) error {
 	return err
 }
 
-// explainTLS puts the mend behind an error of the certificate check.
+// explainTLS puts the mend behind an error of the certificate check. explained is
+// fit for a terminal: who answers in the server's place chooses the names in the
+// certificate that is refused.
 func explainTLS(err error) (final bool, explained error) {
+	err = quotation{err}
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError

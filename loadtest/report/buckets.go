@@ -43,7 +43,7 @@ func buckets(r *tally.Run, most int) []bucket {
 	for from := 0; from < len(r.Intervals); from += each {
 		part := r.Intervals[from:min(from+each, len(r.Intervals))]
 		last := &part[len(part)-1]
-		b := bucket{at: max(last.At, 0), phase: printable(part[0].Phase)}
+		b := bucket{at: max(last.At, 0), phase: Printable(part[0].Phase)}
 		for i := range part {
 			in := &part[i]
 			b.took += max(in.For, 0)
@@ -116,7 +116,7 @@ const maxBands = 64
 // bands are the phases in their order; none if there is only one.
 func bands(r *tally.Run) (all []band) {
 	for _, in := range r.Intervals {
-		name := fit(printable(in.Phase))
+		name := fit(Printable(in.Phase))
 		if n := len(all); n > 0 && all[n-1].name == name {
 			all[n-1].end = in.At
 			continue

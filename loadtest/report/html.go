@@ -129,7 +129,7 @@ func names(runs []*tally.Run) []string {
 	}
 	var all []string
 	for i, r := range runs {
-		name := printable(r.Protocol)
+		name := Printable(r.Protocol)
 		if seen[r.Protocol] > 1 || name == "" {
 			name = strings.TrimSuffix(fmt.Sprintf("%d: %s", i+1, name), ": ")
 		}

@@ -63,7 +63,7 @@ func (p *Progress) rewrite(lines []string) {
 
 func (p *Progress) block(in *tally.Interval) []string {
 	lines := []string{
-		fmt.Sprintf("%s  %s", clock(in.At), printable(in.Phase)),
+		fmt.Sprintf("%s  %s", clock(in.At), Printable(in.Phase)),
 		fmt.Sprintf("  connections  %-12s %s opened", grouped(float64(in.Connections)), rate(in.Opened, in.For)),
 		fmt.Sprintf("  published    %-12s of %s due", rate(in.Published, in.For), rate(in.Due, in.For)),
 		fmt.Sprintf("  deliveries   %-12s %s", rate(in.Received, in.For), Format(over(float64(in.Bytes), in.For.Seconds()), tally.BytesPerSecond)),
@@ -85,7 +85,7 @@ func (p *Progress) block(in *tally.Interval) []string {
 // line says the same in one.
 func (p *Progress) line(in *tally.Interval) string {
 	parts := []string{clock(in.At)}
-	if phase := printable(in.Phase); phase != "" {
+	if phase := Printable(in.Phase); phase != "" {
 		parts = append(parts, phase)
 	}
 	parts = append(parts, grouped(float64(in.Connections))+" conns")
@@ -135,8 +135,8 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
-// printable leaves out what a terminal would obey.
-func printable(s string) string {
+// Printable leaves out what a terminal would obey.
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
 			return -1
@@ -159,25 +159,25 @@ func (p *Progress) Done(r *tally.Run) {
 		return
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s, %s, %s, %s\n\n", printable(r.Scenario), printable(r.Protocol), printable(r.Target), clock(r.Took))
+	fmt.Fprintf(&b, "\n%s, %s, %s, %s\n\n", Printable(r.Scenario), Printable(r.Protocol), Printable(r.Target), clock(r.Took))
 	figures := known(r)
 	for _, f := range figures {
 		if idle(f) {
 			continue
 		}
-		fmt.Fprintf(&b, "  %-22s %13s  %s\n", printable(f.Name), Format(f.Value, f.Unit), printable(f.About))
+		fmt.Fprintf(&b, "  %-22s %13s  %s\n", Printable(f.Name), Format(f.Value, f.Unit), Printable(f.About))
 	}
 	for i, v := range judge(r, figures) {
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "  %-6s %s\n", v.Word(), printable(v.Told))
+		fmt.Fprintf(&b, "  %-6s %s\n", v.Word(), Printable(v.Told))
 	}
 	for i, why := range r.Failures {
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "  FAILED %s\n", printable(why))
+		fmt.Fprintf(&b, "  FAILED %s\n", Printable(why))
 	}
 	_, _ = io.WriteString(p.w, b.String())
 }
