@@ -200,8 +200,8 @@ const (
 	limiterEntries = 1 << 16
 
 	// streams bounds the channels that the memory broker keeps a position for,
-	// streamIdle is when it forgets one that nobody uses. Attack: publishing to
-	// or subscribing to ever new names.
+	// streamIdle is when it forgets one that nobody uses; one without a history gives
+	// way after a minute. Attack: publishing to or subscribing to ever new names.
 	streams    = 1 << 18
 	streamIdle = time.Hour
 
@@ -213,7 +213,7 @@ const (
 
 	// historyBytes bounds the histories of all channels. Attack: publishing long
 	// messages to many channels. Over it a channel that is published to gives up
-	// its oldest.
+	// its oldest if it has more than its share, else another that has.
 	historyBytes = 256 << 20
 
 	// deltaBaseBytes bounds what is kept of each channel with deltas to make the

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
+	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,7 @@ import (
 type Options struct {
 	Streams   int              // most streams held at once; over it new ones are refused with broker.ErrFull
 	IdleAfter time.Duration    // Sweep forgets a stream that nobody attached or published to for so long
-	Bytes     int              // of all histories; over it the stream that is published to gives up its oldest
+	Bytes     int              // of all histories; over it the stream that is published to gives up its oldest, or one that has more does
 	Now       func() time.Time // with a monotonic reading: times are not those of a clock on a wall, which is set
 }
 
@@ -31,6 +32,7 @@ type Broker struct {
 	seed    maphash.Seed
 	held    atomic.Int64 // streams in all stripes
 	bytes   atomic.Int64 // of all histories
+	keeping atomic.Int64 // streams that keep something
 	closed  atomic.Bool
 	watches atomic.Int64 // while there are any, everything is delivered: the Sink has the patterns
 	stripes [stripes]stripe
@@ -48,6 +50,7 @@ type stream struct {
 	attached int
 	used     int64 // nanoseconds since Broker.start of the last Attach, Detach or Publish
 	history  history
+	counted  bool // among Broker.keeping
 	gone     bool // swept: look it up again
 }
 
@@ -85,7 +88,7 @@ func (b *Broker) Publish(_ context.Context, channel string, m broker.Message, r 
 	p := broker.Publication{Channel: channel, Position: broker.Position{Offset: s.offset, Epoch: s.epoch}, Message: m}
 	if r.None() {
 		// What is kept must end at the top: without this one it no longer would.
-		b.bytes.Add(-int64(s.history.clear()))
+		b.count(s, -s.history.clear())
 	} else {
 		b.keep(s, p, r)
 	}
@@ -99,12 +102,71 @@ func (b *Broker) Publish(_ context.Context, channel string, m broker.Message, r 
 // lock is held.
 func (b *Broker) wanted(s *stream) bool { return s.attached > 0 || b.watches.Load() > 0 }
 
-// keep adds p to the history, within the bytes that all histories may take.
+// keep adds p to the history, within the bytes that all histories may take. Over
+// them a stream that has no more than its share takes from one that has: otherwise
+// who came first and filled them would leave nothing to the others.
 func (b *Broker) keep(s *stream, p broker.Publication, r broker.Retention) {
-	total := b.bytes.Add(int64(s.history.add(p, r, b.now())))
+	total := b.count(s, s.history.add(p, r, b.now()))
 	for total > int64(b.options.Bytes) && len(s.history.kept) > 0 {
-		total = b.bytes.Add(-int64(s.history.dropOldest()))
+		if share := b.share(); s.history.bytes <= share {
+			if other := b.richer(share); other != nil {
+				total = b.count(other, -other.history.dropOldest())
+				other.mu.Unlock()
+				continue
+			}
+		}
+		total = b.count(s, -s.history.dropOldest())
 	}
+}
+
+// count brings the sums up to a history, whose stream is locked, that has grown by
+// so many bytes. It returns what all take.
+func (b *Broker) count(s *stream, grown int) (total int64) {
+	if keeps := len(s.history.kept) > 0; keeps != s.counted {
+		s.counted = keeps
+		if keeps {
+			b.keeping.Add(1)
+		} else {
+			b.keeping.Add(-1)
+		}
+	}
+	return b.bytes.Add(int64(grown))
+}
+
+// share is what each stream that keeps something may have of all bytes.
+func (b *Broker) share() int { return b.options.Bytes / int(max(b.keeping.Load(), 1)) }
+
+// looks is how many streams are asked when room is sought in another's history.
+const looks = 64
+
+// richer returns a stream, locked, whose history takes more than share: the one
+// that takes most of some that chance picks; nil if there is none among them. It
+// waits for no lock: the caller holds one.
+func (b *Broker) richer(share int) (found *stream) {
+	first, left := mathrand.IntN(stripes), looks
+	for i := 0; i < stripes && left > 0; i++ {
+		p := &b.stripes[(first+i)%stripes]
+		if !p.mu.TryLock() {
+			continue
+		}
+		for _, s := range p.streams { // the map's order is chance
+			if left--; left < 0 {
+				break
+			}
+			switch {
+			case !s.mu.TryLock():
+			case s.history.bytes <= share:
+				s.mu.Unlock()
+			default:
+				if found != nil {
+					found.mu.Unlock()
+				}
+				found, share = s, s.history.bytes
+			}
+		}
+		p.mu.Unlock()
+	}
+	return found
 }
 
 // Attach implements broker.Broker.
@@ -140,7 +202,7 @@ func (b *Broker) RemoveHistory(_ context.Context, channel string) error {
 		return err
 	}
 	defer s.mu.Unlock()
-	b.bytes.Add(-int64(s.history.clear()))
+	b.count(s, -s.history.clear())
 	return nil
 }
 
@@ -188,7 +250,7 @@ func (b *Broker) Sweep(now time.Time) (forgotten int) {
 		p.mu.Lock()
 		for name, s := range p.streams {
 			s.mu.Lock()
-			b.bytes.Add(-int64(s.history.expire(at)))
+			b.count(s, -s.history.expire(at))
 			if s.idle(before) {
 				s.gone = true
 				delete(p.streams, name)
@@ -228,18 +290,22 @@ func (b *Broker) stripe(channel string) *stripe {
 	return &b.stripes[maphash.String(b.seed, channel)%stripes]
 }
 
-// forgetEmpty makes room for one more by forgetting a stream that nothing was
-// ever published to and that nobody is attached to: names that were only
-// subscribed to once cannot fill the broker. It looks at a few, which the
+// giveWayAfter is how long a stream that keeps nothing, and that nobody is attached
+// to, has its position when others need its place.
+const giveWayAfter = time.Minute
+
+// forgetEmpty makes room for one more by forgetting a stream that nobody is
+// attached to and that keeps nothing: names that were only subscribed to once, or
+// published to a while ago, cannot fill the broker. It looks at a few, which the
 // map's order picks at random. Called with mu held.
-func (p *stripe) forgetEmpty() bool {
+func (p *stripe) forgetEmpty(now int64) bool {
 	steps := 16
 	for name, s := range p.streams {
 		if steps--; steps < 0 {
 			break
 		}
 		s.mu.Lock()
-		empty := s.attached == 0 && s.offset == 0
+		empty := s.attached == 0 && (s.offset == 0 || s.idle(now-int64(giveWayAfter)))
 		s.gone = s.gone || empty
 		s.mu.Unlock()
 		if empty {
@@ -264,7 +330,7 @@ func (b *Broker) lock(channel string) (*stream, error) {
 		}
 		if !s.gone {
 			s.used = b.now()
-			b.bytes.Add(-int64(s.history.expire(s.used)))
+			b.count(s, -s.history.expire(s.used))
 			return s, nil
 		}
 		s.mu.Unlock()
@@ -280,7 +346,7 @@ func (b *Broker) stream(channel string) (*stream, error) {
 	}
 	if b.held.Add(1) > int64(b.options.Streams) {
 		b.held.Add(-1)
-		if !p.forgetEmpty() {
+		if !p.forgetEmpty(b.now()) {
 			return nil, broker.ErrFull
 		} // one gone, one more
 	}

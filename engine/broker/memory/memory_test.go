@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,5 +157,124 @@ func TestHistoriesAreBoundedTogether(t *testing.T) {
 	}
 	if sum != b.Bytes() {
 		t.Fatalf("%d bytes are kept, %d counted", sum, b.Bytes())
+	}
+}
+
+// TestHistoriesHaveTheirShare: who fills the room of all histories first, in however many channels,
+// leaves a share of it to those who publish later.
+func TestHistoriesHaveTheirShare(t *testing.T) {
+	const budget, channels = 64 << 10, 40
+	keep := broker.Retention{Size: 1000, TTL: time.Hour}
+	ctx := context.Background()
+	for _, first := range []int{1, channels} { // one that has all of it, or many that have the same
+		b := New(discard{}, Options{Streams: 1000, IdleAfter: time.Hour, Bytes: budget})
+		publish := func(channel string, bytes int) {
+			t.Helper()
+			if _, err := b.Publish(ctx, channel, broker.Message{Data: make([]byte, bytes)}, keep); err != nil {
+				t.Fatal(err)
+			}
+			if b.Bytes() > budget {
+				t.Fatalf("%d bytes of history, the budget is %d", b.Bytes(), budget)
+			}
+		}
+		for i := range 1000 {
+			publish(fmt.Sprint("first ", i%first), 512)
+		}
+		share := budget / (first + 1)
+		for range 200 {
+			publish("late", 40)
+		}
+		_, list, err := b.History(ctx, "late", broker.Filter{Limit: -1})
+		if want := min(200, share/(40+overhead)); err != nil || len(list) < want {
+			t.Errorf("beside %d channels %d publications are kept, %v; the share has room for %d", first, len(list), err, want)
+		}
+		kept := 0
+		for i := range first {
+			_, list, err := b.History(ctx, fmt.Sprint("first ", i), broker.Filter{Limit: -1})
+			if err != nil || len(list) == 0 || list[len(list)-1].Offset != uint64((1000-i+first-1)/first) {
+				t.Errorf("a channel that had more than its share lost its newest: %d left, %v", len(list), err)
+			}
+			kept += len(list)
+		}
+		if first == channels && kept < channels {
+			t.Errorf("%d publications of %d channels are left", kept, channels)
+		}
+	}
+}
+
+// TestSharesUnderContention: streams that take from each other at the same time neither wait for each
+// other nor miscount.
+func TestSharesUnderContention(t *testing.T) {
+	const budget = 32 << 10
+	b := New(discard{}, Options{Streams: 1000, IdleAfter: time.Hour, Bytes: budget})
+	ctx := context.Background()
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 2000 {
+				channel := fmt.Sprint((i*7 + g) % 50)
+				_, err := b.Publish(ctx, channel, broker.Message{Data: make([]byte, i%700)}, broker.Retention{Size: 1000, TTL: time.Hour})
+				if err == nil && i%100 == 0 {
+					err = b.RemoveHistory(ctx, channel)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				if g == 0 && i%200 == 0 {
+					b.Sweep(time.Now())
+				}
+			}
+		})
+	}
+	all.Wait()
+	sum, keeping := 0, 0
+	for i := range 50 {
+		_, list, _ := b.History(ctx, fmt.Sprint(i), broker.Filter{Limit: -1})
+		for k := range list {
+			sum += cost(&list[k])
+		}
+		if len(list) > 0 {
+			keeping++
+		}
+	}
+	if sum != b.Bytes() || sum > budget || keeping != int(b.keeping.Load()) {
+		t.Errorf("%d bytes in %d streams, counted are %d in %d; the budget is %d", sum, keeping, b.Bytes(), b.keeping.Load(), budget)
+	}
+}
+
+// TestNamesThatWerePublishedToGiveWay: who publishes to ever new channels keeps others from theirs for a
+// minute at most, where nothing is kept of them.
+func TestNamesThatWerePublishedToGiveWay(t *testing.T) {
+	const held = 64 * stripes
+	now := time.Unix(1000, 0)
+	b := New(discard{}, Options{Streams: held, IdleAfter: time.Hour, Bytes: 1 << 20, Now: func() time.Time { return now }})
+	ctx := context.Background()
+	attached, err := b.Attach(ctx, "0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Publish(ctx, "1", broker.Message{}, broker.Retention{Size: 1, TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range held - 2 {
+		if _, err := b.Publish(ctx, fmt.Sprint(i+2), broker.Message{}, broker.Retention{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(giveWayAfter - time.Second)
+	if _, err := b.Publish(ctx, "early", broker.Message{}, broker.Retention{}); !errors.Is(err, broker.ErrFull) {
+		t.Errorf("a position that counts was given up: %v", err)
+	}
+	now = now.Add(2 * time.Second)
+	for i := range 100 {
+		if _, err := b.Publish(ctx, fmt.Sprint("late ", i), broker.Message{}, broker.Retention{}); err != nil {
+			t.Fatalf("channel %d behind %d that nobody uses: %v", i, held, err)
+		}
+	}
+	if again, _ := b.Attach(ctx, "0", nil); again.Position != attached.Position {
+		t.Errorf("a stream that is attached moved from %v to %v", attached.Position, again.Position)
+	}
+	if _, list, _ := b.History(ctx, "1", broker.Filter{Limit: -1}); len(list) != 1 {
+		t.Error("a stream was forgotten with its history")
 	}
 }
