@@ -8,6 +8,10 @@ const longestRequest = 7 * 1024;
 // what is published between the first connection and the first publication could be lost unseen.
 const unknown = { offset: 0, epoch: "-" };
 
+// What a JWT is made of (RFC 7515 §3.1), and what a subprotocol may be. Browsers quote one that may not be in what they
+// throw, and that is told to listeners: a token with a line break behind it would stand in somebody's log.
+const tokenText = /^[\w.-]+$/;
+
 // After these codes the same request would fail again.
 const isFinal = (code) => (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 
@@ -92,6 +96,7 @@ export class Feed extends EventTarget {
   }
 
   #open(token, ours) {
+    if (token && !tokenText.test(token)) throw new TypeError("the token holds something that no JWT has, perhaps a space or a line break");
     const request = this.#request(this.#positions);
     const excess = tooLong(request, token);
     if (excess) return this.#end(1009, excess);
@@ -117,7 +122,7 @@ export class Feed extends EventTarget {
   #receive(text) {
     const { channel, gap, offset, epoch, data } = parse(text);
     const last = this.#positions.get(channel);
-    if (!last && (!channel || offset !== undefined)) return this.#emit("error", { message: "a message that is none of /feed" });
+    if (!last && (!channel || gap || offset !== undefined)) return this.#emit("error", { message: "a message that is none of /feed" });
     if (gap) {
       this.#positions.set(channel, { offset, epoch });
       if (last !== unknown) this.#emit("gap", { channel, offset, epoch });

@@ -96,6 +96,29 @@ test("a token function may fail with anything", async () => {
   }
 });
 
+test("a token that is none stands in no event, and is asked for again", async () => {
+  for (const bad of ["secret\n", "sec ret", "secret,weir-feed", "sécret", "secret="]) {
+    let asked = 0;
+    const { sockets, clock, told } = await begin({ token: () => (asked++ === 0 ? bad : "j.w.t") });
+    assert.equal(sockets.length, 0);
+    assert.equal(told("error").length, 1);
+    assert.doesNotMatch(told("error")[0].message, /s[eé]c/);
+    await clock.pass(told("reconnecting")[0].delay);
+    assert.deepEqual(sockets[0].protocols, ["weir-feed", "bearer.j.w.t"]);
+  }
+});
+
+test("a server's word puts nothing into the request that was not asked for", async () => {
+  const { last, told, feed, reconnected } = await begin({ channels: ["a", "b:*"] });
+  last().onopen({});
+  for (const message of [{ channel: "c", gap: true }, { channel: "b:*", gap: true }, gap(1, "c"), publication(1, "c"), { channel: "__proto__", gap: true }]) last().receive(message);
+  assert.equal(told("error").length, 5);
+  assert.deepEqual(feed.positions, {});
+  last().onclose({ code: 3000, reason: "closed" });
+  await reconnected();
+  assert.deepEqual(since(last()), ["a:0@-"]);
+});
+
 test("publications come once and in order, whatever comes twice", async () => {
   const { last, told, feed } = await begin({ channels: ["a", "b"] });
   last().onopen({});
