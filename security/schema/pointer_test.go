@@ -108,6 +108,8 @@ func FuzzPointer(f *testing.F) {
 	}
 	f.Add([]byte(`{"a":1,"`), 7)
 	f.Add([]byte(`[1,{"a`), 6)
+	f.Add([]byte(`{"x":1,"\u0061":"y","`+"\xff"+`":[{"b":{"c/~":[1,2,3]}}]}`), -1)
+	f.Add([]byte(`{"b":{"a":1}, "c" : {"`+"\u2028"+`":[[1],[1,2,3]], "a" : "\ud83d\ude00"}}`), 1<<40)
 	s, err := Compile([]byte(`{"items":{"maxItems":2},"properties":{"a":{"type":"string"}},"additionalProperties":{"$ref":"#"}}`))
 	if err != nil {
 		f.Fatal(err)
@@ -115,15 +117,17 @@ func FuzzPointer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, offset int) {
 		Refusal{Offset: offset}.AppendPointer(nil, text)
 		var v Validator
-		r := s.Validate(&v, text, usual)
-		if r.Fault == nil {
-			return
-		}
-		if r.Offset < 0 || r.Offset > len(text) {
-			t.Fatalf("%q: refused at %d", text, r.Offset)
-		}
-		if p := r.AppendPointer(nil, text); len(p) > maxPointerBytes || !utf8.Valid(p) {
-			t.Fatalf("%q: %q", text, p)
+		for _, lim := range []Limits{usual, {Depth: 4, Members: 2}} {
+			r := s.Validate(&v, text, lim)
+			if r.Fault == nil {
+				continue
+			}
+			if r.Offset < 0 || r.Offset > len(text) {
+				t.Fatalf("%q: refused at %d", text, r.Offset)
+			}
+			if p := r.AppendPointer(nil, text); len(p) > maxPointerBytes || !utf8.Valid(p) {
+				t.Fatalf("%q: %q", text, p)
+			}
 		}
 	})
 }

@@ -95,6 +95,12 @@ func TestMembersAreCountedAtOnce(t *testing.T) {
 			t.Errorf("%s: %v at %d", text, r.Fault, r.Offset)
 		}
 	}
+	for text, want := range map[string]*Fault{`{"x":1,"y":2,"` + "\xff" + `":3}`: FaultUTF8, `{"x":1,"y":2,"\ud800":3}`: FaultSurrogate, `{"a":1,"b":2,"z`: FaultSyntax, `{"x":1,"y":2,z`: FaultMembers} {
+		r := s.Validate(&Validator{}, []byte(text), Limits{Members: 2})
+		if p := r.AppendPointer(nil, []byte(text)); r.Fault != want || len(p) > 0 {
+			t.Errorf("%q: %v at %d, %q", text, r.Fault, r.Offset, p)
+		}
+	}
 }
 
 // spoilt is a text with one thing wrong in it, or two members of one name.

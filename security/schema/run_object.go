@@ -138,7 +138,7 @@ func (v *Validator) nextMember(i int, m *members) (end int, child *node) {
 		i = v.space(i + 1)
 	}
 	if bits.OnesCount64(m.seen)+m.unknown >= v.maxMembers {
-		return v.refuse(FaultMembers, i), nil
+		return v.tooMany(i), nil
 	}
 	o, start, known := m.rules, i, m.next
 	if known < uint(len(o.known)) && o.known[known].at(b, i-1, uint64(b[i-1])) {
@@ -151,6 +151,17 @@ func (v *Validator) nextMember(i int, m *members) (end int, child *node) {
 	}
 	m.note(known)
 	return i, o.known[known].node
+}
+
+// tooMany refuses an object that has as many members as it may at the name of one
+// more, unless that is no text: a pointer must not be made of it.
+func (v *Validator) tooMany(i int) int {
+	if b := v.text; i < len(b) && b[i] == '"' {
+		if end, _, fault := scanString(b, i); fault != nil {
+			return v.refuse(fault, end)
+		}
+	}
+	return v.refuse(FaultMembers, i)
 }
 
 // name reads a name and its colon. It returns the index behind the colon, the
