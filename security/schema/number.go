@@ -1,12 +1,14 @@
 package schema
 
 // largest is the shortest decimal of the largest float64, the point behind its
-// first digit and an exponent of largestExponent. Vanishing are the first digits
-// of the largest number that is read as 0, half of the smallest float64.
+// first digit and an exponent of largestExponent. Vanishing are the first digits, as
+// many as a number may have, of the largest that is read as 0: half of the smallest
+// float64, which has 752.
 const (
-	largest          = "17976931348623157"
-	largestExponent  = 308
-	vanishing        = "247032822920623272088284396434"
+	largest         = "17976931348623157"
+	largestExponent = 308
+	vanishing       = "2470328229206232720882843964341106861825299013071623822127928412" +
+		"5033775363510437593264991818081799618989828234772285886546332835"
 	smallestExponent = -324
 )
 

@@ -72,7 +72,7 @@ func referenceValue(d *json.Decoder, lim Limits, depth int) string {
 	return ""
 }
 
-// referenceNumber goes by strconv, save at the two edges of float64, where the
+// referenceNumber goes by strconv, save at the upper edge of float64, where the
 // validator goes by decimal digits.
 func referenceNumber(n string) string {
 	if len(n) > maxNumberBytes {
@@ -84,23 +84,22 @@ func referenceNumber(n string) string {
 	switch {
 	case zero:
 		return ""
-	case err != nil:
+	case err != nil || f == 0:
 		return "number"
-	case math.Abs(f) >= 1e307 || math.Abs(f) < 1e-307:
+	case math.Abs(f) >= 1e307:
 		return referenceEdge(mantissa, exponent)
 	}
 	return ""
 }
 
-// referenceEdge compares by shifting the decimal point one digit at a time.
+// referenceEdge compares with the largest float64 by shifting the decimal point one digit at a time.
 func referenceEdge(mantissa, exponent string) string {
 	e, _ := strconv.Atoi(exponent)
 	mantissa = strings.TrimPrefix(mantissa, "-")
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	shifted := strings.TrimLeft(whole+fraction, "0")
 	power := e + len(whole) - 1 - (len(whole+fraction) - len(shifted))
-	shifted = strings.TrimRight(shifted, "0")
-	if power > 308 || power < -324 || power == 308 && shifted > "17976931348623157" || power == -324 && shifted <= "247032822920623272088284396434" {
+	if power > 308 || power == 308 && strings.TrimRight(shifted, "0") > "17976931348623157" {
 		return "number"
 	}
 	return ""

@@ -33,7 +33,8 @@ var cases = []struct {
 	{"long text", `"` + strings.Repeat("abcdefgh", 9) + `é"`, nil},
 	{"numbers", `[0,-0,1,-1,10,0.5,-0.25,1e3,1E+3,1e-3,0e0,0.0e-999,12345678901234567890]`, nil},
 	{"largest", `[1.7976931348623157e308,-1.7976931348623157E+308,17976931348623157e292,0.17976931348623157e309]`, nil},
-	{"smallest", `[5e-324,-0.5e-323,50e-325,2.4703282292062328e-324]`, nil},
+	{"smallest", `[5e-324,-0.5e-323,50e-325,2.4703282292062328e-324,2.4703282292062327208828439643412e-324]`, nil},
+	{"smallest by the last digit", `2.4703282292062327208828439643411068618252990130716238221279284125033775363510437593264991818081799618989828234772285886547e-324`, nil},
 	{"128 bytes", strings.Repeat("9", 128), nil},
 	{"depth 16", strings.Repeat("[", 16) + strings.Repeat("]", 16), nil},
 	{"members 1024", object(1024), nil},
@@ -115,6 +116,8 @@ var cases = []struct {
 	{"too small", `1e-325`, FaultNumber},
 	{"read as 0", `1e-324`, FaultNumber},
 	{"read as 0, just", `0.24703282292062327e-323`, FaultNumber},
+	{"read as 0, by the 31st digit", `2.470328229206232720882843964341e-324`, FaultNumber},
+	{"read as 0, by the last digit", `2.4703282292062327208828439643411068618252990130716238221279284125033775363510437593264991818081799618989828234772285886546e-324`, FaultNumber},
 	{"too small by zeros", `0.0001e-321`, FaultNumber},
 	{"exponent overflow", `1e99999999999999999999`, FaultNumber},
 	{"exponent wraps to 1", `1e18446744073709551617`, FaultNumber},
@@ -287,16 +290,29 @@ func samples() []string {
 	}
 }
 
+// hostileTexts are texts that readers of JSON take for different things, or stumble over.
+func hostileTexts() []string {
+	return []string{
+		`{"a":1,"\u0061":2}`, `{"k":1,"\u212a":2,"K":3}`, `{"é":1,"e\u0301":2,"\u00e9":3}`, `{"\u0000":0,"":1}`, `["\ud83d\ud83d\ude00"]`, `"\ude00\ud83d"`, `"\uD83D\u0041"`,
+		"\"\xf0\x9f\x98\"", "\"\xc0\x80\"", "\"\xed\xa0\xbd\xed\xb8\x80\"", "\"\ufffd\xff\"", "\ufeff1", `[-0,-0.0,0e0,-0E-0,0e-400,0e400]`, `[1e308,1.7976931348623157e308,9e-324,2.5e-324,2.47e-324]`,
+		`17976931348623157` + strings.Repeat("0", 110), `0.` + strings.Repeat("0", 110) + `1e-200`, `1` + strings.Repeat("0", 100) + `e-424`, `1e0000000000000000001`, `1e-9223372036854775808`, `-9223372036854775808`,
+		strings.Repeat(`[{"a":`, 20) + `1` + strings.Repeat(`}]`, 20), strings.Repeat(" ", 9) + `[` + strings.Repeat(`"x",`, 40) + "1]\r\n\t ", object(9), object(70),
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	for _, c := range cases {
 		f.Add([]byte(c.text), uint8(16), uint8(10))
 	}
-	for _, text := range samples() {
+	for _, text := range append(samples(), hostileTexts()...) {
 		f.Add([]byte(text), uint8(0), uint8(0))
 	}
 	v := Validator{names: names{clear: ^uint64(0xff)}}
 	f.Fuzz(func(t *testing.T, b []byte, depth, members uint8) {
 		lim := Limits{Depth: int(depth), Members: int(members)}
+		if depth == 0 {
+			lim.Depth = 10_000 // where encoding/json ends, which is the reference
+		}
 		fault := v.Check(b, lim)
 		accepted, why := reference(string(b), lim)
 		if accepted != (fault == nil) {
