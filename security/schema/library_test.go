@@ -20,7 +20,7 @@ func library(schema string) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	if beyondRat(doc) {
+	if beyondRat(doc) || beyondReference(doc) {
 		return nil, errBeyond
 	}
 	c := jsonschema.NewCompiler()
@@ -40,7 +40,7 @@ func library(schema string) (*jsonschema.Schema, error) {
 }
 
 // errBeyond is a schema that the reference cannot read.
-var errBeyond = errors.New("a number that the reference panics on")
+var errBeyond = errors.New("a number or an address that the reference cannot read")
 
 // beyondRat tells whether a number of v is none to the reference, which would
 // panic: it takes 0e99999999999999999999 for nil.
@@ -53,6 +53,33 @@ func beyondRat(v any) bool {
 		return slices.ContainsFunc(v, beyondRat)
 	case map[string]any:
 		return slices.ContainsFunc(slices.Collect(maps.Values(v)), beyondRat)
+	}
+	return false
+}
+
+// beyondReference tells whether the reference reads a number of a schema wrongly: it
+// keeps no more of a count than the last 64 bits. Nor is a backslash in a $ref for
+// it, which has no place in an address; ours finds what is under that name.
+func beyondReference(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, beyondReference)
+	case map[string]any:
+		for name, below := range v {
+			switch n, _ := below.(json.Number); name {
+			case "minLength", "maxLength", "minItems", "maxItems", "minContains", "maxContains", "minProperties", "maxProperties":
+				if r, ok := new(big.Rat).SetString(string(n)); ok && !r.Num().IsInt64() {
+					return true
+				}
+			case "$ref":
+				if ref, _ := below.(string); strings.Contains(ref, `\`) {
+					return true
+				}
+			}
+			if beyondReference(below) {
+				return true
+			}
+		}
 	}
 	return false
 }
