@@ -48,7 +48,7 @@ type sight struct {
 		Fast, Slow [2]int // received, left out
 		Off        string
 	}
-	Phone    int // width of the page on a screen of 360 pixels
+	Phone    int // width of the page on a screen of 320 pixels
 	Channels struct {
 		More, Less, Recalled, None []string
 		Selected, Notice           string
@@ -187,8 +187,8 @@ func (s *sight) checkSwitches(t *testing.T) {
 		t.Errorf("after a reload the page shows of history %+v", h)
 	}
 	s.checkCompany(t)
-	if s.Phone > 360 {
-		t.Errorf("on a screen of 360 pixels the page has %d", s.Phone)
+	if s.Phone > 320 {
+		t.Errorf("on a screen of 320 pixels the page has %d", s.Phone)
 	}
 	c := &s.Channels
 	for _, groups := range []struct {

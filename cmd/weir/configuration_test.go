@@ -51,11 +51,13 @@ keys are errors, and so are variables that are nearly an option's name. An empty
 - A size is bytes or has a unit: 65536, 64KiB, 1MiB. A rate is per second, minute or hour: 50/s, 300/m.
 - A time has a unit: 500ms, 10s, 24h. A list is separated by commas, or a list in YAML; a flag given twice adds to it.
 - File names in the YAML file are relative to it.
-- The secrets also come from files (--api-key-file, --token-hmac-secret-file, --hook-header-file), so that they stand in
-  no process list.
+- The secrets also come from files (--api-key-file, --token-hmac-secret-file, --proxy-secret-file, --hook-header-file,
+  --token-file), so that they stand in no process list.
 - weir check tells whether serve would take a configuration, serving nothing, and adds up the memory it can take.
 - A key of the file that only other commands know (token, origin, …) is an error for weir serve and weir check.
 - SIGTERM and SIGINT drain the server; a second one ends it at once.
+- The exit status of every command is 0 if all went well, 1 if something failed while it ran, or a second signal came, and 2
+  if an option, a file or an argument has to be changed: the message says which, one line for each mistake.
 - SIGHUP reads everything again: certificate (also read when its files change), keys, origins, namespaces with their schemas, limits. A
   mistake anywhere leaves all as it was, and the log says which. Subscriptions that are no longer permitted end. Options
   marked "restart" keep their value until then; the log names those that changed.

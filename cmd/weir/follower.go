@@ -69,6 +69,17 @@ type protocolError struct {
 	Temporary bool   `json:"temporary"`
 }
 
+func (e *protocolError) Error() string { return fmt.Sprintf("error %d: %q", e.Code, e.Message) }
+
+// mend is what may help, where that is known of a channel.
+func (e *protocolError) mend(channel string) string {
+	namespace, _, found := strings.Cut(channel, ":")
+	if e.Code != codeUnknownChannel || !found {
+		return ""
+	}
+	return fmt.Sprintf("; the server's configuration has no namespace %q, which is what stands before the colon", strings.TrimPrefix(namespace, "$"))
+}
+
 type connectResult struct {
 	Client string `json:"client"`
 	Ping   uint32 `json:"ping"`
@@ -213,12 +224,13 @@ func (f *follower) connect(ctx context.Context) error {
 }
 
 const (
-	codeUnauthorized = 101
-	codeTokenExpired = 109
+	codeUnauthorized   = 101
+	codeUnknownChannel = 102
+	codeTokenExpired   = 109
 )
 
 func (f *follower) connectError(e *protocolError) error {
-	err := fmt.Errorf("connect: error %d: %q", e.Code, e.Message)
+	err := fmt.Errorf("connect: %w", e)
 	switch {
 	case e.Code == codeTokenExpired && f.tokenIsFile, e.Temporary, e.Code < 100:
 		return err

@@ -48,7 +48,7 @@ func (f *follower) take(m *serverMessage) error {
 	}
 	s := f.subscriptions[i]
 	if m.Error != nil {
-		err := fmt.Errorf("%s: error %d: %q", s.channel, m.Error.Code, m.Error.Message)
+		err := fmt.Errorf("%s: %w%s", s.channel, m.Error, m.Error.mend(s.channel))
 		if m.Error.Temporary {
 			return err
 		}

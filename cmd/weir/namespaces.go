@@ -50,10 +50,10 @@ func readNamespaces(n *yaml.Node) ([]namespaceOptions, error) {
 	for _, item := range n.Content {
 		ns, err := readNamespace(item)
 		if err != nil {
-			return nil, err
+			return nil, at(item.Line, err)
 		}
 		if names[ns.Name] {
-			return nil, fmt.Errorf("line %d: the namespace %q stands there twice", item.Line, ns.Name)
+			return nil, at(item.Line, fmt.Errorf("the namespace %q stands there twice", ns.Name))
 		}
 		names[ns.Name] = true
 		all = append(all, ns)
@@ -64,21 +64,21 @@ func readNamespaces(n *yaml.Node) ([]namespaceOptions, error) {
 func readNamespace(n *yaml.Node) (namespaceOptions, error) {
 	var ns namespaceOptions
 	if n.Kind != yaml.MappingNode {
-		return ns, fmt.Errorf("line %d: a namespace needs keys, as in name: feeds", n.Line)
+		return ns, at(n.Line, errors.New("a namespace needs keys, as in name: feeds"))
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if seen[key.Value] {
-			return ns, fmt.Errorf("line %d: %s stands there twice", key.Line, key.Value)
+			return ns, at(key.Line, fmt.Errorf("%s stands there twice", key.Value))
 		}
 		seen[key.Value] = true
 		if err := ns.set(key.Value, n.Content[i+1]); err != nil {
-			return ns, fmt.Errorf("line %d: %w", key.Line, err)
+			return ns, at(key.Line, err)
 		}
 	}
 	if !seen["name"] {
-		return ns, fmt.Errorf("line %d: the namespace has no name; write name: \"\" for channels without one", n.Line)
+		return ns, at(n.Line, errors.New("the namespace has no name; write name: \"\" for channels without one"))
 	}
 	return ns, errors.Join(ns.checkName(), ns.checkHistory(), ns.checkSanitize(), ns.checkDeltas(), ns.checkSlowConsumer())
 }

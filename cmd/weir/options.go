@@ -52,7 +52,7 @@ type serverOptions struct {
 	TLSCert         path `name:"tls-cert" restart:"" group:"TLS" placeholder:"FILE" help:"Certificate chain, PEM, the server's own first. Reread when it changes and on SIGHUP."`
 	TLSKey          path `name:"tls-key" restart:"" group:"TLS" placeholder:"FILE" help:"Private key of the certificate, PEM, not readable by others."`
 	TLSMin          text `name:"tls-min" restart:"" group:"TLS" default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Oldest TLS version to accept, 1.2 or 1.3 (default ${default}). A TLS 1.2 connection takes several times the memory."`
-	TLSCurves       list `name:"tls-curves" restart:"" group:"TLS" placeholder:"NAME,…" help:"Key exchanges in order of preference, of X25519MLKEM768, X25519, P256, P384, P521 (default Go's: post-quantum first)."`
+	TLSCurves       list `name:"tls-curves" restart:"" group:"TLS" placeholder:"NAME,…" help:"Key exchanges in order of preference, of X25519MLKEM768, SecP256r1MLKEM768, SecP384r1MLKEM1024, X25519, P-256, P-384, P-521 (default Go's: post-quantum first)."`
 	TLSKeyCache     size `name:"tls-key-cache" restart:"" group:"TLS" default:"64MiB" placeholder:"SIZE" help:"Memory for ready ciphers of busy connections; idle ones keep only keys (default ${default})."`
 	AllowSelfSigned bool `name:"allow-self-signed" restart:"" group:"TLS" help:"Accept a self-signed certificate in --tls-cert."`
 	TicketKeyFile   path `name:"ticket-key-file" restart:"" group:"TLS" placeholder:"FILE" help:"Session ticket keys that processes share, 32 bytes each as they are, newest first, not readable by others. Reread when it changes and on SIGHUP (default: made at start and rotated twice a day)."`

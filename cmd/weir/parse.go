@@ -70,6 +70,9 @@ func parse(p *process) (cmd *command, err error) {
 	if errors.As(err, &file) {
 		return nil, file // the parser blames the option that it looked for first
 	}
+	if err != nil && strings.HasPrefix(err.Error(), "unexpected argument ") && !strings.Contains(err.Error(), "did you mean") {
+		err = fmt.Errorf("%w; --help says what there is", err)
+	}
 	if err != nil {
 		return nil, &configError{err}
 	}

@@ -68,6 +68,7 @@ func TestMistakesNameTheOptionAndTheMend(t *testing.T) {
 	for _, c := range []struct {
 		env, args, words []string
 	}{
+		{nil, []string{"client"}, []string{"unexpected argument client", "--help"}},
 		{nil, []string{"serve", "--ip-connectons=3"}, []string{"--ip-connectons", "did you mean", "--ip-connections"}},
 		{nil, []string{"serv"}, []string{"serv", "serve"}},
 		{nil, []string{"serve", "extra"}, []string{"extra"}},
@@ -193,7 +194,9 @@ func TestNamespaceMistakes(t *testing.T) {
 		"namespaces:\n  - {name: a, force_recovery_mode: both}":           {"force_recovery_mode", "stream", "cache"},
 		"namespaces:\n  - {name: a, allowed_delta_types: [fossil, x]}":    {"allowed_delta_types", "\"x\"", "fossil"},
 		"namespaces:\n  - {name: a, delta_publish: true}":                 {"delta_publish", "allowed_delta_types"},
-		"namespaces:\n  - name: a\n    allow_publish_for_client: perhaps": {"line 3", "neither true nor false"},
+		"namespaces:\n  - name: a\n    allow_publish_for_client: perhaps": {"weir.yaml, line 3: ", "neither true nor false"},
+		"namespaces:\n  - name: a\n    history_size: 1\n":                 {"weir.yaml, line 2: ", "needs both"},
+		"namespaces:\n\t- name: a":                                        {"blanks", "tab"},
 	} {
 		wantRefusal(t, nil, []string{"check", "--config", writeFile(t, "weir.yaml", yaml)}, words...)
 	}

@@ -95,7 +95,7 @@ func readGrants(n *yaml.Node) ([]grant.Capability, error) {
 	for _, item := range n.Content {
 		c, err := readGrant(item)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", item.Line, err)
+			return nil, at(item.Line, err)
 		}
 		caps = append(caps, c)
 	}
@@ -169,7 +169,7 @@ func eachKey(n *yaml.Node, known []string, read func(key string, value *yaml.Nod
 			err = read(key.Value, n.Content[i+1])
 		}
 		if err != nil {
-			return fmt.Errorf("line %d: %q: %w", key.Line, key.Value, err)
+			return at(key.Line, fmt.Errorf("%q: %w", key.Value, err))
 		}
 		seen[key.Value] = true
 	}

@@ -24,10 +24,7 @@ const (
 // apiReply is what the server API answers.
 type apiReply struct {
 	Result json.RawMessage `json:"result"`
-	Error  *struct {
-		Code    uint32 `json:"code"`
-		Message string `json:"message"`
-	} `json:"error"`
+	Error  *protocolError  `json:"error"`
 }
 
 // publish posts one value and prints the result.
@@ -53,10 +50,17 @@ func publish(p *process, c *pubCommand) error {
 	response, err := client.Do(request.WithContext(ctx))
 	if err != nil {
 		_, err = explainTLS(withoutURL(err))
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			err = fmt.Errorf("%w; nobody listens there, it must be the server's --api-listen", err)
+		}
 		return fmt.Errorf("--api %s: %w", request.URL.Host, err)
 	}
 	defer response.Body.Close()
 	result, err := readReply(response)
+	var refused *protocolError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%q: %w%s", c.Channel, err, refused.mend(c.Channel))
+	}
 	if err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func readReply(response *http.Response) ([]byte, error) {
 	}
 	switch {
 	case reply.Error != nil:
-		return nil, fmt.Errorf("error %d: %q", reply.Error.Code, reply.Error.Message)
+		return nil, reply.Error
 	case response.StatusCode != http.StatusOK || reply.Result == nil:
 		return nil, fmt.Errorf("the answer has no result (HTTP status %d)", response.StatusCode)
 	}

@@ -46,7 +46,7 @@ func TestPubFailures(t *testing.T) {
 		body   string
 		words  []string
 	}{
-		{200, `{"error":{"code":102,"message":"unknown channel"}}`, []string{"102", "unknown channel"}},
+		{200, `{"error":{"code":102,"message":"unknown channel"}}`, []string{"102", "unknown channel", "$nowhere:c", `no namespace "nowhere"`}},
 		{400, `{"error":{"code":107,"message":"bad request"}}`, []string{"107"}},
 		{401, ``, []string{"401", "API key"}},
 		{404, `not here`, []string{"404", "--api"}},
@@ -54,7 +54,7 @@ func TestPubFailures(t *testing.T) {
 		{302, `{"result":{}}`, []string{"302"}},
 	} {
 		url, _, _ := apiServer(t, c.status, c.body)
-		status, stdout, stderr := weir("pub", "c", "1", "--api", url, "--api-key=k")
+		status, stdout, stderr := weir("pub", "$nowhere:c", "1", "--api", url, "--api-key=k")
 		if status != statusFailed || stdout != "" {
 			t.Errorf("%d %s: status %d, stdout %q", c.status, c.body, status, stdout)
 		}
@@ -64,7 +64,7 @@ func TestPubFailures(t *testing.T) {
 			}
 		}
 	}
-	if status, _, stderr := weir("pub", "c", "1", "--api", "http://127.0.0.1:1", "--api-key=k"); status != statusFailed || !strings.Contains(stderr, "--api 127.0.0.1:1") {
+	if status, _, stderr := weir("pub", "c", "1", "--api", "http://127.0.0.1:1", "--api-key=k"); status != statusFailed || !strings.Contains(stderr, "--api 127.0.0.1:1") || !strings.Contains(stderr, "--api-listen") {
 		t.Errorf("nobody listens: status %d, stderr %q", status, stderr)
 	}
 }

@@ -69,6 +69,24 @@ func envName(option string) string {
 
 func keyName(option string) string { return strings.ReplaceAll(option, "-", "_") }
 
+// placed is a mistake in a line of a YAML file.
+type placed struct {
+	line int
+	err  error
+}
+
+func (p *placed) Error() string { return fmt.Sprintf("line %d: %v", p.line, p.err) }
+func (p *placed) Unwrap() error { return p.err }
+
+// at says in which line a mistake is, unless it says so itself: the innermost line is where to look.
+func at(line int, err error) error {
+	var inner *placed
+	if errors.As(err, &inner) {
+		return inner
+	}
+	return &placed{line, err}
+}
+
 // load reads the YAML file.
 func (s *settings) load(file string) error {
 	f, err := os.Open(file)
@@ -92,7 +110,7 @@ func (s *settings) load(file string) error {
 	var errs []error
 	for i := 0; root != nil && i+1 < len(root.Content); i += 2 {
 		if err := s.take(root.Content[i], root.Content[i+1]); err != nil {
-			errs = append(errs, fmt.Errorf("--config: %s, line %d: %w", file, root.Content[i].Line, err))
+			errs = append(errs, fmt.Errorf("--config: %s, %w", file, at(root.Content[i].Line, err)))
 		}
 	}
 	return errors.Join(errs...)
@@ -104,6 +122,8 @@ func yamlRoot(b []byte) (*yaml.Node, error) {
 	var doc yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil, nil
+	} else if err != nil && bytes.Contains(b, []byte{'\t'}) {
+		return nil, fmt.Errorf("%w; YAML is indented with blanks, and there is a tab", err)
 	} else if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,13 @@ func newSetup(p *process, o serverOptions, namespaces []namespaceOptions) (*setu
 
 // missing names what a server does not start without.
 func (o *serverOptions) missing() (errs []error) {
-	if (o.TLSCert == "" || o.TLSKey == "") && len(o.ACMEDomains) == 0 {
+	switch {
+	case len(o.ACMEDomains) > 0:
+	case o.TLSCert != "" && o.TLSKey == "" && !o.Dev:
+		errs = append(errs, errors.New("--tls-key: --tls-cert needs its private key; name the file (or take both out for --acme-domains)"))
+	case o.TLSCert == "" && o.TLSKey != "" && !o.Dev:
+		errs = append(errs, errors.New("--tls-cert: --tls-key needs its certificate; name the file with the chain (or take both out for --acme-domains)"))
+	case o.TLSCert == "" || o.TLSKey == "":
 		errs = append(errs, errors.New("--tls-cert and --tls-key: no certificate; every public connection is TLS (or --acme-domains; for a first look: weir serve --dev)"))
 	}
 	if o.APIKey == "" && o.APIKeyFile == "" {

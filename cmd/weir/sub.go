@@ -36,6 +36,9 @@ func newFollower(p *process, c *subCommand) (*follower, error) {
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/connection/websocket"
 	}
+	if u.Path == "/feed" {
+		return nil, mistake("--url: weir sub does not speak what /feed does; leave the path out")
+	}
 	trust, err := c.tlsConfig()
 	if err != nil {
 		return nil, err

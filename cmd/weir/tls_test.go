@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -236,4 +237,26 @@ func TestACMEMistakes(t *testing.T) {
 	if status, stdout, stderr := weir(append(acme, "--client-ca-file", ca, "--client-auth=optional")...); status != 0 || !strings.Contains(stdout, "to be had from an authority, client certificate accepted") {
 		t.Errorf("status %d: %s", status, stderr)
 	}
+}
+
+// What the help names as key exchanges the server takes, each alone where TLS 1.2 has it.
+func TestCurvesOfTheHelp(t *testing.T) {
+	field, _ := reflect.TypeFor[serverOptions]().FieldByName("TLSCurves")
+	_, names, _ := strings.Cut(field.Tag.Get("help"), "of preference, of ")
+	names, _, _ = strings.Cut(names, " (")
+	all := strings.Split(names, ", ")
+	if len(all) != 7 {
+		t.Fatalf("the help names %q", all)
+	}
+	for _, name := range all {
+		if status, _, stderr := weir(append(good(t, "check"), "--tls-min=1.3", "--tls-curves", name)...); status != 0 {
+			t.Errorf("%s: status %d: %s", name, status, stderr)
+		}
+	}
+}
+
+// Half a pair is not the same as none.
+func TestHalfAPair(t *testing.T) {
+	wantRefusal(t, nil, []string{"check", "--tls-cert=a.pem"}, "--tls-key: --tls-cert needs")
+	wantRefusal(t, nil, []string{"check", "--tls-key=a.pem"}, "--tls-cert: --tls-key needs")
 }

@@ -95,6 +95,7 @@ func TestTrustMistakes(t *testing.T) {
 		{sub("--pin=sha1/AAAA"), []string{"--pin", "sha256/"}},
 		{sub("--url=ws://localhost/"), []string{"--url", "wss://"}},
 		{sub("--url=wss://"), []string{"--url"}},
+		{sub("--url=wss://localhost/feed"), []string{"--url", "/feed", "leave"}},
 		{sub("--url=wss://user:secret@localhost/"), []string{"--url", "user name"}},
 		{sub("--token=a", "--token-file=b"), []string{"--token", "--token-file", "both"}},
 		{sub("--token-file=/nowhere"), []string{"--token-file", "no such file"}},

@@ -76,7 +76,7 @@ func ServerConfig(o TLSOptions) (*tls.Config, error) {
 	}
 	for12 := len(o.Curves) == 0
 	for _, name := range o.Curves {
-		i := slices.IndexFunc(curves[:], func(k curve) bool { return strings.EqualFold(k.name, strings.TrimSpace(name)) })
+		i := slices.IndexFunc(curves[:], func(k curve) bool { return plainCurve(k.name) == plainCurve(name) })
 		if i < 0 {
 			return nil, fmt.Errorf("--tls-curves %q: say some of %s", name, curveNames())
 		}
@@ -117,6 +117,11 @@ func InternalConfig(store *Store, minVersion string, cas *ClientCAs) (*tls.Confi
 		}
 	}
 	return c, nil
+}
+
+// plainCurve makes P-256, P256 and p-256 one name.
+func plainCurve(name string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(name), "-", ""))
 }
 
 func curveNames() string {

@@ -22,7 +22,7 @@ func TestServerConfig(t *testing.T) {
 		{"defaults", TLSOptions{Store: store}, tls.VersionTLS12, nil, ""},
 		{"1.2", TLSOptions{Store: store, MinVersion: "1.2"}, tls.VersionTLS12, nil, ""},
 		{"1.3", TLSOptions{Store: store, MinVersion: "1.3"}, tls.VersionTLS13, nil, ""},
-		{"curves", TLSOptions{Store: store, Curves: []string{"X25519MLKEM768", " x25519", "p-256"}}, tls.VersionTLS12, []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256}, ""},
+		{"curves", TLSOptions{Store: store, Curves: []string{"X25519MLKEM768", " x25519", "p-256", "P384"}}, tls.VersionTLS12, []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384}, ""},
 		{"post-quantum only", TLSOptions{Store: store, MinVersion: "1.3", Curves: []string{"X25519MLKEM768"}}, tls.VersionTLS13, []tls.CurveID{tls.X25519MLKEM768}, ""},
 		{"no certificate", TLSOptions{}, 0, nil, "--tls-cert"},
 		{"1.1", TLSOptions{Store: store, MinVersion: "1.1"}, 0, nil, `--tls-min "1.1": say 1.2 or 1.3`},

@@ -157,7 +157,7 @@ const slow = {
 };
 
 // On a phone nothing is beside the screen.
-await page.setViewportSize({ width: 360, height: 740 });
+await page.setViewportSize({ width: 320, height: 740 });
 const phone = await page.evaluate(() => document.documentElement.scrollWidth);
 await page.setViewportSize(desktop);
 
