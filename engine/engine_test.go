@@ -22,7 +22,7 @@ import (
 
 	"weir/engine/clientproto"
 	"weir/engine/stats"
-	"weir/security/certs"
+	"weir/security/certs/certstest"
 	"weir/security/grant"
 	"weir/security/origin"
 	"weir/security/token"
@@ -95,14 +95,7 @@ type testServer struct {
 // no pings, no deadlines, no full buckets before the test moves it.
 func start(t testing.TB, change func(*Config)) *testServer {
 	t.Helper()
-	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 48*time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pair := certstest.NewServer(t)
 	tokens, err := token.New(token.Config{HMACSecrets: [][]byte{testSecret}})
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +107,7 @@ func start(t testing.TB, change func(*Config)) *testServer {
 	clock := &testClock{at: time.Now()}
 	cfg := Config{
 		Listen: "127.0.0.1:0", APIListen: "127.0.0.1:0", HealthListen: "127.0.0.1:0",
-		TLS: &tls.Config{Certificates: []tls.Certificate{pair}}, Tokens: tokens, Origins: origins,
+		TLS: &tls.Config{Certificates: []tls.Certificate{pair.TLS}}, Tokens: tokens, Origins: origins,
 		APIKey: testAPIKey, Now: clock.now, Limits: DefaultLimits(), Pollers: 2, Version: "test",
 		Log:        slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Namespaces: []Namespace{{Name: "feeds"}, {Name: "open", AllowSubscribeForClient: true, AllowPublishForClient: true}},
@@ -129,8 +122,7 @@ func start(t testing.TB, change func(*Config)) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &testServer{config: cfg, Server: server, t: t, clock: clock, roots: x509.NewCertPool()}
-	s.roots.AppendCertsFromPEM(certPEM)
+	s := &testServer{config: cfg, Server: server, t: t, clock: clock, roots: pair.Pool}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()

@@ -19,7 +19,7 @@ import (
 	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 	"weir/loadtest/tally"
-	"weir/security/certs"
+	"weir/security/certs/certstest"
 	"weir/security/oplog/logtest"
 )
 
@@ -39,6 +39,7 @@ const (
 
 // server is a real weir serve, a process of its own.
 type server struct {
+	*certstest.Server
 	folder, url, api string
 	pid              int
 }
@@ -48,16 +49,12 @@ func (s *server) file(name string) string { return filepath.Join(s.folder, name)
 // serve builds and starts it.
 func serve(t *testing.T) *server {
 	t.Helper()
-	s := &server{folder: t.TempDir()}
+	s := &server{Server: certstest.NewServer(t), folder: t.TempDir()}
 	if err := os.Chmod(s.folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cert, key, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 60*24*time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, content := range map[string]string{
-		"cert.pem": string(cert), "key.pem": string(key), "secret": testSecret, "api-key": testKey + "\n",
+		"secret": testSecret, "api-key": testKey + "\n",
 		"weir.yaml": "namespaces:\n  - name: kept\n    history_size: 1000\n    history_ttl: 1h\n    force_recovery: true\n",
 	} {
 		if err := os.WriteFile(s.file(name), []byte(content), 0o600); err != nil {
@@ -68,7 +65,7 @@ func serve(t *testing.T) *server {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	cmd := exec.Command(s.file("weir"), "serve", "--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0", "--config="+s.file("weir.yaml"),
-		"--tls-cert="+s.file("cert.pem"), "--tls-key="+s.file("key.pem"), "--allow-self-signed", "--api-key-file="+s.file("api-key"),
+		"--tls-cert="+s.CertFile, "--tls-key="+s.KeyFile, "--allow-self-signed", "--api-key-file="+s.file("api-key"),
 		"--token-hmac-secret-file="+s.file("secret"), "--allow-no-origin", "--allowed-origins=https://app.example.com", "--limit-exempt=127.0.0.0/8,::1/128",
 		"--enable-echo", "--audit-file="+s.file("audit.log"), "--handshake-timeout=2m", "--head-timeout=2m", "--pong-timeout=2m", "--stale-close-delay=2m", "--drain-period=1s")
 	log, err := cmd.StderrPipe()
@@ -105,7 +102,7 @@ func (s *server) load(t *testing.T, args ...string) (status int, r *tally.Run, s
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "run.json")
 	status, stdout, stderr := weirLoad(t, slices.Concat([]string{
-		"--url", s.url, "--ca-file", s.file("cert.pem"), "--origin", "https://app.example.com", "--token-hmac-secret-file", s.file("secret"),
+		"--url", s.url, "--ca-file", s.CertFile, "--origin", "https://app.example.com", "--token-hmac-secret-file", s.file("secret"),
 		"--api-key-file", s.file("api-key"), "--timeout", "1h", "--settle", "1h", "--interval", "50ms", "--json", out, "--html", out + ".html",
 	}, args)...)
 	said = stdout + stderr
@@ -203,7 +200,7 @@ func TestScenarios(t *testing.T) {
 // has closed both.
 func (s *server) slowReaders(t *testing.T) {
 	c, _, err := parse(&process{args: []string{
-		"fanout", "--url", s.url, "--ca-file", s.file("cert.pem"), "--origin=https://app.example.com", "--token-hmac-secret-file", s.file("secret"),
+		"fanout", "--url", s.url, "--ca-file", s.CertFile, "--origin=https://app.example.com", "--token-hmac-secret-file", s.file("secret"),
 		"--api", s.api, "--api-key-file", s.file("api-key"), "--timeout=1h", "--connections=1",
 	}})
 	if err != nil {

@@ -17,12 +17,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
 	"weir/security/audit"
 	"weir/security/certs"
+	"weir/security/certs/certstest"
 )
 
 // audited starts a server with an audit log in a file; its certificate is trusted.
@@ -402,15 +402,8 @@ func TestAuditOfReloads(t *testing.T) {
 // TestAuditSyslogEndToEnd: a server sends its log to a collector over TLS, which is
 // verified, beside its file.
 func TestAuditSyslogEndToEnd(t *testing.T) {
-	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 48*time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		t.Fatal(err)
-	}
-	collector, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	pair := certstest.NewServer(t)
+	collector, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair.TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,7 +419,7 @@ func TestAuditSyslogEndToEnd(t *testing.T) {
 		b, _ := io.ReadAll(conn) // until the server stops
 		got <- string(b)
 	}()
-	r, file := audited(t, "--audit-format=cef", "--audit-syslog=tls://"+collector.Addr().String(), "--audit-syslog-ca-file", writeFile(t, "ca.pem", string(certPEM)))
+	r, file := audited(t, "--audit-format=cef", "--audit-syslog=tls://"+collector.Addr().String(), "--audit-syslog-ca-file", pair.CertFile)
 	ws, refusal := r.dial("/connection/websocket", nil)
 	if ws == nil {
 		t.Fatal(refusal)

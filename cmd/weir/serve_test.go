@@ -13,21 +13,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"weir/engine"
-	"weir/security/certs"
 	"weir/security/certs/certstest"
 )
 
 // pair writes a self-signed certificate and its key.
 func pair(t *testing.T) (cert, key string) {
 	t.Helper()
-	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 30*24*time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return writeFile(t, "cert.pem", string(certPEM)), writeFile(t, "key.pem", string(keyPEM))
+	s := certstest.NewServer(t)
+	return s.CertFile, s.KeyFile
 }
 
 // good returns arguments that are enough to serve on any free ports.

@@ -13,11 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
-	"weir/security/certs"
 	"weir/security/certs/certstest"
 )
 
@@ -111,12 +109,9 @@ func TestRotationDropsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, secondKey, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 30*24*time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
+	second := certstest.NewServer(t)
 	roots.AppendCertsFromPEM(first)
-	roots.AppendCertsFromPEM(second)
+	roots.AppendCertsFromPEM(second.Cert)
 	r := serving(t, roots, args...)
 	before := r.handshake(r.clientConfig()).PeerCertificates[0]
 	ws, err := r.webSocket(r.clientConfig())
@@ -125,14 +120,14 @@ func TestRotationDropsNobody(t *testing.T) {
 	}
 	mustEcho(t, ws, "before")
 
-	replaceFile(t, args[4], second) // not yet with its key
+	replaceFile(t, args[4], second.Cert) // not yet with its key
 	r.signals <- syscall.SIGHUP
 	r.stderr.Await(t, "not reloaded, the old one stays", "does not belong")
 	mustEcho(t, ws, "after half a pair")
 	if !r.handshake(r.clientConfig()).PeerCertificates[0].Equal(before) {
 		t.Error("half a pair is served")
 	}
-	replaceFile(t, args[6], secondKey)
+	replaceFile(t, args[6], second.Key)
 	r.signals <- syscall.SIGHUP
 	r.stderr.Await(t, `"msg":"reloaded"`)
 	mustEcho(t, ws, "after")

@@ -341,7 +341,7 @@ func modulePage(w http.ResponseWriter, r *http.Request) {
 
 // pin is the hash of the certificate's key, as Chromium wants it.
 func (id *identity) pin() string {
-	block, _ := pem.Decode([]byte(id.pem))
+	block, _ := pem.Decode(id.Cert)
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		panic(err) // it is our own

@@ -128,7 +128,7 @@ func (s *server) nginx(t testing.TB, pairs ...string) *front {
 		site := write(t, filepath.Join(dir, "weir.conf"), edit(t, "nginx/weir.conf", append([]string{
 			"listen 443", "listen 127.0.0.1:" + port,
 			"server 127.0.0.1:8080;", "server " + s.ProxyAddr().String() + ";",
-			"/etc/nginx/tls/push.example.com.pem", s.certFile, "/etc/nginx/tls/push.example.com.key", s.keyFile,
+			"/etc/nginx/tls/push.example.com.pem", s.CertFile, "/etc/nginx/tls/push.example.com.key", s.KeyFile,
 			"proxy_pass http://weir;", "proxy_pass http://weir; proxy_bind " + proxyAddress + ";",
 		}, pairs...)...))
 		write(t, filepath.Join(dir, "weir-proxy-secret.conf"), `proxy_set_header X-Weir-Proxy-Secret "`+proxySecret+`";`)
@@ -147,11 +147,11 @@ func (s *server) nginx(t testing.TB, pairs ...string) *front {
 func (s *server) haproxy(t testing.TB, pairs ...string) *front {
 	t.Helper()
 	name, dir := program(t, "haproxy"), t.TempDir()
-	key, err := os.ReadFile(s.keyFile)
+	key, err := os.ReadFile(s.KeyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := write(t, filepath.Join(dir, "both.pem"), s.pem+string(key))
+	both := write(t, filepath.Join(dir, "both.pem"), string(s.Cert)+string(key))
 	return s.takeOver(t, func(string) *exec.Cmd {
 		config := write(t, filepath.Join(dir, "weir.cfg"), edit(t, "haproxy/weir.cfg", append([]string{
 			"bind :443", "bind fd@3", "127.0.0.1:8080 send", s.ProxyAddr().String() + " send",

@@ -26,7 +26,7 @@ func (s *server) openssl(t testing.TB, args ...string) *process {
 		missing(t, "openssl", "install OpenSSL 3 or later")
 	}
 	return run(t, nil, program, append([]string{"s_client", "-connect", s.Addr().String(), "-servername", "localhost",
-		"-CAfile", s.certFile, "-verify_return_error", "-verify_hostname", "localhost"}, args...)...)
+		"-CAfile", s.CertFile, "-verify_return_error", "-verify_hostname", "localhost"}, args...)...)
 }
 
 const upgradeHead = "GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -218,7 +218,7 @@ func TestOpenSSLSharedTickets(t *testing.T) {
 	t.Parallel()
 	id := newIdentity(t)
 	start := func(keyFile string) *server {
-		store, err := certs.Load(id.certFile, id.keyFile, certs.Options{AllowSelfSigned: true})
+		store, err := certs.Load(id.CertFile, id.KeyFile, certs.Options{AllowSelfSigned: true})
 		if err != nil {
 			t.Fatal(err)
 		}

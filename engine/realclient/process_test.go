@@ -149,7 +149,7 @@ func (s *server) node(t testing.TB, name string, where order) *script {
 		close(done)
 		_ = stdout.Close() // never errs
 	})
-	first := order{"url": s.url(""), "ca": s.pem, "origin": ourOrigin}
+	first := order{"url": s.url(""), "ca": string(s.Cert), "origin": ourOrigin}
 	for k, v := range where {
 		first[k] = v
 	}

@@ -13,12 +13,10 @@ package realclient
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +26,7 @@ import (
 
 	"weir/engine"
 	"weir/security/certs"
+	"weir/security/certs/certstest"
 	"weir/security/grant"
 	"weir/security/origin"
 	"weir/security/token"
@@ -47,30 +46,11 @@ var secret = []byte("0123456789abcdef0123456789abcdef")
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // identity is a certificate that several servers may share.
-type identity struct {
-	certFile, keyFile string
-	pem               string
-	roots             *x509.CertPool
-}
+type identity struct{ *certstest.Server }
 
 func newIdentity(t testing.TB) *identity {
 	t.Helper()
-	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 48*time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	id := &identity{
-		certFile: filepath.Join(dir, "cert.pem"), keyFile: filepath.Join(dir, "key.pem"),
-		pem: string(certPEM), roots: x509.NewCertPool(),
-	}
-	id.roots.AppendCertsFromPEM(certPEM)
-	for file, content := range map[string][]byte{id.certFile: certPEM, id.keyFile: keyPEM} {
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return id
+	return &identity{certstest.NewServer(t)}
 }
 
 // server is a whole engine on ports of the system's choice.
@@ -92,7 +72,7 @@ func serve(t testing.TB, change func(*engine.Config)) *server {
 
 func (id *identity) serve(t testing.TB, change func(*engine.Config)) *server {
 	t.Helper()
-	store, err := certs.Load(id.certFile, id.keyFile, certs.Options{AllowSelfSigned: true})
+	store, err := certs.Load(id.CertFile, id.KeyFile, certs.Options{AllowSelfSigned: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +128,7 @@ func (id *identity) serve(t testing.TB, change func(*engine.Config)) *server {
 func (s *server) url(path string) string { return "wss://" + s.Addr().String() + path }
 
 func (s *server) tlsConfig() *tls.Config {
-	return &tls.Config{RootCAs: s.roots, ServerName: "localhost"}
+	return &tls.Config{RootCAs: s.Pool, ServerName: "localhost"}
 }
 
 // sign makes a token for user with sub and pub on feeds:*.

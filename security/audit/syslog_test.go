@@ -14,9 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"weir/security/certs"
+	"weir/security/certs/certstest"
 	"weir/security/oplog/logtest"
 )
 
@@ -29,20 +28,12 @@ type collector struct {
 
 func newCollector(t *testing.T) *collector {
 	t.Helper()
-	certPEM, keyPEM, err := certs.SelfSigned([]string{"localhost", "127.0.0.1"}, time.Now().Add(-time.Hour), 48*time.Hour)
+	pair := certstest.NewServer(t)
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair.TLS}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &collector{ln: ln, roots: x509.NewCertPool(), messages: make(chan string, 1<<16)}
-	c.roots.AppendCertsFromPEM(certPEM)
+	c := &collector{ln: ln, roots: pair.Pool, messages: make(chan string, 1<<16)}
 	t.Cleanup(func() { _ = ln.Close() })
 	return c
 }

@@ -1,4 +1,4 @@
-// Package certstest makes client certificates for tests, and the authorities that issue them.
+// Package certstest makes certificates for tests: of clients, with the authorities that issue them, and of a server on this machine.
 package certstest
 
 import (
