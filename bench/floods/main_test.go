@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/bench/internal/node"
 	"weir/loadtest/attack"
 )
 
@@ -67,8 +68,8 @@ func weir(t *testing.T) string {
 			t.Fatal(err)
 		}
 		built = filepath.Join(folder, "weir")
-		if out, err := exec.Command("go", "build", "-o", built, "weir/cmd/weir").CombinedOutput(); err != nil {
-			t.Fatalf("go build weir/cmd/weir: %v\n%s", err, out)
+		if err := node.Build(t.Context(), built); err != nil {
+			t.Fatal(err)
 		}
 	}
 	return built

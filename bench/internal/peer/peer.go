@@ -99,15 +99,18 @@ func (b *Bench) certify() error {
 
 func (b *Bench) build(ctx context.Context, source string, names []string) error {
 	for _, name := range names {
-		build := exec.CommandContext(ctx, "go", "build", "-o", b.file("weir"), "weir/cmd/weir")
-		if name != Weir && name != WeirFeed {
-			command, ok := b.commands[name]
-			if !ok {
-				return fmt.Errorf("there is no server %q", name)
+		if name == Weir || name == WeirFeed {
+			if err := node.Build(ctx, b.file("weir")); err != nil {
+				return err
 			}
-			build = exec.CommandContext(ctx, "go", "build", "-o", b.file(command[0]), "./"+command[0])
-			build.Dir = source
+			continue
 		}
+		command, ok := b.commands[name]
+		if !ok {
+			return fmt.Errorf("there is no server %q", name)
+		}
+		build := exec.CommandContext(ctx, "go", "build", "-o", b.file(command[0]), "./"+command[0])
+		build.Dir = source
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", name, err, out)
 		}
