@@ -78,13 +78,12 @@ func newFollower(h *history, id int, kind kind) *follower {
 
 func (f *follower) follow() {
 	for f.ctx.Err() == nil && !f.t.Failed() {
-		faults := f.faults.Load()
-		s, addr := f.current()
-		if s == nil {
+		now := f.current()
+		if now.server == nil {
 			return
 		}
-		err := f.connection(s, addr, faults)
-		f.ends.Store(f.faults.Load())
+		err := f.connection(now)
+		f.ends.Store(f.faults())
 		var closed websocket.CloseError
 		switch {
 		case err == nil || f.ctx.Err() != nil:
@@ -93,7 +92,7 @@ func (f *follower) follow() {
 		case errors.Is(err, errSilence):
 			f.left.Add(1)
 			f.wait *= 2 // all that it missed may take long, on a slow machine
-		case errors.Is(err, errWrong) || f.faults.Load() == faults:
+		case errors.Is(err, errWrong) || f.faults() == now.faults:
 			f.t.Errorf("follower %d: %v", f.id, err)
 		}
 	}
@@ -138,8 +137,8 @@ func (f *follower) dial(s *server, addr string) (*websocket.Conn, error) {
 }
 
 // connection follows for a while.
-func (f *follower) connection(s *server, addr string, faults int64) error {
-	ws, err := f.dial(s, addr)
+func (f *follower) connection(now moment) error {
+	ws, err := f.dial(now.server, now.addr)
 	if err != nil {
 		return err
 	}
@@ -170,7 +169,7 @@ func (f *follower) connection(s *server, addr string, faults int64) error {
 				return err
 			}
 			if subscribed += replies; replies > 0 && subscribed == len(f.at) {
-				f.met.Store(faults)
+				f.met.Store(now.faults)
 				f.wait = silence
 			}
 		}
@@ -178,12 +177,12 @@ func (f *follower) connection(s *server, addr string, faults int64) error {
 	}
 	switch f.kind {
 	case slow:
-		f.pause(faults, stalled)
+		f.pause(now.faults, stalled)
 		return f.drain(ws)
 	case restless:
 		_ = ws.CloseNow()
 		if f.rng.IntN(2) == 0 {
-			f.pause(faults, away)
+			f.pause(now.faults, away)
 		}
 	}
 	return nil
@@ -208,14 +207,14 @@ func (f *follower) drain(ws *websocket.Conn) error {
 
 // pause does nothing until so many more were published, or another fault came.
 func (f *follower) pause(faults, publications int64) {
-	for until := f.taken.Load() + publications; f.taken.Load() < until && f.faults.Load() == faults && !f.ended.Load() && f.ctx.Err() == nil; {
+	for until := f.taken.Load() + publications; f.taken.Load() < until && f.faults() == faults && !f.ended.Load() && f.ctx.Err() == nil; {
 		<-time.After(time.Millisecond)
 	}
 }
 
 // look notes whether nothing is missing any more.
 func (f *follower) look() {
-	if !f.known.Load() || f.met.Load() != f.faults.Load() {
+	if !f.known.Load() || f.met.Load() != f.faults() {
 		return
 	}
 	for i := range f.at {

@@ -34,17 +34,22 @@ type history struct {
 	cancel context.CancelFunc
 	taken  atomic.Int64 // publications begun
 	acks   atomic.Int64
-	ended  atomic.Bool  // no more are begun
-	known  atomic.Bool  // and all that were acknowledged are in acked
-	faults atomic.Int64 // kills and partitions so far: each is counted before it happens
+	ended  atomic.Bool // no more are begun
+	known  atomic.Bool // and all that were acknowledged are in acked
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	server  *server             // guarded by mu; nil: there is none now
-	addr    string              // guarded by mu: where subscribers find it
+	now     moment              // guarded by mu
 	acked   []map[string]offset // guarded by mu: by channel and epoch
 
 	recoveries, gaps, epochs, slow, left atomic.Int64
+}
+
+// moment is a server and the faults before it, read as one: who met an error of this server has met a fault only if there are more now.
+type moment struct {
+	server *server // nil: there is none now
+	addr   string  // where subscribers find it
+	faults int64   // kills and partitions so far: each is counted before it happens
 }
 
 // offset maps offsets to the number of the publication that was acknowledged there.
@@ -62,22 +67,39 @@ func newHistory(t *testing.T) *history {
 	return h
 }
 
-// serve tells everybody of a server; nil: that there is none.
+// serve tells everybody of a server.
 func (h *history) serve(s *server, addr string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.server, h.addr = s, addr
+	h.now.server, h.now.addr = s, addr
 	h.changed.Broadcast()
 }
 
-// current waits for a server; nil after the end.
-func (h *history) current() (s *server, addr string) {
+// fault counts one that is about to happen; gone tells that there will be no server then.
+func (h *history) fault(gone bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for h.server == nil && h.ctx.Err() == nil {
+	h.now.faults++
+	if gone {
+		h.now.server = nil
+	}
+}
+
+// faults is how many there have been.
+func (h *history) faults() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now.faults
+}
+
+// current waits for a server; there is none after the end.
+func (h *history) current() moment {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.now.server == nil && h.ctx.Err() == nil {
 		h.changed.Wait()
 	}
-	return h.server, h.addr
+	return h.now
 }
 
 // publish publishes until the end. What fails may have been taken or not: nobody knows,
@@ -86,15 +108,14 @@ func (h *history) publish(id int) {
 	rng := rand.New(rand.NewPCG(3, uint64(id)))
 	names, padding := channels(), strings.Repeat("x", dataBytes)
 	for !h.ended.Load() && h.ctx.Err() == nil {
-		faults := h.faults.Load()
-		s, _ := h.current()
-		if s == nil {
+		now := h.current()
+		if now.server == nil {
 			return
 		}
 		i, n := rng.IntN(len(names)), h.taken.Add(1)
-		at, epoch, err := s.publish(h.ctx, names[i], fmt.Appendf(nil, `{"n":%d,"x":"%s"}`, n, padding))
+		at, epoch, err := now.server.publish(h.ctx, names[i], fmt.Appendf(nil, `{"n":%d,"x":"%s"}`, n, padding))
 		if err != nil {
-			if h.faults.Load() == faults && h.ctx.Err() == nil {
+			if h.faults() == now.faults && h.ctx.Err() == nil {
 				h.t.Errorf("publication %d: %v", n, err)
 				return
 			}

@@ -129,16 +129,16 @@ func TestPartition(t *testing.T) {
 		})
 	}
 	for range 2 {
-		faults := h.faults.Load()
+		faults := h.faults()
 		every("everybody is subscribed", func(f *follower) bool { return f.met.Load() == faults })
 		enough := h.acks.Load() + 8*thinHistory*int64(len(channels()))
-		h.faults.Add(1)
+		h.fault(false)
 		r.set(true)
 		every("everybody has noticed", func(f *follower) bool { return f.ends.Load() == faults+1 })
 		h.await("more than a thin history keeps", func() bool { return h.acks.Load() >= enough })
 		r.set(false)
 	}
-	last := h.faults.Load()
+	last := h.faults()
 	every("everybody is back", func(f *follower) bool { return f.met.Load() == last })
 	finish()
 	if h.recoveries.Load() == 0 || h.gaps.Load() == 0 || h.left.Load() == 0 || h.epochs.Load() != 0 {
