@@ -175,6 +175,16 @@ func FuzzParse(f *testing.F) {
 	for _, c := range refused {
 		f.Add([]byte(c.line))
 	}
+	for _, line := range []string{
+		`{"\u0069d":1,"p\u0075blish":{"c\u0068annel":"a\u0000\ud83d\ude00","data" : [ 1 , {"a" : "\n" } ] }}`, `{"id":4294967295,"send":null,"rpc":{"method":"","data":null}}`,
+		`{"id":4294967296,"send":{}}`, `{"id":-0,"send":{"data":1}}`, `{"id":1e0,"send":{"data":1}}`, `{"id":null,"send":{"data":-0.0}}`, `{"ID":1,"Id":2,"id":3,"PUBLISH":{},"refresh":{"token":"\\"}}`,
+		`{"id":2,"connect":{"subs":{"a":null,"\u0061b":{"recover":null,"offset":18446744073709551615,"epoch":"\u2028"},"":{}},"data":"x","name":null,"x":{"id":7}}}`,
+		`{"id":2,"connect":{"subs":{"a":[]}}}`, `{"id":2,"subscribe":{"channel":"a","offset":18446744073709551616}}`, `{"id":2,"subscribe":{"flag":-0,"offset":0,"delta":"fossil","data":{"a":[]}}}`,
+		`{"id":2,"history":{"channel":"a","limit":-9223372036854775808,"since":{"offset":1.0}}}`, `{"id":2,"history":{"since":{},"reverse":true,"limit":9223372036854775807}}`, `{"id":2,"history":{"since":null}}`,
+		`{"id":1,"publish":{"data":1},"x":{"publish":{},"id":[{"id":9}]}}`, `{"x":"id","id":1,"presence":{"channel":1}}`, `{"id":1,"id":1,"presence":{}}`, "{\"id\":1,\"presence\":{\"channel\":\"\xff\"}}", " \r\t{ } ",
+	} {
+		f.Add([]byte(line))
+	}
 	p, again := newParser(), newParser()
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var cmd, second Command

@@ -250,9 +250,9 @@ func (p *Parser) int(r *reader) int64 {
 		return int64(n)
 	}
 	r.at++
-	n, ok := p.digits(r, math.MaxInt64)
+	n, ok := p.digits(r, -math.MinInt64)
 	p.wrong = p.wrong || !ok
-	return -int64(n)
+	return -int64(n) // also of the least, which has no positive counterpart
 }
 
 // digits reads an unsigned number up to limit; 0 if it is null.
