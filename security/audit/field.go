@@ -221,7 +221,7 @@ func ParseConnID(s string) (id ConnID, err error) {
 func tlsVersion(v uint16) string { return strings.TrimPrefix(tls.VersionName(v), "TLS ") }
 
 func parseTLSVersion(s string) (uint16, error) {
-	for _, v := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+	for v := uint16(0x0300); v <= tls.VersionTLS13; v++ { // those that have a name, also the old ones
 		if s == tlsVersion(v) {
 			return v, nil
 		}

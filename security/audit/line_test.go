@@ -111,6 +111,14 @@ func FuzzParseLine(f *testing.F) {
 		r := full()
 		f.Add(AppendLine(nil, format, &r))
 	}
+	for _, fields := range []string{
+		"tls=0x0301 cipher=0x0005", "tls=768", "tls=0x7f1c cipher=TLS_RSA_WITH_RC4_128_SHA", "addr=::ffff:192.0.2.1%eth0 prefix=::ffff:192.0.2.1/97 port=65535", "duration=-1h0.5ms since=0001-01-01T00:00:00.000Z count=1",
+		`conn=5-ffffffffffffffff user="\ud800\u0000" message=` + strings.Repeat("\xf0\x9f", 200), "auth= trace=" + strings.Repeat("0", 32) + " span=0000000000000001 trace_flags=255 in=18446744073709551615 user=a user=b",
+	} {
+		f.Add([]byte("time=2026-11-05T14:30:00.123Z id=103 " + fields))
+	}
+	f.Add([]byte(`CEF:0|Weir|Weir|1|65535|?|3|rt=-62135596800001 weirDuration=9223372036854775807 suser= a\=b \ud83d\ude00 msg=x\\`))
+	f.Add([]byte(`{"@timestamp":"0000-01-01T00:00:00.000Z","event.code":101,"event.duration":-1,"tls.version":"1.0","weir.count":1,"tls.resumed":true,"user.id":false,"user.id":"b"}`))
 	f.Add([]byte(`time= x`))
 	f.Add([]byte("CEF:0|||||||a=\\"))
 	f.Fuzz(func(t *testing.T, text []byte) {
