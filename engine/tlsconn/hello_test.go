@@ -148,6 +148,7 @@ func FuzzHello(f *testing.F) {
 	f.Add(inRecords(hello, 50))
 	f.Add(handshakeRecord(1, 10, 30))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Add(handshakeRecord(1, MaxHello-messageHeaderLen, MaxHello-record.HeaderLen)) // as long as may be, and not whole
 	f.Fuzz(func(t *testing.T, b []byte) {
 		whole, v := Hello(b)
 		if v == nil && whole != naiveHello(b) {
@@ -159,8 +160,9 @@ func FuzzHello(f *testing.F) {
 		if v == nil && !whole && len(b) >= MaxHello {
 			t.Fatal("need more past the limit")
 		}
-		// What is refused stays refused, what is whole stays whole.
-		if w, u := Hello(append(bytes.Clone(b), 0)); (v != nil && u != v) || (whole && !w) {
+		// What is refused stays refused, what is whole stays whole. Only where there was no room for more is what comes
+		// then a fault of its own.
+		if w, u := Hello(append(bytes.Clone(b), 0)); (v != nil && u != v && (v != ErrHelloLength || u == nil)) || (whole && !w) {
 			t.Fatalf("one byte more: whole %v then %v, violation %v then %v", whole, w, v, u)
 		}
 	})
