@@ -84,11 +84,8 @@ var appended = []struct {
 
 	{"unsubscribe push", AppendUnsubscribePush(nil, "c", UnsubscribeInsufficient, "insufficient state"),
 		`{"push":{"channel":"c","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`},
-	{"disconnect push", AppendDisconnectPush(nil, CloseShutdown.Code, CloseShutdown.Reason),
-		`{"push":{"disconnect":{"code":3001,"reason":"shutdown"}}}`},
 	{"subscribe push", AppendSubscribePush(nil, "c", &SubscribeResult{Recoverable: true, Epoch: "e", Offset: 1}),
 		`{"push":{"channel":"c","subscribe":{"recoverable":true,"offset":1,"epoch":"e"}}}`},
-	{"message push", AppendMessagePush(nil, b(`"hi"`)), `{"push":{"message":{"data":"hi"}}}`},
 	{"join", AppendJoin(nil, "c", &ClientInfo{User: "u", Client: "x", ConnInfo: b(`{"a":1}`), ChanInfo: b(`2`)}),
 		`{"push":{"channel":"c","join":{"info":{"user":"u","client":"x","conn_info":{"a":1},"chan_info":2}}}}`},
 	{"leave", AppendLeave(nil, "c", &ClientInfo{}), `{"push":{"channel":"c","leave":{"info":{"user":"","client":""}}}}`},
@@ -128,9 +125,7 @@ func everything(s string) [][]byte {
 		AppendSubscribe(nil, 1, &sub),
 		AppendPublication(nil, s, &Publication{Data: raw, Channel: s, Info: AppendClientInfo(nil, info)}),
 		AppendUnsubscribePush(nil, s, 1, s),
-		AppendDisconnectPush(nil, 1, s),
 		AppendSubscribePush(nil, s, &sub),
-		AppendMessagePush(nil, raw),
 		AppendJoin(nil, s, info),
 		AppendLeave(nil, s, info),
 		AppendPresence(nil, 1, AppendMember(nil, info)),
@@ -245,8 +240,6 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		"feed":        func() { AppendFeed(buf, "c", 1, "e", pub.Data) },
 		"feed gap":    func() { AppendFeedGap(buf, "c", 1, "e") },
 		"unsubscribe": func() { AppendUnsubscribePush(buf, "c", 2500, "r") },
-		"disconnect":  func() { AppendDisconnectPush(buf, 3001, "r") },
-		"message":     func() { AppendMessagePush(buf, pub.Data) },
 		"command":     func() { AppendCommand(buf, cmd) },
 	} {
 		if n := testing.AllocsPerRun(50, f); n != 0 {

@@ -87,7 +87,7 @@ func ValidReason(reason string) bool {
 	return !json.Valid([]byte(reason))
 }
 
-// Closes is the closed list of the protocol's closes, for a counter of each.
+// Closes is the closed list of the protocol's closes, for tests that each is reached and documented.
 func Closes() []*Close {
 	return []*Close{
 		CloseNormal, CloseShutdown, CloseServerError, CloseExpired, CloseSubscriptionExpired, CloseSlow,

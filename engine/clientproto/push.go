@@ -49,13 +49,11 @@ func AppendClientInfo(dst []byte, i *ClientInfo) []byte {
 }
 
 // appendPush begins {"push":{"channel":"c","<kind>": ; the value and two
-// closing braces follow. Without a channel that member is left out.
+// closing braces follow.
 func appendPush(dst []byte, channel, kind string) []byte {
 	dst = append(dst, `{"push":`...)
 	o := beginObject(dst)
-	if channel != "" {
-		o.str("channel", channel)
-	}
+	o.str("channel", channel)
 	o.name(kind)
 	return o.dst
 }
@@ -71,22 +69,9 @@ func AppendUnsubscribePush(dst []byte, channel string, code uint32, reason strin
 	return append(appendCode(appendPush(dst, channel, "unsubscribe"), code, reason), "}}"...)
 }
 
-// AppendDisconnectPush appends the notice that a close with this code follows.
-func AppendDisconnectPush(dst []byte, code uint16, reason string) []byte {
-	return append(appendCode(appendPush(dst, "", "disconnect"), uint32(code), reason), "}}"...)
-}
-
 // AppendSubscribePush appends the notice that the server began a subscription.
 func AppendSubscribePush(dst []byte, channel string, r *SubscribeResult) []byte {
 	return append(r.append(appendPush(dst, channel, "subscribe")), "}}"...)
-}
-
-// AppendMessagePush appends a message to this client alone; data is JSON.
-func AppendMessagePush(dst []byte, data []byte) []byte {
-	o := beginObject(appendPush(dst, "", "message"))
-	o.name("data")
-	o.dst = appendRaw(o.dst, data)
-	return append(o.end(), "}}"...)
 }
 
 // AppendJoin appends the push that a client entered channel.

@@ -142,7 +142,7 @@ func TestRead(t *testing.T) {
 			Event{ID: 2, Subscribed: true, Positioned: true, Offset: 5, Epoch: "f", Recovering: true}},
 		{Centrifugo, clientproto.AppendEmpty(nil, PublishID(3), clientproto.Publish), Event{ID: PublishID(3)}},
 		{Weir, clientproto.AppendUnsubscribePush(nil, "c", 2500, "x"), Event{Channel: "c", Unsubscribed: 2500}},
-		{Weir, clientproto.AppendDisconnectPush(nil, 3001, "x"), Event{Disconnected: 3001}},
+		{Weir, []byte(`{"push":{"disconnect":{"code":3001,"reason":"x"}}}`), Event{Disconnected: 3001}},
 		{Feed, clientproto.AppendFeedGap(nil, "c", 7, "e"), Event{Channel: "c", Gap: true, Offset: 7, Epoch: "e", Positioned: true}},
 	} {
 		got, ok := c.d.Read(c.line)

@@ -130,9 +130,6 @@ func (r *remote) do(o Order) (report Report, err error) {
 
 func (r *remote) end() error { return errors.Join(r.in.Close(), r.process.Wait()) }
 
-// Workers is the number of workers.
-func (f *Fleet) Workers() int { return len(f.hands) }
-
 // Close ends every worker and with it every connection.
 func (f *Fleet) Close() error {
 	errs := make([]error, len(f.hands))

@@ -40,9 +40,6 @@ type Histogram struct {
 	packed []byte // what MarshalText returns, if h is nil and there is anything
 }
 
-// NewHistogram is empty; so is the zero Histogram.
-func NewHistogram() *Histogram { return &Histogram{} }
-
 // Pack makes it small until something is added to it. Reading takes longer then.
 func (h *Histogram) Pack() {
 	if h.h == nil {

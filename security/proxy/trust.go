@@ -26,11 +26,6 @@ var (
 	ErrSecret    = &Fault{"secret", "the proxy did not show its secret"}
 )
 
-// Faults is the closed list, for metrics that register their labels at start.
-func Faults() []*Fault {
-	return []*Fault{ErrUntrusted, ErrHeader, ErrTooLong, ErrFamily, ErrPlain, ErrForwarded, ErrSecret}
-}
-
 // Trust says which peers are proxies. The zero value believes nobody. Immutable;
 // any goroutine.
 type Trust struct {
