@@ -396,6 +396,9 @@ func FuzzApply(f *testing.F) {
 	f.Add("0123456789abcdef", "A\nA@0,3E0000;")
 	f.Add("", "3\n3:abcOM9X00;")
 	f.Add("x", "1Xb\n4E@0,2:thFN@4C,6:scenda")
+	f.Add("0123456789abcdef", "G\nG@0,03E0000;")
+	f.Add("0123456789abcdef", "3~~~~~\n3~~~~~@3~~~~~,0:0@0,0;")
+	f.Add("\xff\xff\xff\xff\xff", "9\n4@0,4@1,1:\x01~;")
 	f.Fuzz(func(t *testing.T, source, delta string) {
 		const limit = 1 << 16
 		out, err := Apply(nil, []byte(source), []byte(delta), limit)

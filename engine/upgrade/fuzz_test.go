@@ -20,6 +20,13 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add([]byte(proxyHead))
+	for _, rest := range []string{
+		"// HTTP/1.1\r\nHost: a\r\n", "/%41?%zz HTTP/1.1\r\nhOST: [::1%25en0]:80\r\n", "/a:b@c HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\ncontent-length:0\r\nTrailer: Content-Length\r\nExpect: 100-continue\r\nPragma: no-cache\r\n",
+		"/ HTTP/1.1\r\nHost:\ta\t \r\nConnection: ,\tkeep-alive,, uPgrade\r\nConnection: close\r\nUpgrade:\r\nUpgrade: x,WebSocket\r\nOrigin:\r\nSec-WebSocket-Protocol:\r\nsec-websocket-protocol: a\r\nAuthorization: \xff\r\n",
+		"/ HTTP/1.1\r\nHost: a\r\nUpgrade: websoc\u212aet\r\nConnection: up\u017frade\r\nX-Request-Id: 1\r\nx-request-id: 2\r\nX-Forwarded-For: , \r\nX-Forwarded-Proto: a\r\nX-FORWARDED-PROTO: b\r\nX-Weir-Proxy-Secret:\r\n",
+	} {
+		f.Add([]byte("GET " + rest + "\r\nbehind"))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, n, refusal := Parse(b, usual)
 		if n == 0 || refusal != nil {

@@ -245,6 +245,7 @@ func TestAgainstNaive(t *testing.T) {
 
 func FuzzAgainstNaive(f *testing.F) {
 	f.Add([]byte{0, 1, 10, 2, 0, 200, 0, 1, 20, 2, 0, 30})
+	f.Add([]byte{0, 1, 0, 0, 1, 255, 0, 2, 63, 0, 3, 64, 0, 4, 65, 2, 0, 63, 0, 2, 0, 1, 3, 0, 2, 0, 1, 2, 0, 0, 2, 0, 255, 1, 9, 9, 2, 0, 255}) // one slot twice, one revolution and one tick more or less
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		w := New(0, time.Duration(tick), 16, 0)
 		n := naive{}

@@ -203,6 +203,8 @@ func FuzzInflate(f *testing.F) {
 		}
 	}
 	f.Add([]byte(emptyDynamicBlocks(2)))
+	f.Add(dynamicBlocks(1, 286, 30, 20))
+	f.Add(dynamicBlocks(2, 257, 1, 3)) // too few distances
 	z := newInflater()
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		before := bytes.Clone(payload)

@@ -88,7 +88,7 @@ func TestThresholdPrefixes(t *testing.T) {
 }
 
 func FuzzThreshold(f *testing.F) {
-	for _, text := range []string{"p99>50ms", "lost>0", "slope>=-1.5KiB", "delivered<99.9%", "x!=1 m"} {
+	for _, text := range []string{"p99>50ms", "lost>0", "slope>=-1.5KiB", "delivered<99.9%", "x!=1 m", "x==-0", "x <= 000000000000001µs", "p99>0", "lost>=999999999999999", "\u00a0slope\u2003>\t-1GiB", "x>1\u212a"} {
 		f.Add(text)
 	}
 	r := &tally.Run{Figures: []tally.Figure{{Name: "slope", Value: 1, Unit: tally.Bytes}, {Name: "x", Value: 2}}}

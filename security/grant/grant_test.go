@@ -312,6 +312,9 @@ func FuzzMatch(f *testing.F) {
 	f.Add("feeds:*", "feeds:prices", "x")
 	f.Add("*a*b", "aab", "")
 	f.Add("a*b*", "a*b", "ab*b")
+	f.Add(`\*\Q.*[`, `\x\Q..[`, `*\E`)
+	f.Add(strings.Repeat("a*", 100)+"b", strings.Repeat("a", 200), "b")
+	f.Add("**#*", "*:*#*", "#")
 	f.Fuzz(func(t *testing.T, pattern, name, run string) {
 		if CheckPattern(pattern) != nil || name != "" && CheckPattern(name) != nil || run != "" && CheckPattern(run) != nil {
 			return

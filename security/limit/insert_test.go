@@ -1,6 +1,9 @@
 package limit
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 // What newcomers come upon at each other's hands, one step at a time.
 func TestNewcomersMeet(t *testing.T) {
@@ -91,6 +94,9 @@ func FuzzTable(f *testing.F) {
 	f.Add(50.0, uint16(200), int64(1_800_000_000*second), []byte{1, 2, 3, 40, 41, 250, 251, 3, 1, 255, 1, 2, 3})
 	f.Add(1000.0, uint16(3), int64(0), []byte{1, 1, 1, 1, 128, 1, 1, 200, 200, 1, 1, 1})
 	f.Add(2.0, uint16(100), int64(-5*second), []byte{0, 255, 0, 255, 0, 224, 1, 192, 1, 160, 7})
+	f.Add(1e9, uint16(65535), int64(maxSpan), []byte{96, 97, 127, 128, 159, 160, 191, 192, 223, 224, 255, 1, 2, 3, 0})
+	f.Add(4e8, uint16(1), int64(frameSpan-1), []byte{0, 0, 96, 0, 0, 97, 0, 160, 0})
+	f.Add(math.Inf(1), uint16(2), int64(-maxSpan), []byte{0, 1, 2, 255, 0, 1, 2})
 	f.Fuzz(func(t *testing.T, rate float64, burst uint16, start int64, steps []byte) {
 		r := Rate{rate, int(burst)}
 		p := r.pace()

@@ -135,6 +135,10 @@ func FuzzAgainstTokens(f *testing.F) {
 	f.Add(uint64(1), 100.0, uint16(20))
 	f.Add(uint64(2), 1048576.0, uint16(60000))
 	f.Add(uint64(3), 0.5, uint16(1))
+	f.Add(uint64(4), 1e7, uint16(1))
+	f.Add(uint64(5), 9999999.999999998, uint16(65535)) // the shortest interval that is made whole
+	f.Add(uint64(6), 0.001, uint16(65535))
+	f.Add(uint64(7), 1.0/3, uint16(3))
 	f.Fuzz(func(t *testing.T, seed uint64, rate float64, size uint16) {
 		if !(rate >= 0.001 && rate <= 1e7) || size == 0 {
 			return

@@ -293,6 +293,12 @@ func FuzzAllows(f *testing.F) {
 	for _, s := range append(spellings, bypasses...) {
 		f.Add(s)
 	}
+	for _, s := range []string{
+		"https://app.example.com:443", "https://app.example.com:0443", "HTTPS://APP.EXAMPLE.COM", "https://app.example.com.", "https://app.example.com:80", "http://app.example.com:443", "https://app.example.com\n", "https://app.example.com\x00",
+		"https://\u212aapp.example.com", "https://app.example.co\u217f", "https://a@app.example.com", "https://app.example.com:", "https://app.example.com:65979", "https://[::1]:443", "https+x://app.example.com", "https://app%2eexample.com", "https:\\\\app.example.com",
+	} {
+		f.Add(s)
+	}
 	triples := make(map[string]bool)
 	for _, a := range allowed {
 		triples[naiveTriple(a)] = true

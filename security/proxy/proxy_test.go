@@ -223,6 +223,13 @@ func FuzzHeader(f *testing.F) {
 	for _, c := range haproxyHeaders {
 		f.Add([]byte(c.in))
 	}
+	for _, rest := range []string{
+		"\x20\x00\x00\x00", "\x20\x11\x00\x0d123456789012\x20", "\x21\x11\x00\x14\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x01\xbb\x20\x00\x05\x01\x00\x00\x00\x00",
+		"\x21\x11\x00\x14\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x01\xbb\x20\x00\x08\x07\x00\x00\x00\x00\x21\x00\x09", "\x21\x21\x00\x24" + strings.Repeat("\x00", 10) + "\xff\xff\x01\x02\x03\x04" + strings.Repeat("\x00", 20),
+		"\x21\x31\x00\xd8" + strings.Repeat("/", 216), "\x21\x11\x10\x00" + strings.Repeat("\x04\x00\x00", 1360), "\x21\x11\x00\x13\x01\x02\x03\x04\x05\x06\x07\x08\x00\x01\x01\xbb\x03\x00\x04\x00\x00\x00\x00",
+	} {
+		f.Add([]byte(signature + rest))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
 		h, n, fault := ParseHeader(b)
@@ -246,7 +253,7 @@ func FuzzHeader(f *testing.F) {
 }
 
 func FuzzClient(f *testing.F) {
-	for _, s := range []string{"192.0.2.1", "10.0.0.1, 192.0.2.1", "[2001:db8::1]:80", ",", "a\x00b", "fe80::1%x"} {
+	for _, s := range []string{"192.0.2.1", "10.0.0.1, 192.0.2.1", "[2001:db8::1]:80", ",", "a\x00b", "fe80::1%x", "::ffff:10.0.0.9, ::ffff:192.0.2.1, [::ffff:10.1.2.3]:65535", "192.0.2.1:0,\t10.0.0.1:65536", "[192.0.2.1]", " , 10.0.0.1", "010.0.0.1", strings.Repeat("10.0.0.1,", 40)} {
 		f.Add([]byte(s), []byte("10.0.0.2"))
 	}
 	trust := NewTrust([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, "")

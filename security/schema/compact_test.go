@@ -52,6 +52,9 @@ func FuzzUnescape(f *testing.F) {
 	f.Add([]byte(`a\n\u00e9\ud83d\ude00`))
 	f.Add([]byte(`\`))
 	f.Add([]byte(`\ud800\u1`))
+	f.Add([]byte(`\uD83D\uDE00\u0000\uFFFD\udbff\udfff\ue000\/\b\"`))
+	f.Add([]byte("a\\\\u0061\xf0\x9f\x98\x80\u2028\\u2029\x7f"))
+	f.Add([]byte(`\ud83d\ud83d\ude00\ude00\ud83dx\u+123`))
 	var v Validator
 	f.Fuzz(func(t *testing.T, inside []byte) {
 		got := Unescape(nil, inside)

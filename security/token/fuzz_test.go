@@ -49,6 +49,11 @@ func FuzzToken(f *testing.F) {
 func FuzzSigned(f *testing.F) {
 	f.Add(head, good)
 	f.Add(`{"alg":"HS256","kid":"a"}`, `{"sub":"a","exp":1800000060,"caps":[{"channels":["a*"],"allow":["sub"]}],"channels":["x"],"subs":{"y":{"info":{}}}}`)
+	f.Add(`{"\u0061lg":"HS256","ALG":"none","typ":"application/AT+jwt","kid":"\u0000","Crit":[]}`, `{"s\u0075b":"\ud83d\ude00\u0000","exp":1800000000.999,"EXP":0,"nbf":1.7e9,"aud":[],"info":null,"roles":"a"}`)
+	f.Add(head, `{"sub":"","exp":253402300799,"iat":0e5,"expire_at":0.5,"info":{"a" : [ "\u2028" ]},"meta":" ","channels":["$a:b#c"],"subs":{"\u0061":{"info":1,"data":null,"x":[]}},"roles":["a","a",""]}`)
+	f.Add(head, `{"sub":"a","exp":1e300}`)
+	f.Add(head, `{"sub":"a","exp":9007199254740993,"caps":[{"channels":["*"],"match":"exact","allow":[]},{"allow":["sub","pub","hst","prs"],"channels":["feeds:*","*#*"]}]}`)
+	f.Add(`{"alg":"HS256","jwk":null}`, ` { "exp" : 1800000001 , "sub" : "\"" } `)
 	f.Add(`{"alg":"HS256","alg":"none"}`, `{"sub":"a","sub":"b","exp":1.8e9,"aud":["a"],"iss":"b","nbf":0,"iat":0,"info":[{}]}`)
 	v := hmacVerifier(f)
 	f.Fuzz(func(t *testing.T, header, payload string) {
@@ -91,6 +96,14 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add([]byte(`{"keys":[{"kty":"oct","alg":"HS256","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}]}`))
 	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"))
 	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","kid":"b","x":"AA","y":"AA"},{"kty":"OKP","crv":"Ed25519","kid":"e","x":"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE"}]}`))
+	const ec = `"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"` // RFC 7517 appendix A.1
+	for _, keys := range []string{
+		`{` + ec + `,"use":"sig","kid":"a"}`, `{"keys":[{` + ec + `},{` + ec + `,"kid":"a"},{` + ec + `,"kid":"a","alg":"ES256"},{` + ec + `,"d":"AA"}]}`, `{"KEYS":[{` + ec + `,"use":"enc","D":"AA"}]}`, `{"keys":[]}`, `{"keys":null,` + ec + `}`,
+		`{"keys":[{"kty":"RSA","n":"` + strings.Repeat("q", 342) + `","e":"AQAB","alg":"PS256"},{"kty":"RSA","n":"AQ","e":"AQAB"}],"keys":[{` + ec + `}]}`, `{"keys":[{"kty":"oct","k":""},{"kty":"OKP","crv":"X25519","x":"AA"},null,1,{}]}`,
+		"\u00a0{" + ec + "}\u2003", "text\n-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n-----BEGIN X-----\n-----END X-----\n",
+	} {
+		f.Add([]byte(keys))
+	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		keys, err := ParseKeys(content)
 		if (err == nil) != (len(keys) > 0) {

@@ -84,6 +84,11 @@ func FuzzMembers(f *testing.F) {
 	for _, text := range objects {
 		f.Add([]byte(text))
 	}
+	for _, text := range []string{
+		`{"a":1 ,"b":-0 , "c":true}`, "{\"a\"\r\n:\t[ ] , \"\\u0061b\" : {\"a\" :{}} }", `{"\\":"\\\"","\"":"}","\u2028":"\ud83d\ude00","K":1,"k":2}`, `{"a":[{"b":[[],{}]},"]",1e-7],"":null}`, `{"a":"` + "\xf0\x9f\x98\x80\u007f" + `"}`,
+	} {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, ok := ours(b)
 		if !wellFormed(b) {
