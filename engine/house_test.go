@@ -523,3 +523,22 @@ func TestDependenciesAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestArchitectureNamesEveryFolder holds ARCHITECTURE.md to the tree: where a newcomer looks for a folder it stands.
+func TestArchitectureNamesEveryFolder(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, top := range []string{"cmd", "engine", "security", "loadtest", "bench", "deploy", "clients"} {
+		entries, err := os.ReadDir(filepath.Join(root, top))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() && e.Name() != "testdata" && !regexp.MustCompile(`\b`+regexp.QuoteMeta(e.Name())+"/").Match(page) {
+				t.Errorf("ARCHITECTURE.md does not name %s/%s", top, e.Name())
+			}
+		}
+	}
+}

@@ -24,8 +24,8 @@ type housekeeper struct {
 	collector  collector
 }
 
-// releaseHandshakes is how many handshakes leave enough garbage (20 KB each)
-// to be worth a collection of its own.
+// releaseHandshakes is how many handshakes leave enough garbage (100 KB each,
+// see [Collection]) to be worth a collection of its own.
 const releaseHandshakes = 500
 
 func (h *housekeeper) tick(s *Server, now time.Time) {

@@ -356,3 +356,17 @@ func TestAllListsWhatHasSubscribers(t *testing.T) {
 		t.Fatalf("%d after a break at 5", n)
 	}
 }
+
+// What a crowd took is given back when it has gone: a channel of ten thousand that keeps one costs what one costs.
+func TestMembersShrink(t *testing.T) {
+	var m Members
+	for i := range uint32(10_000) {
+		m.Add(Member{Slot: i})
+	}
+	for i := uint32(9_999); i > 0; i-- {
+		m.Remove(i)
+	}
+	if len(m.All()) != 1 || m.All()[0].Slot != 0 || cap(m.All()) > 64 {
+		t.Errorf("%v left, in a list with room for %d", m.All(), cap(m.All()))
+	}
+}

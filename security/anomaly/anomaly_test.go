@@ -348,3 +348,11 @@ func TestBans(t *testing.T) {
 		t.Error("no bans ban")
 	}
 }
+
+// Without detectors nobody is banned.
+func TestNoBans(t *testing.T) {
+	var none *anomaly.Bans
+	if none.Banned(netip.MustParseAddr("192.0.2.1"), time.Unix(1, 0)) || none.Len() != 0 || none.Full() != 0 {
+		t.Error("a ban out of nothing")
+	}
+}

@@ -179,3 +179,17 @@ func TestEventNumbersStay(t *testing.T) {
 		}
 	}
 }
+
+// The formats are those of --audit-format, by these names and no other.
+func TestParseFormat(t *testing.T) {
+	for f, name := range map[Format]string{ECS: "ecs", Logfmt: "logfmt", CEF: "cef"} {
+		if got, err := ParseFormat(name); got != f || err != nil || f.String() != name {
+			t.Errorf("%q is %v (%v), and %v is %q", name, got, err, f, f.String())
+		}
+	}
+	for _, name := range []string{"", "?", "ECS", "json", "ecs "} {
+		if got, err := ParseFormat(name); err == nil {
+			t.Errorf("%q is %v", name, got)
+		}
+	}
+}

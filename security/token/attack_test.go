@@ -198,6 +198,7 @@ func TestAttackShapes(t *testing.T) {
 		{"trailing bits", lastBits(token), errShape},
 		{"payload of another", part[0] + "." + b64(`{"sub":"admin","exp":1800000060}`) + "." + part[2], errSignature},
 		{"signature shortened", part[0] + "." + part[1] + "." + part[2][:40], errSignature},
+		{"signature longer than any", part[0] + "." + part[1] + "." + strings.Repeat("A", 200), errSignature},
 		{"signature doubled", part[0] + "." + part[1] + "." + b64(strings.Repeat("s", 64)), errSignature},
 		{"signature of zeros", part[0] + "." + part[1] + "." + b64(strings.Repeat("\x00", 32)), errSignature},
 		{"CVE-2022-21449 in HMAC", part[0] + "." + part[1] + ".AA", errSignature},
