@@ -54,6 +54,9 @@ func readPolicy(b []byte) (*grant.Policy, error) {
 	}
 	var policy *grant.Policy
 	if root != nil {
+		if written(root, maxPolicyBytes) < 0 {
+			return nil, errors.New("its aliases (*) stand for more than a policy may hold; write the lists shorter, or give the grants to one role and the role to more tokens")
+		}
 		err = eachKey(root, []string{"roles"}, func(_ string, value *yaml.Node) (err error) {
 			policy, err = readRoles(value)
 			return err
@@ -66,6 +69,22 @@ func readPolicy(b []byte) (*grant.Policy, error) {
 		return nil, errors.New("there are no roles; write roles: and under it the name of each (roles: {} for none)")
 	}
 	return policy, nil
+}
+
+// written takes from left what a node and those below it would be if every alias were written out, a unit for each. It stops
+// below 0: twenty lines of aliases can stand for a billion, and one for itself.
+func written(n *yaml.Node, left int) int {
+	left--
+	if n.Kind == yaml.AliasNode && left >= 0 {
+		return written(n.Alias, left)
+	}
+	for _, below := range n.Content {
+		if left < 0 {
+			break
+		}
+		left = written(below, left)
+	}
+	return left
 }
 
 // readRoles reads the mapping under the key roles.

@@ -90,6 +90,21 @@ func TestPolicyMistakes(t *testing.T) {
 	wantRefusal(t, nil, append(good(t, "check"), "--policy-file=/nowhere"), "--policy-file", "no such file")
 }
 
+// TestPolicyOfAliases: a small file cannot stand for a large one.
+func TestPolicyOfAliases(t *testing.T) {
+	bomb := "roles:\n  a:\n    - channels: &c [" + strings.Repeat("x,", 20_000) + "x]\n      allow: [sub]\n" +
+		strings.Repeat("    - {channels: *c, allow: [sub]}\n", 20_000)
+	loop := "roles:\n  a: &a\n    - channels: *a\n      allow: [sub]\n"
+	for _, text := range []string{bomb, loop} {
+		if _, err := readPolicy([]byte(text)); err == nil || !strings.Contains(err.Error(), "aliases") {
+			t.Errorf("%.40q of %d bytes: %v", text, len(text), err)
+		}
+	}
+	if _, err := readPolicy([]byte("roles:\n  a: &a\n    - channels: &c [x, y]\n      allow: [sub]\n    - {channels: *c, allow: [hst]}\n  b: *a\n")); err != nil {
+		t.Errorf("aliases that are short: %v", err)
+	}
+}
+
 // TestPolicyPrefixes: no beginning of a file grants what the whole does not.
 func TestPolicyPrefixes(t *testing.T) {
 	whole, err := readPolicy([]byte(goodPolicy))
