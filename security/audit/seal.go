@@ -117,16 +117,21 @@ func LoadKey(name string, create bool) ([]byte, error) {
 	return b, nil
 }
 
+// makeKey leaves no part of a key behind, where the disk is full or the process is killed: the next start would take it for one,
+// or not go on.
 func makeKey(name string) ([]byte, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, err
 	}
 	key := make([]byte, KeyBytes)
-	rand.Read(key) // never fails
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	rand.Read(key)                                        // never fails
+	f, err := os.CreateTemp(filepath.Dir(name), ".key-*") // made with 0600
 	if err != nil {
 		return nil, err
 	}
 	_, err = f.WriteString(hex.EncodeToString(key) + "\n")
-	return key, errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Link(f.Name(), name) // not over one that another process has made meanwhile
+	}
+	return key, errors.Join(err, os.Remove(f.Name()))
 }
