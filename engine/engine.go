@@ -221,13 +221,14 @@ func (s *Server) listenInternal(cfg *Config) error {
 		if err != nil {
 			return fmt.Errorf("%s %s: %w (choose a free address)", l.flag, l.addr, err)
 		}
-		ln = newBoundedListener(ln, internalConnections)
+		bounded := newBoundedListener(ln, internalConnections)
+		ln = bounded
 		if l.tls != nil {
 			ln = tls.NewListener(ln, l.tls)
 		}
 		s.internal = append(s.internal, &internalListener{ln: ln, server: &http.Server{
-			Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
-			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+			Handler: l.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: bodyTimeout,
+			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ConnState: bounded.state,
 			ErrorLog: slog.NewLogLogger(internalErrors{s.log.Handler()}, slog.LevelWarn),
 		}})
 	}

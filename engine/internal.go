@@ -2,26 +2,30 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 )
 
-// boundedListener holds at most so many accepted connections open. Those above
-// are closed as soon as they are accepted: waiting would let who came first,
-// and says nothing, keep out a scrape or a publisher for ever.
+// boundedListener holds at most so many accepted connections open. One more takes
+// the place of that which has said nothing for longest: whoever holds connections
+// and asks nothing must not keep out a scrape or a publisher. Where all are asking,
+// it is closed as soon as it is accepted: waiting would keep it out as well, and
+// says nothing. All methods may be called from any goroutine.
 type boundedListener struct {
 	net.Listener
-	free chan struct{} // one for each connection that may still come
+	most int // immutable
+
+	mu   sync.Mutex
+	open map[*boundedConn]uint64 // guarded by mu: since which turn it waits for a request; 0: it does not
+	turn uint64                  // guarded by mu
 }
 
 func newBoundedListener(ln net.Listener, connections int) *boundedListener {
-	l := &boundedListener{Listener: ln, free: make(chan struct{}, connections)}
-	for range connections {
-		l.free <- struct{}{}
-	}
-	return l
+	return &boundedListener{Listener: ln, most: connections, open: make(map[*boundedConn]uint64)}
 }
 
 // Accept implements net.Listener.
@@ -31,24 +35,69 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case <-l.free:
-			return &boundedConn{Conn: c, free: l.free}, nil
-		default:
-			_ = c.Close() // nobody is told, as on the public listener
+		held := &boundedConn{Conn: c, listener: l}
+		if l.hold(held) {
+			return held, nil
 		}
+		_ = c.Close() // nobody is told, as on the public listener
+	}
+}
+
+// hold gives c a place, if there is one or one can be had.
+func (l *boundedListener) hold(c *boundedConn) bool {
+	l.mu.Lock()
+	var gone *boundedConn
+	if len(l.open) >= l.most {
+		for other, since := range l.open {
+			if since > 0 && (gone == nil || since < l.open[gone]) {
+				gone = other
+			}
+		}
+		if gone == nil {
+			l.mu.Unlock()
+			return false
+		}
+		delete(l.open, gone)
+	}
+	l.turn++
+	l.open[c] = l.turn
+	l.mu.Unlock()
+	if gone != nil {
+		_ = gone.Conn.Close() // its server's goroutine notices
+	}
+	return true
+}
+
+// state is for http.Server's ConnState: it tells who waits for a request.
+func (l *boundedListener) state(conn net.Conn, state http.ConnState) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, ok := conn.(*boundedConn)
+	if _, held := l.open[c]; !ok || !held {
+		return
+	}
+	switch state {
+	case http.StateIdle:
+		l.turn++
+		l.open[c] = l.turn
+	case http.StateActive:
+		l.open[c] = 0
 	}
 }
 
 // boundedConn gives its place back when it is closed.
 type boundedConn struct {
 	net.Conn
-	once sync.Once
-	free chan<- struct{}
+	listener *boundedListener
 }
 
 func (c *boundedConn) Close() error {
-	c.once.Do(func() { c.free <- struct{}{} })
+	c.listener.mu.Lock()
+	delete(c.listener.open, c)
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
 

@@ -174,8 +174,12 @@ const (
 
 	// internalConnections bounds those of the API and of the health listener,
 	// each. Attack: idle connections from inside the network, which would take
-	// the descriptors of the public listener.
+	// the descriptors of the public listener. Over it the one that waits for a
+	// request for longest gives way.
 	internalConnections = 512
+
+	// bodyTimeout is how long a request to the API may take to come.
+	bodyTimeout = 30 * time.Second
 
 	// loopLate is how much later than it was woken a loop may have its turn. A storm of
 	// handshakes takes the cores from the loops, and the scheduler gives them back

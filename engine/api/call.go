@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"weir/engine/clientproto"
 	"weir/engine/stats"
@@ -36,6 +37,16 @@ func (h *Handlers) API() http.Handler {
 		}
 		h.health.ServeHTTP(w, r)
 	})
+}
+
+// unreadTime is for what a client has sent of a body that nobody takes: closing over it could cost the client the answer.
+const unreadTime = time.Second
+
+// unread ends the connection with the answer, and soon. net/http would wait for the rest of the body behind a handler that
+// did not take it, as long as for one that does.
+func unread(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTime)) // not every ResponseWriter can
 }
 
 // serveCall is the funnel of the package comment.
@@ -134,7 +145,7 @@ func (h *Handlers) fail(w http.ResponseWriter, r *http.Request, name string, err
 // refuse answers a request that did not become a call. The connection closes, so that an unread body is not read.
 func (h *Handlers) refuse(w http.ResponseWriter, status int, name string, err *clientproto.Error) {
 	h.count(name, err)
-	w.Header().Set("Connection", "close")
+	unread(w)
 	writeJSON(w, status, failed(err))
 }
 

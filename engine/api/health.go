@@ -30,6 +30,9 @@ func (h *Handlers) newHealth() http.Handler {
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 { // nothing here has a use for one
+			unread(w)
+		}
 		switch {
 		case r.URL.Path != "/health" && r.URL.Path != "/ready" && (r.URL.Path != "/metrics" || metrics == nil):
 			http.Error(w, "not found", http.StatusNotFound)
