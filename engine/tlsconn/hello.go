@@ -35,7 +35,7 @@ func Hello(b []byte) (whole bool, v *record.Violation) {
 	var message [messageHeaderLen]byte
 	have, need := 0, messageHeaderLen
 	for off, records := 0, 0; off < len(b); records++ {
-		if records == maxHelloRecords {
+		if records == maxHelloRecords || off+record.HeaderLen >= MaxHello {
 			return false, ErrHelloLength
 		}
 		rest := b[off:]
@@ -60,9 +60,11 @@ func Hello(b []byte) (whole bool, v *record.Violation) {
 		if need > MaxHello {
 			return false, ErrHelloLength
 		}
-		off += record.HeaderLen + n
 		// crypto/tls reads whole records, so the one in which the hello ends must be there.
-		if have >= need && off <= len(b) {
+		switch off += record.HeaderLen + n; {
+		case off > MaxHello: // however much of it is there: what is said must not depend on how it comes
+			return false, ErrHelloLength
+		case have >= need && off <= len(b):
 			return true, nil
 		}
 	}
@@ -86,7 +88,7 @@ func checkHelloHeader(b []byte) *record.Violation {
 	switch n := int(binary.BigEndian.Uint16(b[3:])); {
 	case n == 0:
 		return ErrHelloEmpty
-	case n > MaxHello:
+	case n > MaxHello-record.HeaderLen:
 		return ErrHelloLength
 	}
 	return nil

@@ -68,8 +68,10 @@ func TestHelloTable(t *testing.T) {
 		{"application data", []byte{23, 3, 3}, false, ErrNotTLS},
 		{"version", []byte{22, 2}, false, ErrHelloVersion},
 		{"empty record", []byte{22, 3, 1, 0, 0}, false, ErrHelloEmpty},
-		{"longest record", []byte{22, 3, 1, 0x40, 0}, false, nil},
-		{"record too long", []byte{22, 3, 1, 0x40, 1}, false, ErrHelloLength},
+		{"longest record", []byte{22, 3, 1, 0x3f, 0xfb}, false, nil},
+		{"record too long", []byte{22, 3, 1, 0x3f, 0xfc}, false, ErrHelloLength},
+		{"a second record too long", append(handshakeRecord(1, 1000, 100), 22, 3, 1, 0x3f, 0xfb), false, ErrHelloLength},
+		{"no room for a second record", append(handshakeRecord(1, MaxHello-4, MaxHello-14), 22), false, ErrHelloLength},
 		{"second record is something else", append(inRecords(real, 100)[:105], 21), false, ErrNotTLS},
 		{"other message", handshakeRecord(2, 100, 100), false, ErrNotHello},
 		{"declared over the limit", handshakeRecord(1, MaxHello-3, 1), false, ErrHelloLength},
@@ -160,9 +162,8 @@ func FuzzHello(f *testing.F) {
 		if v == nil && !whole && len(b) >= MaxHello {
 			t.Fatal("need more past the limit")
 		}
-		// What is refused stays refused, what is whole stays whole. Only where there was no room for more is what comes
-		// then a fault of its own.
-		if w, u := Hello(append(bytes.Clone(b), 0)); (v != nil && u != v && (v != ErrHelloLength || u == nil)) || (whole && !w) {
+		// What is refused stays refused, what is whole stays whole.
+		if w, u := Hello(append(bytes.Clone(b), 0)); (v != nil && u != v) || (whole && !w) {
 			t.Fatalf("one byte more: whole %v then %v, violation %v then %v", whole, w, v, u)
 		}
 	})
