@@ -78,6 +78,7 @@ func (s *shard) finish(c *conn) {
 	c.expireBy, c.endAt = 0, 0
 	c.phaseBy = s.after(int64(closeTimeout))
 	c.phase = phaseClosing
+	c.Ignore()
 	if c.link == linkRaw { // no keys to say good-bye with
 		c.phase = phaseFinished
 		c.Finish()

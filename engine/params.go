@@ -205,7 +205,8 @@ const (
 
 	// streams bounds the channels that the memory broker keeps a position for,
 	// streamIdle is when it forgets one that nobody uses; one without a history gives
-	// way after a minute. Attack: publishing to or subscribing to ever new names.
+	// way after a minute, one that nothing was published to with its last subscriber.
+	// Attack: publishing to or subscribing to ever new names.
 	streams    = 1 << 18
 	streamIdle = time.Hour
 

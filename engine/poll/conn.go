@@ -21,6 +21,7 @@ const (
 	flagQueued               // nbio holds bytes; the last of them going out is to be told
 	flagReported             // in Loop.drained
 	flagOpen                 // from Open to Closed
+	flagDeaf                 // Ignore was called: input is discarded
 )
 
 // Conn is one connection. Its storage belongs to the handler, usually as a
@@ -36,8 +37,9 @@ type Conn struct {
 	// Slot is free for the handler, for example its own table's index. poll keeps it as it is.
 	Slot uint32
 
-	flags uint8
-	vain  uint8 // reports in a row that brought no input
+	flags   uint8
+	vain    uint8  // reports in a row that brought no input
+	dropped uint16 // blocks that were discarded, up to discardBlocks
 }
 
 // open reports whether the connection is between Open and Closed.
@@ -86,15 +88,23 @@ func (c *Conn) send(b []byte) int {
 // Unsent is the number of bytes that were written and that the kernel has not taken yet.
 func (c *Conn) Unsent() int { return int(c.unsent) }
 
+// Ignore discards input from now on: Data is no longer called. A peer that goes on sending after discardBytes
+// of it is no longer read, so that its own kernel holds it back.
+func (c *Conn) Ignore() {
+	if c.open() {
+		c.flags |= flagDeaf
+	}
+}
+
 // Finish ends the connection without loss: once everything written has gone to
-// the kernel the sending side is shut, and input is discarded (Data is no longer
-// called) until the peer closes too, which Closed tells. Whoever calls Finish
-// keeps the time and calls Abort when the peer takes too long.
+// the kernel the sending side is shut, and input is ignored until the peer closes
+// too, which Closed tells. Whoever calls Finish keeps the time and calls Abort when
+// the peer takes too long.
 func (c *Conn) Finish() {
 	if !c.open() || c.flags&(flagClosed|flagFinish) != 0 {
 		return
 	}
-	c.flags |= flagFinish
+	c.flags |= flagFinish | flagDeaf
 	if c.unsent == 0 {
 		c.shut()
 	}
@@ -131,4 +141,23 @@ func (c *Conn) shut() {
 	}
 	// ENOTCONN after a reset: the hang-up is already on its way.
 	_ = unix.Shutdown(c.nb.Hash(), unix.SHUT_WR)
+}
+
+// deafTo counts n bytes that were read and discarded. A read costs what it costs however little it brings.
+func (c *Conn) deafTo(n int) {
+	c.dropped = min(c.dropped+uint16((n+dropBlock-1)/dropBlock), discardBlocks)
+}
+
+// spent reports whether as much was discarded as may be.
+func (c *Conn) spent() bool { return c.dropped >= discardBlocks }
+
+// hold has the kernel report input no more: what the peer sends waits in its own buffers. That it takes
+// what is queued for it is still reported, and a reset; its FIN only if it fits in behind what is not read.
+func (c *Conn) hold() {
+	if _, err := c.nb.Write(nil); err != nil {
+		return // closed, and the number may be another's
+	}
+	if err := stopReports(c.loop.poller, c.nb.Hash(), c.unsent > 0); err != nil {
+		_ = c.nb.Close()
+	}
 }

@@ -36,7 +36,8 @@
 //
 // A peer that closes, also only its sending half, is gone: what is still queued for it is
 // dropped, and Closed follows. An answer to its last bytes has to be written inside Data.
-// We end it with Finish, which loses nothing, or with Abort.
+// We end it with Finish, which loses nothing, or with Abort. What comes after Ignore or Finish is
+// read and dropped up to a bound, then it is not read any more.
 //
 // # What is bounded
 //

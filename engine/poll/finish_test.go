@@ -42,7 +42,7 @@ func TestFinishLosesNothing(t *testing.T) {
 	})
 	flood := make(chan error, 1)
 	go func() {
-		_, err := theirs.Write(make([]byte, 32<<20))
+		_, err := theirs.Write(make([]byte, discardBytes/4))
 		flood <- err
 	}()
 	n, err := io.Copy(io.Discard, theirs)

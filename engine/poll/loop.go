@@ -25,9 +25,15 @@ const (
 	defaultMaxUnsent  = 256 << 10
 	// readsPerReport bounds what one connection may read before the others have their turn.
 	readsPerReport = 3
-	// discardBytes bounds what is read and dropped in one report after Finish: about what a receive
-	// buffer holds.
-	discardBytes = 4 << 20
+	// discardBytes bounds what is read of a connection and dropped after Ignore or Finish, in blocks of dropBlock of
+	// which each read takes one at least: what is under way when an honest peer hears that we close. Reading it
+	// costs less than the handshake did. Attack: pouring on, which took the loop as long as the peer liked.
+	discardBytes  = 1 << 20
+	dropBlock     = 4 << 10
+	discardBlocks = discardBytes / dropBlock
+	// heldWindow is the receive buffer, in bytes, of a connection that is no longer read. Attack: filling the
+	// kernel's memory with what nobody reads.
+	heldWindow = 4 << 10
 	// maxVain is how many reports in a row may bring no input. One can happen (a checksum that is wrong, an
 	// urgent byte); a condition that lasts would keep a core busy.
 	maxVain = 16
@@ -294,39 +300,38 @@ func (l *Loop) read(nb *nbio.Conn) {
 		return
 	}
 	c := nb.Session().(*Conn)
-	total := 0
-	for reads := 1; ; reads++ {
+	for reads := 1; !c.spent(); reads++ {
 		n, err := nb.Read(b)
 		switch {
 		case n > 0:
-			total += n
 			c.vain = 0
 			l.data(c, b[:n])
-		case errors.Is(err, syscall.EAGAIN) && total == 0:
+		case errors.Is(err, syscall.EAGAIN) && reads == 1:
 			c.readInVain()
 		case err == nil || !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR):
 			_ = nb.Close() // the peer's FIN or reset; nothing happens when the handler closed it
 		}
-		if n < len(b) || !c.mayRead(reads, total) {
-			return
+		if n < len(b) || !c.mayRead(reads) {
+			break
 		}
+	}
+	if c.spent() {
+		c.hold()
 	}
 }
 
-// mayRead reports whether c may read more after so many reads and bytes in one report. One that only
+// mayRead reports whether c may read more after so many reads in one report. One that only
 // waits for the peer's FIN is emptied: nbio closes it after this report when the FIN is already there.
 // Closing over unread input would send a reset, and a reset may take our last bytes from a peer
 // that has not read them yet.
-func (c *Conn) mayRead(reads, total int) bool {
-	if c.flags&flagFinish != 0 {
-		return total < discardBytes
-	}
-	return reads < readsPerReport
+func (c *Conn) mayRead(reads int) bool {
+	return c.flags&flagDeaf != 0 || reads < readsPerReport
 }
 
 // data lends input to the handler.
 func (l *Loop) data(c *Conn, b []byte) {
-	if c.flags&flagFinish != 0 {
+	if c.flags&flagDeaf != 0 {
+		c.deafTo(len(b))
 		return
 	}
 	l.current = c

@@ -39,3 +39,6 @@ func acceptFrom(fd int) (int, unix.Sockaddr, error) {
 	}
 	return n, sa, nil
 }
+
+// stopReports fails: the connection is closed instead.
+func stopReports(int, int, bool) error { return unix.ENOTSUP }

@@ -43,3 +43,14 @@ func send(fd int, b []byte) int {
 func acceptFrom(fd int) (int, unix.Sockaddr, error) {
 	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
+
+// stopReports has epfd report no input of fd any more, only its end, and with out that it can be written to. The kernel
+// takes little more of it.
+func stopReports(epfd, fd int, out bool) error {
+	events := uint32(unix.EPOLLERR | unix.EPOLLHUP | unix.EPOLLRDHUP)
+	if out {
+		events |= unix.EPOLLOUT
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, heldWindow)
+	return unix.EpollCtl(epfd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}

@@ -5,6 +5,8 @@ package memory
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"hash/maphash"
 	mathrand "math/rand/v2"
 	"sync"
@@ -24,6 +26,9 @@ type Options struct {
 
 const stripes = 64
 
+// epochBytes makes an epoch of eight letters and digits.
+const epochBytes = 5
+
 // Broker implements broker.Broker.
 type Broker struct {
 	sink    broker.Sink
@@ -38,9 +43,21 @@ type Broker struct {
 	stripes [stripes]stripe
 }
 
+// stripe is a part of the streams. One that nothing was published to is held only while somebody is attached to it:
+// without one it would be as it was, so its epoch follows from its name.
 type stripe struct {
 	mu      sync.Mutex
 	streams map[string]*stream
+	secret  [16]byte // renewed when a stream with publications is forgotten: a new one is not to pass for it
+}
+
+func (p *stripe) renew() { _, _ = rand.Read(p.secret[:]) } // never fails
+
+// begin returns a stream that nothing was published to. Called with mu held.
+func (p *stripe) begin(channel string) *stream {
+	var room [128]byte
+	sum := sha256.Sum256(append(append(room[:0], p.secret[:]...), channel...))
+	return &stream{epoch: base32.StdEncoding.EncodeToString(sum[:epochBytes])}
 }
 
 type stream struct {
@@ -62,6 +79,7 @@ func New(sink broker.Sink, o Options) *Broker {
 	b := &Broker{sink: sink, options: o, start: o.Now(), seed: maphash.MakeSeed()}
 	for i := range b.stripes {
 		b.stripes[i].streams = make(map[string]*stream)
+		b.stripes[i].renew()
 	}
 	return b
 }
@@ -72,7 +90,11 @@ func (b *Broker) now() int64 { return int64(b.options.Now().Sub(b.start)) }
 // Publish numbers, keeps and delivers under the stream's lock, so offsets reach
 // the Sink in order.
 func (b *Broker) Publish(_ context.Context, channel string, m broker.Message, r broker.Retention) (broker.Position, error) {
-	s, err := b.lock(channel)
+	take := b.lock
+	if r.Skip {
+		take = b.peek
+	}
+	s, err := take(channel)
 	if err != nil {
 		return broker.Position{}, err
 	}
@@ -186,7 +208,7 @@ func (b *Broker) Attach(_ context.Context, channel string, since *broker.Since) 
 
 // History implements broker.Broker.
 func (b *Broker) History(_ context.Context, channel string, f broker.Filter) (broker.Position, []broker.Publication, error) {
-	s, err := b.lock(channel)
+	s, err := b.peek(channel)
 	if err != nil {
 		return broker.Position{}, nil, err
 	}
@@ -197,7 +219,7 @@ func (b *Broker) History(_ context.Context, channel string, f broker.Filter) (br
 
 // RemoveHistory implements broker.Broker.
 func (b *Broker) RemoveHistory(_ context.Context, channel string) error {
-	s, err := b.lock(channel)
+	s, err := b.peek(channel)
 	if err != nil {
 		return err
 	}
@@ -215,14 +237,39 @@ func (b *Broker) Detach(channel string) {
 	if s == nil {
 		panic("memory: Detach of a channel that nobody attached")
 	}
+	if s.detach(b.now()) {
+		b.forget(p, channel, s)
+	}
+}
+
+// detach reports whether the stream is unused now.
+func (s *stream) detach(now int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.attached == 0 {
 		panic("memory: more Detach than Attach")
 	}
 	s.attached--
-	s.used = b.now()
+	s.used = now
+	return s.unused()
 }
+
+// forget forgets s if it is still unused, with the locks in the order of Sweep: who subscribes to ever new channels
+// takes no memory for those that he has left.
+func (b *Broker) forget(p *stripe, channel string, s *stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.gone && s.unused() {
+		s.gone = true
+		delete(p.streams, channel)
+		b.held.Add(-1)
+	}
+}
+
+// unused reports whether the stream is as a new one. Called with its lock held.
+func (s *stream) unused() bool { return s.attached == 0 && s.offset == 0 }
 
 // Watch implements broker.Broker.
 func (b *Broker) Watch(context.Context, string) error {
@@ -248,6 +295,7 @@ func (b *Broker) Sweep(now time.Time) (forgotten int) {
 	for i := range b.stripes {
 		p := &b.stripes[i]
 		p.mu.Lock()
+		kept := len(p.streams)
 		for name, s := range p.streams {
 			s.mu.Lock()
 			b.count(s, -s.history.expire(at))
@@ -257,6 +305,9 @@ func (b *Broker) Sweep(now time.Time) (forgotten int) {
 				forgotten++
 			}
 			s.mu.Unlock()
+		}
+		if len(p.streams) < kept {
+			p.renew()
 		}
 		p.mu.Unlock()
 	}
@@ -294,22 +345,23 @@ func (b *Broker) stripe(channel string) *stripe {
 // to, has its position when others need its place.
 const giveWayAfter = time.Minute
 
-// forgetEmpty makes room for one more by forgetting a stream that nobody is
-// attached to and that keeps nothing: names that were only subscribed to once, or
-// published to a while ago, cannot fill the broker. It looks at a few, which the
-// map's order picks at random. Called with mu held.
-func (p *stripe) forgetEmpty(now int64) bool {
+// forgetIdle makes room for one more by forgetting a stream that nobody is
+// attached to and that keeps nothing: names that were published to a while ago
+// cannot fill the broker. It looks at a few, which the map's order picks at
+// random. Called with mu held.
+func (p *stripe) forgetIdle(now int64) bool {
 	steps := 16
 	for name, s := range p.streams {
 		if steps--; steps < 0 {
 			break
 		}
 		s.mu.Lock()
-		empty := s.attached == 0 && (s.offset == 0 || s.idle(now-int64(giveWayAfter)))
-		s.gone = s.gone || empty
+		idle := s.idle(now - int64(giveWayAfter))
+		s.gone = s.gone || idle
 		s.mu.Unlock()
-		if empty {
+		if idle {
 			delete(p.streams, name)
+			p.renew()
 			return true
 		}
 	}
@@ -317,9 +369,14 @@ func (p *stripe) forgetEmpty(now int64) bool {
 }
 
 // lock returns the channel's stream, made if need be, with its lock held.
-func (b *Broker) lock(channel string) (*stream, error) {
+func (b *Broker) lock(channel string) (*stream, error) { return b.find(channel, true) }
+
+// peek is lock for who leaves the stream as it is: one that is not held is made for the caller only.
+func (b *Broker) peek(channel string) (*stream, error) { return b.find(channel, false) }
+
+func (b *Broker) find(channel string, hold bool) (*stream, error) {
 	for {
-		s, err := b.stream(channel)
+		s, err := b.stream(channel, hold)
 		if err != nil {
 			return nil, err
 		}
@@ -337,20 +394,23 @@ func (b *Broker) lock(channel string) (*stream, error) {
 	}
 }
 
-func (b *Broker) stream(channel string) (*stream, error) {
+func (b *Broker) stream(channel string, hold bool) (*stream, error) {
 	p := b.stripe(channel)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.streams[channel]; s != nil {
 		return s, nil
 	}
+	if !hold {
+		return p.begin(channel), nil
+	}
 	if b.held.Add(1) > int64(b.options.Streams) {
 		b.held.Add(-1)
-		if !p.forgetEmpty(b.now()) {
+		if !p.forgetIdle(b.now()) {
 			return nil, broker.ErrFull
 		} // one gone, one more
 	}
-	s := &stream{epoch: rand.Text()[:8], used: b.now()}
+	s := p.begin(channel)
 	p.streams[channel] = s
 	return s, nil
 }

@@ -61,32 +61,61 @@ func TestSweepForgetsOnlyWhatIsIdleAndAlone(t *testing.T) {
 	}
 }
 
-// TestNamesThatWereOnlySubscribedToGiveWay: a client that subscribes to ever
-// new channels must not keep others from theirs.
-func TestNamesThatWereOnlySubscribedToGiveWay(t *testing.T) {
-	const held = 64 * stripes // so that every stripe has some
-	b := New(discard{}, Options{Streams: held, IdleAfter: time.Hour, Bytes: 1 << 20})
+// TestNamesThatWereOnlyAskedForTakeNoRoom: a client that subscribes to ever new channels, or asks for their history, must
+// neither keep others from theirs nor grow the broker. To him it makes no difference.
+func TestNamesThatWereOnlyAskedForTakeNoRoom(t *testing.T) {
+	b := New(discard{}, Options{Streams: 2, IdleAfter: time.Minute, Bytes: 1 << 20})
 	ctx := context.Background()
-	for i := range held {
-		name := fmt.Sprint("once ", i)
-		if _, err := b.Attach(ctx, name, nil); err != nil {
+	attach := func(since *broker.Since) broker.Attached {
+		t.Helper()
+		a, err := b.Attach(ctx, "once", since)
+		if err != nil {
 			t.Fatal(err)
 		}
-		b.Detach(name)
+		return a
 	}
-	for i := range 100 {
-		name := fmt.Sprint("kept ", i)
-		if _, err := b.Publish(ctx, name, broker.Message{}, broker.Retention{}); err != nil {
-			t.Fatalf("channel %d after %d that nobody uses: %v", i, held, err)
+	first := attach(nil)
+	attach(nil)
+	b.Detach("once")
+	if n := b.Streams(); n != 1 {
+		t.Fatalf("%d streams while somebody is attached to one", n)
+	}
+	b.Detach("once")
+	if pos, _, err := b.History(ctx, "once", broker.Filter{Limit: -1}); err != nil || pos != first.Position {
+		t.Errorf("asked for, the stream is at %+v, %v; want %+v", pos, err, first.Position)
+	}
+	if err := b.RemoveHistory(ctx, "once"); err != nil {
+		t.Error(err)
+	}
+	if pos, err := b.Publish(ctx, "once", broker.Message{}, broker.Retention{Skip: true}); err != nil || pos != first.Position {
+		t.Errorf("a publication aside left it at %+v, %v; want %+v", pos, err, first.Position)
+	}
+	if n := b.Streams(); n != 0 {
+		t.Errorf("%d streams that nobody uses are held", n)
+	}
+	for i := range b.stripes {
+		if n := len(b.stripes[i].streams); n != 0 {
+			t.Errorf("stripe %d holds %d", i, n)
 		}
 	}
-	if n := b.Streams(); n != held {
-		t.Errorf("%d streams are counted, want %d", n, held)
+	since := &broker.Since{Position: first.Position, Limit: 10, Bytes: 1 << 20}
+	if again := attach(since); !again.Recovered || again.Position != first.Position {
+		t.Errorf("who comes back is at %+v, recovered %v; want %+v", again.Position, again.Recovered, first.Position)
 	}
-	for i := range 100 {
-		if pos, err := b.Publish(ctx, fmt.Sprint("kept ", i), broker.Message{}, broker.Retention{}); err != nil || pos.Offset != 2 {
-			t.Errorf("what was published to is at %+v, %v; want offset 2", pos, err)
-		}
+	b.Detach("once")
+	keep := broker.Retention{Size: 5, TTL: time.Second}
+	if pos, err := b.Publish(ctx, "once", broker.Message{Data: []byte("1")}, keep); err != nil || pos.Offset != 1 || pos.Epoch != first.Epoch {
+		t.Errorf("the first publication is %+v, %v", pos, err)
+	}
+	if again := attach(since); !again.Recovered || len(again.Missed) != 1 {
+		t.Errorf("who comes back after the first publication has missed %d, recovered %v", len(again.Missed), again.Recovered)
+	}
+	b.Detach("once")
+	if n := b.Sweep(time.Now().Add(time.Hour)); n != 1 {
+		t.Fatalf("%d forgotten", n)
+	}
+	if again := attach(since); again.Recovered || again.Epoch == first.Epoch {
+		t.Errorf("a stream that lost a publication passes for the one before: %+v", again)
 	}
 }
 
