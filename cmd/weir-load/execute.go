@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"weir/loadtest/attack"
 	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 	"weir/loadtest/scenario"
@@ -44,6 +45,9 @@ func (c *cli) execute(ctx context.Context, p *process, name string) error {
 	if name == "attack" {
 		if plan.Attacks, err = c.attacks(plan); err != nil {
 			return err
+		}
+		if p.self != "" {
+			plan.Attacks.Apart = attack.Apart{Program: p.self, Environment: []string{workerVariable + "=" + attackers}, Stderr: p.stderr}
 		}
 	}
 	if plan.Connections > fleet.WorkerConnections || c.Processes > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"weir/loadtest/attack"
 	"weir/loadtest/fleet"
 	"weir/loadtest/report"
 )
@@ -23,8 +24,11 @@ const (
 	statusMistake = 2 // whoever called it must change something; the message says what
 )
 
-// workerVariable makes this program a worker.
-const workerVariable = "WEIR_LOAD_WORKER"
+// workerVariable makes this program a worker, or a process of attackers.
+const (
+	workerVariable = "WEIR_LOAD_WORKER"
+	attackers      = "attackers"
+)
 
 // process is what a command has of the world.
 type process struct {
@@ -36,9 +40,9 @@ type process struct {
 
 func main() {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	if os.Getenv(workerVariable) != "" {
+	if part := os.Getenv(workerVariable); part != "" {
 		signal.Ignore(os.Interrupt) // which the coordinator gets too: it ends a worker by ending its orders
-		if err := fleet.Serve(context.Background(), os.Stdin, os.Stdout, log); err != nil {
+		if err := work(part, log); err != nil {
 			fmt.Fprintf(os.Stderr, "weir-load: worker: %v\n", err)
 			os.Exit(statusFailed)
 		}
@@ -52,6 +56,13 @@ func main() {
 	status := run(ctx, &process{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, terminal: terminal(os.Stderr), self: self})
 	stop()
 	os.Exit(status)
+}
+
+func work(part string, log *slog.Logger) error {
+	if part == attackers {
+		return attack.Serve(context.Background(), os.Stdin, os.Stdout)
+	}
+	return fleet.Serve(context.Background(), os.Stdin, os.Stdout, log)
 }
 
 func terminal(f *os.File) bool {

@@ -15,6 +15,7 @@ import (
 type Attacks struct {
 	Kinds  []attack.Kind
 	Target attack.Target
+	Apart  attack.Apart
 	Calm   time.Duration // how long the honest are measured before the first
 	Back   time.Duration // how long is waited for the latency to come back after each
 }
@@ -92,7 +93,7 @@ func (r *rig) flood(ctx context.Context, kind attack.Kind, good time.Duration) (
 	}
 	finished := make(chan outcome, 1)
 	go func() {
-		t, err := kind.Run(flooding, r.plan.Attacks.Target)
+		t, err := kind.RunApart(flooding, r.plan.Attacks.Target, r.plan.Attacks.Apart)
 		finished <- outcome{t, err}
 	}()
 	first := len(r.run.Intervals)
