@@ -61,10 +61,10 @@ func (l *Listener) next() (arrival, error) {
 // tryAccept is called by the runtime with the listening descriptor, and again when that is ready as long as it answers false.
 func (l *Listener) tryAccept(fd uintptr) bool {
 	for {
-		n, sa, err := acceptFrom(int(fd))
+		n, peer, err := acceptFrom(int(fd))
 		switch {
 		case err == nil:
-			l.got, l.gotErr = arrival{fd: n, peer: sockaddrPort(sa)}, nil
+			l.got, l.gotErr = arrival{fd: n, peer: peer}, nil
 		case errors.Is(err, syscall.EAGAIN):
 			return false
 		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED): // the second: it is gone already

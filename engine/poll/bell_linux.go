@@ -65,7 +65,7 @@ func (b *bell) lay(epfd int) error {
 	}
 	b.epoll, b.raw, b.epfd, b.fd = epoll, raw, fd, b.read.Hash()
 	b.watch[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-	b.awake = func(uintptr) bool { return b.state.Load() == rung || b.ready() }
+	b.awake = func(uintptr) bool { return b.state.Load() == rung || readable(&b.watch) }
 	return nil
 }
 
@@ -78,12 +78,6 @@ func (b *bell) ring() {
 
 // answer reports whether a turn is due. What is left for the loop after it rings again.
 func (b *bell) answer([]byte) bool { return b.state.CompareAndSwap(rung, working) }
-
-// ready reports whether nbio has anything to do.
-func (b *bell) ready() bool {
-	n, err := unix.Poll(b.watch[:], 0)
-	return n != 0 || err != nil
-}
 
 // rest ends the bell's report: the loop sleeps until there is something to do.
 func (b *bell) rest() {

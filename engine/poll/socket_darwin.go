@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -23,7 +24,7 @@ func setUserTimeout(int, time.Duration) error { return unix.ENOTSUP }
 func send(int, []byte) int { return 0 }
 
 // acceptFrom takes a connection off a listening descriptor.
-func acceptFrom(fd int) (int, unix.Sockaddr, error) {
+func acceptFrom(fd int) (int, netip.AddrPort, error) {
 	syscall.ForkLock.RLock()
 	n, sa, err := unix.Accept(fd)
 	if err == nil {
@@ -31,13 +32,13 @@ func acceptFrom(fd int) (int, unix.Sockaddr, error) {
 	}
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return -1, nil, err
+		return -1, netip.AddrPort{}, err
 	}
 	if err := unix.SetNonblock(n, true); err != nil {
 		_ = unix.Close(n)
-		return -1, nil, err
+		return -1, netip.AddrPort{}, err
 	}
-	return n, sa, nil
+	return n, sockaddrPort(sa), nil
 }
 
 // stopReports fails: the connection is closed instead.

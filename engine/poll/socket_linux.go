@@ -1,6 +1,8 @@
 package poll
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"syscall"
 	"time"
 	"unsafe"
@@ -39,9 +41,40 @@ func send(fd int, b []byte) int {
 	return int(n)
 }
 
-// acceptFrom takes a connection off a listening descriptor.
-func acceptFrom(fd int) (int, unix.Sockaddr, error) {
-	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+// acceptFrom takes a connection off a listening descriptor that does not block: a raw call for the same reason as send's. What
+// unix.Accept4 would ask beside, the socket's protocol, is a system call more.
+func acceptFrom(fd int) (int, netip.AddrPort, error) {
+	var from unix.RawSockaddrInet6 // as long as any of the internet's
+	size := uint32(unsafe.Sizeof(from))
+	n, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, netip.AddrPort{}, errno
+	}
+	return int(n), rawPort(&from), nil
+}
+
+// rawPort is sockaddrPort of what the kernel wrote.
+func rawPort(from *unix.RawSockaddrInet6) netip.AddrPort {
+	switch from.Family {
+	case unix.AF_INET:
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(from)) // the shorter one
+		return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), hostOrder(&v4.Port))
+	case unix.AF_INET6:
+		return netip.AddrPortFrom(netip.AddrFrom16(from.Addr).Unmap(), hostOrder(&from.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// hostOrder is a port as the kernel writes it, the high byte first.
+func hostOrder(port *uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
+}
+
+// readable reports whether watched has anything to read, without waiting; also when that cannot be found out.
+func readable(watched *[1]unix.PollFd) bool {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&watched[0])), 1, uintptr(unsafe.Pointer(&unix.Timespec{})), 0, 0, 0)
+	return n != 0 || errno != 0
 }
 
 // stopReports has epfd report no input of fd any more, only its end, and with out that it can be written to. The kernel
