@@ -164,9 +164,7 @@ func (s *shard) Data(pc *poll.Conn, b []byte) {
 			s.hello(c, b)
 		}
 	case phaseHandshake:
-		if !c.waiting.handshake.Feed(b) {
-			s.abort(c, labelHandshakeFlood)
-		}
+		s.feed(c, b)
 	case phaseHead, phaseUpgrade, phaseOpen:
 		s.records(c, b)
 	}
