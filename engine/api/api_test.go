@@ -548,6 +548,12 @@ func FuzzPublishBody(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, seed := range []string{
+		`{"ch\u0061nnel":"c","Channel":"d","data" : { "a b" : [ "\n" , "\ud83d\ude00" ] } }`, `{"channel":"c","b64data":"eyJhIjpbMSwyXX0K","data":null}`, `{"channel":"c","b64data":"ewogImEiOgog\r\nMX0","tags":{"":""}}`, `{"channel":"a*","data":1}`,
+		`{"channel":"\u0063","data":-0.0,"tags":null,"skip_history":0}`, `{"channel":"c","data":"` + "\xff" + `"}`, `{"channel":"c","data":1e999}`, ` {"channel" : "$c#u", "data":"\u2028</script>"}` + "\r\n", `{"channel":"c","data":{"a":1,"\u0061":2}}`,
+	} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		node := &memoryNode{}
 		h := New(Config{Node: node, APIKey: testKey})
