@@ -369,3 +369,22 @@ func TestParseAllocatesNothing(t *testing.T) {
 		t.Errorf("NextLine: %v allocations", n)
 	}
 }
+
+// What idOf is given nobody has read to its end: a text may break off in it anywhere.
+func TestIDOfTextsThatBreakOff(t *testing.T) {
+	whole := `{"a":[{"id":1}],"b\"":"\\","id" : 42 }`
+	if got := idOf([]byte(whole)); got != 42 {
+		t.Errorf("%s has the id %d", whole, got)
+	}
+	for n := range len(whole) {
+		text := whole[:n]
+		if got := idOf([]byte(text)[:n:n]); got != 0 && got != 4 && got != 42 {
+			t.Errorf("%s has the id %d", text, got)
+		}
+	}
+	for _, text := range []string{`{"id`, `{"id"`, `{"id":`, `{"id":1,"`, `{"id":1,"x\`, `{"`, `"`} {
+		if got := idOf([]byte(text)); got != 0 {
+			t.Errorf("%s has the id %d", text, got)
+		}
+	}
+}

@@ -193,3 +193,16 @@ func TestParseFormat(t *testing.T) {
 		}
 	}
 }
+
+// What detectors find and what comes of it are alerts to the collectors of logs, all else events.
+func TestKindOfECS(t *testing.T) {
+	for _, e := range Events() {
+		want := `"event.kind":"event"`
+		if e == Anomaly || e == Contained || e == Uncontained {
+			want = `"event.kind":"alert"`
+		}
+		if line := string(AppendLine(nil, ECS, &Record{Event: e})); !strings.Contains(line, want) {
+			t.Errorf("%s has no %s", line, want)
+		}
+	}
+}
