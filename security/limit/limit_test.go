@@ -130,6 +130,34 @@ func TestFastRatesOfBytes(t *testing.T) {
 	}
 }
 
+// Bursts of more than a minute and of so many tokens that one is worth few units of an entry's time: the worst are those that have
+// just come into a longer unit. Never more than the rate, and as much of it as pace.span promises.
+func TestLongBurstsOfManyTokens(t *testing.T) {
+	for _, burst := range []int{20_000_000, 21_400_000, 22_000_000, 50_000_000, 300_000_000, 1 << 31} {
+		for _, span := range []float64{1<<36 - 1e6, 1<<36 + 1e6, 1<<37 - 1e6, 1<<41 + 1e6} { // ns
+			r := Rate{PerSecond: float64(burst) / span * second, Burst: burst}
+			for _, cost := range []int64{1, 3, 40, 1000, int64(burst / 1000)} {
+				start := int64(1_800_000_000 * second)
+				table, user, p := NewTable(8, 1), User("a"), r.pace()
+				if !table.Take(user, p, burst, start) || table.Take(user, p, 1, start) {
+					t.Fatalf("%v: not one whole burst", r)
+				}
+				all := float64(cost) / r.PerSecond * 10_000 * second // time for 10,000 takes
+				var taken int64
+				for i := range int64(40_000) {
+					if table.Take(user, p, int(cost), start+int64(all/40_000*float64(i))) {
+						taken += cost
+					}
+				}
+				have, least := r.PerSecond*all/second, float64(cost)/(float64(cost)+float64(burst)/(1<<31))
+				if float64(taken) > have+1e-3 || float64(taken) < min(0.99, least)*have-2*float64(cost) {
+					t.Errorf("burst %d in %.0f s, takes of %d: %.2f %% of the rate, at least %.2f %% are promised", burst, span/second, cost, 100*float64(taken)/have, 100*least)
+				}
+			}
+		}
+	}
+}
+
 // FuzzAgainstTokens compares with a bucket of tokens in floating point, for any schedule.
 func FuzzAgainstTokens(f *testing.F) {
 	f.Add(uint64(1), 100.0, uint16(20))

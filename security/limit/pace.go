@@ -40,7 +40,10 @@ func (r Rate) pace() *pace {
 
 func (p *pace) shift() uint { return p.unit * unitStep & 63 }
 
-// span is [Rate.span] in units.
+// span is [Rate.span] in units. A burst of more than 69 s takes 2³¹ to 2³⁶ of them, for an entry has 38 bits of the time and a bit
+// more of it would be one less of the tag. So up to bursts of 21 million tokens (2³¹/100) a token is worth 100 units, and what is said
+// there holds for any cost. Of a longer burst it is worth fewer and each take is rounded up by itself: never more than the rate,
+// and of it at least n/(n+Burst/2³¹) by takes of n tokens, which is 99 % from a 21 millionth of the burst on.
 func (p *pace) span(n int64) int64 {
 	unit := float64(uint64(1) << p.shift())
 	interval := second / (p.PerSecond * unit)
