@@ -64,12 +64,12 @@ func (m memoryPlan) fits(o *serverOptions) error {
 	if most, err := poll.Capacity(); err == nil {
 		connections = min(connections, most) // more are refused for themselves
 	}
-	sum, names := 0, []string(nil)
+	sum, names, bounds := 0, []string(nil), engine.FixedBounds()
 	for _, set := range []struct {
 		option string
 		bytes  int
 	}{
-		{"connections", connections * connectionBytes},
+		{"connections", connections * connectionBytes(&bounds)},
 		{"handshakes-max", int(o.HandshakesMax) * handshakeBytes},
 		{"partial-bytes", int(o.PartialBytes)},
 		{"outbox-budget", o.OutboxBudget.of(m.limit)},

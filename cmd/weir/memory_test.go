@@ -1,7 +1,10 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,7 +69,7 @@ func TestMemoryLimitMistakes(t *testing.T) {
 		{[]string{"--memory-limit=0"}, []string{"--memory-limit"}},
 		{[]string{"--memory-limit=256MiB", "--outbox-budget=256MiB"}, []string{"--memory-limit", "--outbox-budget", "raise"}},
 		{[]string{"--memory-limit=256MiB", "--partial-bytes=128MiB", "--tls-key-cache=128MiB"}, []string{"--partial-bytes, --tls-key-cache", "256.0 MiB"}},
-		{[]string{"--memory-limit=64MiB", "--connections=15000"}, []string{"--connections"}},
+		{[]string{"--memory-limit=64MiB", "--connections=15000", "--partial-bytes=16MiB"}, []string{"--connections, --partial-bytes"}},
 		{[]string{"--memory-limit=128MiB", "--handshakes-max=10000"}, []string{"--handshakes-max"}},
 	} {
 		for _, command := range []string{"check", "serve"} {
@@ -76,6 +79,30 @@ func TestMemoryLimitMistakes(t *testing.T) {
 	wantRefusal(t, []string{"WEIR_OUTBOX_BUDGET=256MiB"}, append(good(t, "check"), "--memory-limit=256MiB"), "--outbox-budget")
 	file := writeFile(t, "weir.yaml", "outbox_budget: 256MiB\n")
 	wantRefusal(t, nil, append(good(t, "check"), "--memory-limit=256MiB", "--config", file), "--outbox-budget")
+}
+
+// TestAConnectionIsWhatWasMeasured: what the sum has for a connection is no less than BENCHMARKS.md says of one that is idle, and no more than
+// twice that: it sends, and the collector leaves garbage.
+func TestAConnectionIsWhatWasMeasured(t *testing.T) {
+	page, err := os.ReadFile("../../BENCHMARKS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile(`(?m)^slope (\d+) bytes per connection$`).FindSubmatch(page)
+	if said == nil {
+		t.Fatal("BENCHMARKS.md has no slope")
+	}
+	measured, err := strconv.Atoi(string(said[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := engine.FixedBounds()
+	if n := connectionBytes(&bounds); n < measured || n > 2*measured {
+		t.Errorf("%d bytes, and %d were measured", n, measured)
+	}
+	if n := subscriptionBytes(&bounds); n < 60 || n > 100 { // 51 to 60 of heap were measured by TestScale
+		t.Errorf("a subscription more is %d bytes", n)
+	}
 }
 
 func TestCheckComparesTheSumWithTheLimit(t *testing.T) {
