@@ -3,7 +3,7 @@ package tlsconn
 import "iter"
 
 // keptFibers bounds the fibers that are kept for handshakes to come. The stack of each has grown to what a handshake takes,
-// some 16 KB, which would be copied and cleared four times over for each handshake otherwise; the collector halves those that
+// some 16 KB, which would be grown by copying for each handshake otherwise; the collector halves those that
 // stay unused.
 const keptFibers = 64
 
