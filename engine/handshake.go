@@ -30,21 +30,6 @@ func (s *shard) hello(c *conn, b []byte) {
 	}
 }
 
-// feed goes on with the handshake, and ends it if only the client's Finished was missing.
-func (s *shard) feed(c *conn, b []byte) {
-	fed := c.waiting.handshake.Feed(b)
-	if fed.TooMuch {
-		s.abort(c, labelHandshakeFlood)
-		return
-	}
-	if len(fed.Flight) > 0 {
-		s.write(c, fed.Flight)
-	}
-	if fed.Over {
-		s.handshaken(c)
-	}
-}
-
 // HandshakeWrite implements tlsconn.Sink.
 func (s *shard) HandshakeWrite(h *tlsconn.Handshake, flight []byte) {
 	s.post(post{handshake: h, flight: flight})

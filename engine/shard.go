@@ -164,7 +164,9 @@ func (s *shard) Data(pc *poll.Conn, b []byte) {
 			s.hello(c, b)
 		}
 	case phaseHandshake:
-		s.feed(c, b)
+		if !c.waiting.handshake.Feed(b) {
+			s.abort(c, labelHandshakeFlood)
+		}
 	case phaseHead, phaseUpgrade, phaseOpen:
 		s.records(c, b)
 	}

@@ -1,6 +1,6 @@
-// Package tlsconn is TLS for connections that an event loop owns: crypto/tls makes the handshake on a stack of its own, a
-// fiber, which workers advance off the loop, then a compact record layer (package record) takes the connection over, on the loop
-// and without a stack.
+// Package tlsconn is TLS for connections that an event loop owns: crypto/tls makes the handshake on a goroutine off
+// the loop, then a compact record layer (package record) takes the connection over, on the loop and without a
+// goroutine.
 //
 // The mental model, in the order of a connection's life:
 //
@@ -11,10 +11,8 @@
 //	Shared     what all Conns of a loop have in common: scratch room and the ciphers of those in use
 //
 // A handshake holds one of the Pool's computing slots only while it computes. Waiting for the peer's next flight it
-// holds a fiber and no slot, and it is not advanced before that flight's next record is whole; so a peer that sends
-// a hello and then nothing, or one byte at a time, keeps nobody else waiting. What computes much (key exchange, signature, the
-// certificate of a client) is the workers'. Once all of that is done only the peer's Finished is missing: the loop
-// that reads it compares it itself (Feed), where to wake a worker and be woken by it would cost several times as much. Among hellos not yet begun the newest
+// holds a goroutine and no slot, and it is not woken before that flight's next record is whole; so a peer that sends
+// a hello and then nothing, or one byte at a time, keeps nobody else waiting. Among hellos not yet begun the newest
 // goes first, and stale ones are dropped: under a storm fresh handshakes complete.
 //
 // For TLS 1.3 the traffic secrets leave crypto/tls through the KeyLogWriter of a configuration that belongs to that

@@ -38,12 +38,9 @@ type Handshake struct {
 	sink  Sink
 	tag   uint64
 	since time.Time
+	turn  chan bool // wakes a parked goroutine: true with a slot. At most one value for each park
 
-	// Owned by whoever may advance it: who began it, took it out of pool.ready, or set parked to false.
-	fiber  *fiber // nil before it is begun and after its end
-	last   bool   // only the peer's Finished is missing: see Feed
-	direct bool   // the loop advances it
-	flight []byte // what it wrote meanwhile; the loop's
+	slot bool // owned by the handshake goroutine: it has a computing slot
 
 	group  *group // guarded by pool.mu: place in the ledger, nil once out of it
 	member *list.Element
@@ -55,7 +52,7 @@ type Handshake struct {
 	off    int
 	fed    int      // bytes ever taken by Feed
 	rest   int      // bytes of the record begun that crypto/tls has not yet read
-	parked bool     // it waits for a whole record, and nobody may advance it yet
+	parked bool     // the goroutine waits for a whole record
 	cause  *Failure // why it is to end early
 	done   bool
 	est    *established // the result until Take
@@ -72,39 +69,13 @@ type established struct {
 // Tag is the caller's handle of Start.
 func (h *Handshake) Tag() uint64 { return h.tag }
 
-// Fed is what became of bytes that were handed over.
-type Fed struct {
-	TooMuch bool   // the peer sent more than a handshake can need: nothing was taken, and the connection is to be closed
-	Over    bool   // the handshake is over, as HandshakeDone would tell, which is not called
-	Flight  []byte // to be written to the socket
-}
-
-// Feed hands over bytes from the socket, also after the handshake's end until Leftover was taken. b is copied. If only
-// the peer's Finished is missing, and there is no certificate of its to be verified, the handshake is ended here and now: two
-// hashes of a secret are compared, which takes less than to tell a worker. All else is the workers'.
-func (h *Handshake) Feed(b []byte) Fed {
-	taken, wake := h.take(b)
-	switch {
-	case !taken:
-		return Fed{TooMuch: true}
-	case !wake:
-		return Fed{}
-	case !h.last:
-		h.pool.resume(h)
-		return Fed{}
-	}
-	over := h.pool.advance(h, true)
-	flight := h.flight
-	h.flight = nil
-	return Fed{Over: over, Flight: flight}
-}
-
-// take copies b; wake: the caller must now have h advanced.
-func (h *Handshake) take(b []byte) (taken, wake bool) {
+// Feed hands over bytes from the socket, also after HandshakeDone until Leftover was taken. b is copied. false: the
+// peer sent more than a handshake can need; nothing of b was taken and the connection is to be closed.
+func (h *Handshake) Feed(b []byte) bool {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if len(h.in)-h.off+len(b) > maxBuffered || h.fed+len(b) > maxFed {
-		return false, false
+		h.mu.Unlock()
+		return false
 	}
 	h.fed += len(b)
 	if h.off > 0 {
@@ -112,11 +83,15 @@ func (h *Handshake) take(b []byte) (taken, wake bool) {
 		h.off = 0
 	}
 	h.in = append(h.in, b...)
-	wake = h.parked && h.readable()
+	wake := h.parked && h.readable()
 	if wake {
 		h.parked = false
 	}
-	return true, wake
+	h.mu.Unlock()
+	if wake {
+		h.pool.resume(h)
+	}
+	return true
 }
 
 // readable reports that crypto/tls can read without waiting: the rest of a record begun, or a whole one. A header that
@@ -142,52 +117,39 @@ func nextRecord(b []byte) int {
 }
 
 // read is crypto/tls reading: never across the end of a record, so that nothing behind the handshake is taken. It
-// waits, with its fiber, until the next record is whole.
+// waits, without a computing slot, until the next record is whole. Handshake goroutine only.
 func (h *Handshake) read(b []byte) (int, error) {
 	for {
-		n, err := h.copyRecord(b)
-		if n > 0 || err != nil {
-			return n, err
+		h.mu.Lock()
+		if h.cause != nil {
+			h.mu.Unlock()
+			return 0, h.cause
 		}
-		h.fiber.wait(false)
+		if h.rest == 0 {
+			h.rest = nextRecord(h.in[h.off:])
+		}
+		if h.rest > 0 {
+			n := copy(b, h.in[h.off:h.off+h.rest])
+			h.off += n
+			h.rest -= n
+			h.mu.Unlock()
+			return n, nil
+		}
+		if h.off == len(h.in) {
+			h.in, h.off = nil, 0 // who waits keeps no copy of the hello
+		}
+		h.parked = true
+		h.mu.Unlock()
+		h.slot = false
+		h.pool.park()
+		h.slot = <-h.turn
 	}
 }
 
-// copyRecord copies what is there of the record that is being read; 0: it is not whole yet.
-func (h *Handshake) copyRecord(b []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.cause != nil {
-		return 0, h.cause
-	}
-	if h.rest == 0 {
-		h.rest = nextRecord(h.in[h.off:])
-	}
-	n := copy(b, h.in[h.off:h.off+h.rest])
-	h.off += n
-	h.rest -= n
-	if n == 0 && h.off == len(h.in) {
-		h.in, h.off = nil, 0 // who waits keeps no copy of the hello
-	}
-	return n, nil
-}
-
-// park notes that h waits for its peer: who advanced it may not any more. false: it need not wait.
-func (h *Handshake) park() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.parked = h.cause == nil && !h.readable()
-	return h.parked
-}
-
-// write is crypto/tls writing: b is copied for the sink, or the loop.
+// write is crypto/tls writing: b is copied for the sink.
 func (h *Handshake) write(b []byte) (int, error) {
 	if cause := h.stopped(); cause != nil {
 		return 0, cause
-	}
-	if h.direct {
-		h.flight = append(h.flight, b...)
-		return len(b), nil
 	}
 	h.sink.HandshakeWrite(h, append([]byte(nil), b...))
 	return len(b), nil
@@ -200,7 +162,7 @@ func (h *Handshake) stopped() *Failure {
 	return h.cause
 }
 
-// interrupt sets the reason to end early; wake: the caller must now advance h.
+// interrupt sets the reason to end early; wake: the caller must now send on turn.
 func (h *Handshake) interrupt(cause *Failure) (wake bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -213,14 +175,8 @@ func (h *Handshake) interrupt(cause *Failure) (wake bool) {
 	return wake
 }
 
-// complete sets the outcome and tells the sink. Called once, by whoever took h out of the queue or advanced it to its end.
+// complete sets the outcome and tells the sink. Called once, by whoever took h out of the queue or by its goroutine.
 func (h *Handshake) complete(est *established, failure *Failure) {
-	h.settle(est, failure)
-	h.sink.HandshakeDone(h)
-}
-
-// settle sets the outcome.
-func (h *Handshake) settle(est *established, failure *Failure) {
 	h.mu.Lock()
 	if failure == nil && h.cause != nil { // stopped after the last read
 		est.wipe()
@@ -238,10 +194,11 @@ func (h *Handshake) settle(est *established, failure *Failure) {
 	default:
 		p.completed.Add(1)
 	}
+	h.sink.HandshakeDone(h)
 }
 
 // Abort ends the handshake because the peer is gone or its deadline has passed. HandshakeDone still comes, once: here
-// and now unless the handshake computes. After HandshakeDone it wipes what was not taken.
+// and now if the handshake had not begun. After HandshakeDone it wipes what was not taken.
 func (h *Handshake) Abort() {
 	h.mu.Lock()
 	done := h.done

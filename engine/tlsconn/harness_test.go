@@ -15,7 +15,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,9 +158,6 @@ type server struct {
 	ended  bool
 	closed bool // close_notify was received
 
-	feeding atomic.Bool // the loop is inside Feed
-	fedOver bool        // Feed has told of the handshake's end
-
 	handshaken chan struct{} // HandshakeDone was handled, or the hello refused
 	finished   chan struct{} // the connection is over
 }
@@ -172,17 +168,8 @@ func (s *server) HandshakeWrite(_ *Handshake, flight []byte) {
 
 func (s *server) HandshakeDone(h *Handshake) { s.box.post(func() { s.take(h) }) }
 
-// feed is Feed that leaves all to the workers. It reports whether b was taken.
-func (h *Handshake) feed(b []byte) bool {
-	taken, wake := h.take(b)
-	if wake {
-		h.pool.resume(h)
-	}
-	return taken
-}
-
 func (s *server) write(b []byte) {
-	if !s.ended && len(b) > 0 {
+	if !s.ended {
 		_, _ = s.wire.Write(b) // a peer that has gone is seen by the reader
 	}
 }
@@ -208,16 +195,8 @@ func (s *server) data(b []byte) {
 		s.in = append(s.in, b...)
 		s.records()
 	case s.h != nil:
-		s.feeding.Store(true)
-		fed := s.h.Feed(b)
-		s.feeding.Store(false)
-		s.write(fed.Flight)
-		if fed.TooMuch {
+		if !s.h.Feed(b) {
 			s.h.Abort()
-		}
-		if fed.Over {
-			s.fedOver = true
-			s.take(s.h)
 		}
 	default:
 		s.hello = append(s.hello, b...)

@@ -370,8 +370,8 @@ func TestNoGoroutineAfterHandshake(t *testing.T) {
 	s, client := dial(t, pool, clientConfig())
 	echo(t, client, []byte("x"))
 	within(t, s.handshaken, "handshake")
-	// The test's own: the server's mailbox and reader. And the fiber that is kept for whoever comes.
-	until(t, "goroutine gone", func() bool { return runtime.NumGoroutine() <= before+3 })
+	// The test's own: the server's mailbox and reader.
+	until(t, "goroutine gone", func() bool { return runtime.NumGoroutine() <= before+2 })
 	finish(t, client, s)
 }
 
@@ -404,7 +404,7 @@ func TestIdleMemory(t *testing.T) {
 			if h == nil {
 				h = pool.Start(buf[:k], addr(1), 0, d)
 			} else if err == nil {
-				h.feed(buf[:k])
+				h.Feed(buf[:k])
 			} else {
 				break
 			}

@@ -62,9 +62,6 @@ func negotiate(h *Handshake, template *tls.Config, cfg *PoolConfig) (*establishe
 	}
 	var log keyLog
 	defer log.wipe()
-	if config.ClientAuth == tls.NoClientCert {
-		log.last = &h.last
-	}
 	config.KeyLogWriter = &log
 	tickets := uint64(0)
 	config.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
@@ -112,7 +109,6 @@ func ticketLen(n int) int {
 // keyLog takes the application traffic secrets of one handshake out of crypto/tls.
 type keyLog struct {
 	client, server hexSecret
-	last           *bool // set with the server's secret, the later one: all is computed then. nil: a certificate may be to verify
 }
 
 // hexSecret is a traffic secret in hexadecimal, as the log has it.
@@ -130,9 +126,6 @@ func (l *keyLog) Write(line []byte) (int, error) {
 		s = &l.client
 	case bytes.HasPrefix(line, []byte("SERVER_TRAFFIC_SECRET_0 ")):
 		s = &l.server
-		if l.last != nil {
-			*l.last = true
-		}
 	default:
 		return len(line), nil
 	}

@@ -42,22 +42,20 @@ type PoolConfig struct {
 	Panic func(v any, stack []byte)
 }
 
-// Sink receives what handshakes produce. Its methods must not block and must not call the Pool. They run on the pool's
+// Sink receives what handshakes produce. Its methods must not block and must not call the Pool. They run on handshake
 // goroutines, HandshakeDone also inside Start and Abort of this or another handshake (then before Start has returned).
 type Sink interface {
 	// HandshakeWrite hands over bytes for h's socket; they belong to the receiver. Order matters.
 	HandshakeWrite(h *Handshake, flight []byte)
-	// HandshakeDone comes once for each Start, after the last HandshakeWrite (a fatal alert's too), unless Feed has told that
-	// it is over.
+	// HandshakeDone comes exactly once for each Start, after the last HandshakeWrite (a fatal alert's too).
 	HandshakeDone(h *Handshake)
 }
 
-// PoolCounters is a snapshot. The first six are gauges.
+// PoolCounters is a snapshot. The first five are gauges.
 type PoolCounters struct {
 	Computing, Queued, Waiting int // Waiting: begun and without a computing slot; Queued: whole hellos not begun
 	Slots                      int // that may compute at once
 	InFlight                   int // all that count against PoolConfig.Waiting
-	Stacks                     int // kept for handshakes to come; each is a goroutine that waits
 	Started, Completed         uint64
 	Resumed                    uint64            // of Completed
 	Failed                     map[string]uint64 // by Failure.Label, all labels present
@@ -70,17 +68,16 @@ type Pool struct {
 
 	started, completed, resumed atomic.Uint64
 	failed                      [failureCount]atomic.Uint64
-	wg                          sync.WaitGroup // handshakes begun, and goroutines that advance them
+	wg                          sync.WaitGroup // handshake goroutines
 
 	mu     sync.Mutex // guards what follows, and the fields of Handshake that say so
 	closed bool
 	limit  int       // computing slots there are, see SetComputing
 	slots  int       // taken of them; more than limit after it was lowered
-	begun  int       // computing, ready or waiting for the peer
+	begun  int       // goroutines: computing, ready or waiting for the peer
 	fresh  list.List // whole hellos not begun, newest first
 	ready  list.List // begun, their next record is there, no slot yet; oldest first, before any fresh one
 	ledger ledger
-	fibers []*fiber // without a handshake, at most keptFibers
 }
 
 // NewPool checks cfg; its errors are the operator's or the caller's mistakes.
@@ -117,9 +114,9 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 // the front (see Hello); it is copied. tag is the caller's own handle. It never blocks and never fails: one that
 // has no place is told through HandshakeDone, as is everything else.
 func (p *Pool) Start(hello []byte, peer netip.Addr, tag uint64, sink Sink) *Handshake {
-	h := &Handshake{pool: p, sink: sink, tag: tag, since: p.cfg.Now()}
+	h := &Handshake{pool: p, sink: sink, tag: tag, turn: make(chan bool, 1), since: p.cfg.Now()}
 	p.started.Add(1)
-	if taken, _ := h.take(hello); !taken {
+	if !h.Feed(hello) {
 		h.complete(nil, ErrProtocol)
 		return h
 	}
@@ -171,23 +168,13 @@ func (p *Pool) enqueue(h *Handshake) {
 		return
 	}
 	p.slots++
-	p.begin(h)
 	p.spawn(h)
 }
 
-// begin counts h among those begun. Caller holds mu and has it advanced.
-func (p *Pool) begin(h *Handshake) {
-	p.begun++
-	p.wg.Add(1) // p is not closed, or the caller is counted itself
-	if n := len(p.fibers); n > 0 {
-		h.fiber, p.fibers[n-1] = p.fibers[n-1], nil
-		p.fibers = p.fibers[:n-1]
-	}
-}
-
-// spawn has h, which is begun, advanced by a goroutine; the caller holds mu and has taken a slot for it.
+// spawn runs h on a goroutine of its own; the caller holds mu and has taken a slot for it.
 func (p *Pool) spawn(h *Handshake) {
-	p.wg.Add(1) // never from zero: h is counted
+	p.begun++
+	p.wg.Add(1)
 	go p.work(h)
 }
 
@@ -206,67 +193,36 @@ func (p *Pool) takeStale(now time.Time) (stale []*Handshake) {
 	return stale
 }
 
-// work is a goroutine with a slot: it advances one handshake after another, as long as there are any.
+// work is a handshake goroutine: it begins with a slot and, as long as it has one at the end, takes the next hello.
 func (p *Pool) work(h *Handshake) {
 	defer p.wg.Done()
-	for ; h != nil; h = p.passSlot() {
-		p.advance(h, false)
-	}
-}
-
-// advance lets h compute until it is over or waits for its peer. The caller may, see Handshake; direct: it is the
-// loop, which wants the outcome and what is written for itself. Once h waits it may be somebody else's already.
-func (p *Pool) advance(h *Handshake, direct bool) (over bool) {
-	if h.fiber == nil {
-		h.fiber = newFiber(p)
-	}
-	f := h.fiber
-	f.h = h
-	for {
-		h.direct = direct
-		if over, _ := f.next(); over {
-			p.end(h, f)
-			return true
-		}
-		if h.park() {
-			return false
-		}
-	}
-}
-
-// end takes h, whose fiber f has run it to its end, out of the pool.
-func (p *Pool) end(h *Handshake, f *fiber) {
-	defer p.wg.Done()
-	h.fiber = nil
-	est, failure := f.outcome()
-	p.mu.Lock()
-	p.ledger.remove(h)
-	p.begun--
-	keep := !p.closed && len(p.fibers) < keptFibers
-	if keep {
-		p.fibers = append(p.fibers, f)
-	}
-	p.mu.Unlock()
-	if !keep {
-		f.stop()
-	}
-	if h.direct {
-		h.settle(est, failure)
-	} else {
+	for h != nil {
+		h.slot = true
+		est, failure := p.run(h)
+		p.mu.Lock()
+		p.ledger.remove(h)
+		p.begun--
+		p.mu.Unlock()
+		slot := h.slot
 		h.complete(est, failure)
+		h = nil
+		if slot {
+			h = p.passSlot()
+		}
 	}
 }
 
-// passSlot gives the caller's slot to whoever is next: one that is ready, else the newest hello. nil: nobody wants
-// it, and it is free.
-func (p *Pool) passSlot() (next *Handshake) {
+// passSlot gives the caller's slot to whoever is next: one that is ready, else the newest hello, which is returned
+// and counted as begun. nil: somebody has the slot, or nobody wants it and it is free.
+func (p *Pool) passSlot() *Handshake {
 	now := p.cfg.Now()
 	p.mu.Lock()
 	stale := p.takeStale(now)
+	next, taken := (*Handshake)(nil), false
 	if p.slots <= p.limit { // the others, of which there is one at least, come here too
-		next = p.nextInLine()
+		next, taken = p.nextInLine()
 	}
-	if next == nil {
+	if !taken {
 		p.slots--
 	}
 	p.mu.Unlock()
@@ -276,21 +232,22 @@ func (p *Pool) passSlot() (next *Handshake) {
 	return next
 }
 
-// nextInLine takes out who gets the next slot: one that is ready, else the newest hello, which begins. nil: nobody
-// wants it. Caller holds mu.
-func (p *Pool) nextInLine() *Handshake {
+// nextInLine gives a slot to one that is ready, else answers the newest hello, counted as begun, to be run with
+// it. Not taken: nobody wants it. Caller holds mu.
+func (p *Pool) nextInLine() (next *Handshake, taken bool) {
 	if e := p.ready.Front(); e != nil {
 		h := p.ready.Remove(e).(*Handshake)
 		h.queued, h.ready = nil, false
-		return h
+		h.turn <- true
+		return nil, true
 	}
 	if e := p.fresh.Front(); e != nil {
-		h := p.fresh.Remove(e).(*Handshake)
-		h.queued = nil
-		p.begin(h)
-		return h
+		next = p.fresh.Remove(e).(*Handshake)
+		next.queued = nil
+		p.begun++
+		return next, true
 	}
-	return nil
+	return nil, false
 }
 
 // SetComputing changes PoolConfig.Computing, at least 1, from now on. Handshakes that compute are not
@@ -300,30 +257,41 @@ func (p *Pool) SetComputing(n int) {
 	defer p.mu.Unlock()
 	p.limit = max(n, 1)
 	for p.slots < p.limit && !p.closed {
-		next := p.nextInLine()
-		if next == nil {
+		next, taken := p.nextInLine()
+		if !taken {
 			return
 		}
 		p.slots++
-		p.spawn(next)
+		if next != nil {
+			p.wg.Add(1)
+			go p.work(next)
+		}
 	}
 }
 
-// resume gives a handshake that may be advanced a slot, or a place among the ready.
+// park gives up the slot of a handshake that waits for its peer.
+func (p *Pool) park() {
+	if next := p.passSlot(); next != nil {
+		p.wg.Add(1) // never from zero: the caller is a handshake goroutine itself
+		go p.work(next)
+	}
+}
+
+// resume gives a parked handshake a slot, or a place among the ready.
 func (p *Pool) resume(h *Handshake) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.slots < p.limit {
 		p.slots++
-		p.spawn(h)
+		h.turn <- true
 		return
 	}
 	h.ready = true
 	h.queued = p.ready.PushBack(h)
 }
 
-// stop ends h for cause: one that has not begun or that waits comes to its end here, one that computes notices when it
-// next reads.
+// stop ends h for cause: one that has not begun is completed here, one that waits is woken to unwind, one that
+// computes notices when it next reads.
 func (p *Pool) stop(h *Handshake, cause *Failure) {
 	wake := h.interrupt(cause)
 	drop := false
@@ -342,7 +310,7 @@ func (p *Pool) stop(h *Handshake, cause *Failure) {
 	}
 	p.mu.Unlock()
 	if wake {
-		p.advance(h, false)
+		h.turn <- false
 	}
 	if drop {
 		h.complete(nil, cause)
@@ -380,13 +348,6 @@ func (p *Pool) Close() {
 		p.stop(h, ErrClosed)
 	}
 	p.wg.Wait()
-	p.mu.Lock()
-	fibers := p.fibers
-	p.fibers = nil
-	p.mu.Unlock()
-	for _, f := range fibers {
-		f.stop()
-	}
 }
 
 // Counters is for scrapes: it allocates.
@@ -400,7 +361,7 @@ func (p *Pool) Counters() PoolCounters {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.Slots, c.Stacks = p.limit, len(p.fibers)
+	c.Slots = p.limit
 	c.Computing, c.Queued, c.InFlight = p.slots, p.fresh.Len(), p.ledger.total
 	c.Waiting = max(0, p.begun-p.slots) // one that has just ended passes its slot on a little later
 	return c

@@ -166,11 +166,11 @@ func TestDripTakesNoSlot(t *testing.T) {
 	until(t, "waits", idle)
 	rec := append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)
 	for _, b := range rec[:len(rec)-1] {
-		if !h.feed([]byte{b}) || !idle() {
+		if !h.Feed([]byte{b}) || !idle() {
 			t.Fatal("woken, or refused")
 		}
 	}
-	h.feed(rec[len(rec)-1:])
+	h.Feed(rec[len(rec)-1:])
 	if _, err := q.next(t); err != ErrProtocol {
 		t.Errorf("a record that does not open: %v", err)
 	}
@@ -395,7 +395,7 @@ func TestAbortReady(t *testing.T) {
 	until(t, "waits", func() bool { c := pool.Counters(); return c.Waiting == 1 && c.Computing == 0 })
 	pool.Start(named(t, "b.test"), addr(1), 1, q)
 	<-g.entered
-	h.feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...))
+	h.Feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...))
 	h.Abort()
 	if tag, err := q.next(t); tag != 0 || err != ErrAborted {
 		t.Errorf("%d ended with %v", tag, err)
@@ -421,7 +421,7 @@ func TestReadyBeforeFresh(t *testing.T) {
 	pool.Start(named(t, "b.test"), addr(1), 1, q)
 	<-g.entered
 	pool.Start(named(t, "c.test"), addr(2), 2, q)
-	h.feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)) // fails as soon as it has a slot
+	h.Feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)) // fails as soon as it has a slot
 	g.leave <- struct{}{}
 	if tag, err := q.next(t); tag != 0 || err != ErrProtocol {
 		t.Errorf("%d ended with %v", tag, err)
@@ -520,7 +520,7 @@ func TestFeedIsBounded(t *testing.T) {
 	until(t, "waits", func() bool { c := pool.Counters(); return c.Waiting == 1 && c.Computing == 0 })
 	chunk := append([]byte{23, 3, 3, 0x40, 0}, make([]byte, 1000)...)
 	fed := 0
-	for h.feed(chunk) {
+	for h.Feed(chunk) {
 		if fed += len(chunk); fed > 2*maxBuffered { // a record of it may have been read
 			t.Fatal("no end")
 		}
@@ -547,7 +547,7 @@ func TestFeedIsBoundedInAll(t *testing.T) {
 	const certificate, length = 11, 1<<18 - 1
 	chunk := handshakeRecord(certificate, length, 4096)
 	chunk[2] = 3 // TLS 1.2
-	for fed := 0; h.feed(chunk); until(t, "takes all", waits) {
+	for fed := 0; h.Feed(chunk); until(t, "takes all", waits) {
 		if fed += len(chunk); fed > maxFed {
 			t.Fatalf("%d bytes taken", fed)
 		}
@@ -579,9 +579,9 @@ func TestPoolUnderChurn(t *testing.T) {
 				case 0:
 					other.Abort()
 				case 1:
-					other.feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...))
+					other.Feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...))
 				case 2:
-					h.feed([]byte{20, 3, 3, 0, 1, 1, 23, 3, 3})
+					h.Feed([]byte{20, 3, 3, 0, 1, 1, 23, 3, 3})
 				}
 			}
 			for _, h := range mine {
@@ -676,7 +676,7 @@ func TestPacedUpWakesTheReady(t *testing.T) {
 	until(t, "waits", func() bool { c := pool.Counters(); return c.Waiting == 1 && c.Computing == 0 })
 	pool.Start(named(t, "b.test"), addr(1), 1, q)
 	<-g.entered
-	h.feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)) // fails as soon as it has a slot
+	h.Feed(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)) // fails as soon as it has a slot
 	pool.SetComputing(2)
 	if tag, err := q.next(t); tag != 0 || err != ErrProtocol {
 		t.Errorf("%d ended with %v", tag, err)
