@@ -268,3 +268,6 @@ func (e *established) wipe() {
 		e.v12 = nil
 	}
 }
+
+// waits reports whether h is a hello not yet begun. Caller holds pool.mu.
+func (h *Handshake) waits() bool { return h.queued != nil && !h.ready }
