@@ -230,6 +230,33 @@ func TestHashesMadeAnewAreFound(t *testing.T) {
 	}
 }
 
+// TestForgedSeal: a seal is good only if it was made with the key, though it says the truth.
+func TestForgedSeal(t *testing.T) {
+	files, seal := written(t, ECS, testKey())
+	o := VerifyOptions{Key: testKey(), Seal: seal}
+	if _, err := Verify(files, o); err != nil {
+		t.Fatal(err)
+	}
+	p, err := readSeal(seal, testKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeSeal(seal, bytes.Repeat([]byte{9}, KeyBytes), p); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(files, o); !errors.Is(err, errSeal) {
+		t.Errorf("a seal made with another key: %v", err)
+	}
+	for _, text := range []string{fmt.Sprintf("%d %s \n", p.seq, p.hash), fmt.Sprintf("%d %s %s\n", p.seq+1, p.hash, sealOf(testKey(), p.seq, p.hash))} {
+		if err := os.WriteFile(seal, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Verify(files, o); !errors.Is(err, errSeal) {
+			t.Errorf("the seal %q: %v", text, err)
+		}
+	}
+}
+
 // TestChainGoesOnAfterARestart: also when the process was killed in the middle of a
 // line, and not when something was cut off meanwhile.
 func TestChainGoesOnAfterARestart(t *testing.T) {
