@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -44,9 +45,35 @@ func (h *Handlers) newHealth() http.Handler {
 		case r.URL.Path == "/ready":
 			h.serveReady(w)
 		default:
-			metrics.ServeHTTP(w, r)
+			text := &page{header: w.Header()}
+			metrics.ServeHTTP(text, r)
+			text.sendTo(w)
 		}
 	})
+}
+
+// page is an answer that is written when it is whole. A scrape has its place among maxScrapes only until then: whoever does not
+// read his must not keep others from theirs.
+type page struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (p *page) Header() http.Header { return p.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (p *page) WriteHeader(status int) { p.status = status }
+
+// Write implements http.ResponseWriter.
+func (p *page) Write(b []byte) (int, error) { return p.body.Write(b) }
+
+func (p *page) sendTo(w http.ResponseWriter) {
+	if p.status != 0 {
+		w.WriteHeader(p.status)
+	}
+	_, _ = w.Write(p.body.Bytes())
 }
 
 // metricErrors is the error log of the metrics.
