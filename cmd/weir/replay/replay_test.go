@@ -434,6 +434,39 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+// TestConnectionsAtOnceAreBounded: a file may say that all of its connections came at the same time.
+func TestConnectionsAtOnceAreBounded(t *testing.T) {
+	var lines []string
+	for i := range mostOpen + 200 {
+		lines = append(lines, strings.Replace(requested, `"c"`, fmt.Sprintf(`"c%d"`, i), 1))
+	}
+	var dialing, most atomic.Int32
+	arrived, release := make(chan struct{}), make(chan struct{})
+	dial := func(context.Context) (net.Conn, error) {
+		for n := dialing.Add(1); ; {
+			if before := most.Load(); n <= before || most.CompareAndSwap(before, n) {
+				break
+			}
+		}
+		arrived <- struct{}{}
+		<-release
+		dialing.Add(-1)
+		near, far := net.Pipe()
+		return near, far.Close()
+	}
+	go func() {
+		for i := range lines {
+			if <-arrived; i == mostOpen-1 {
+				close(release)
+			}
+		}
+	}()
+	report, err := Run(t.Context(), loaded(t, lines...), Config{Speed: 1, Patience: never, Dial: dial})
+	if err != nil || report.Connections != len(lines) || most.Load() != mostOpen {
+		t.Errorf("%d of %d were replayed, %d at once: %v", report.Connections, len(lines), most.Load(), err)
+	}
+}
+
 // TestEachStepHasItsTime, divided by the speed.
 func TestEachStepHasItsTime(t *testing.T) {
 	begun := time.Unix(1000, 0)

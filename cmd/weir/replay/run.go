@@ -24,6 +24,10 @@ type Config struct {
 	Now      func() time.Time                            // nil: time.Now
 }
 
+// mostOpen is how many connections are open at the same time. Those over it come when others have ended, later than they
+// did. Attack: a file of nothing but beginnings.
+const mostOpen = 4096
+
 // Difference is a verdict that was another one.
 type Difference struct {
 	Place
@@ -52,12 +56,18 @@ func Run(ctx context.Context, c *Capture, cfg Config) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &runner{Config: cfg, begun: cfg.Now(), known: c.judged(), wallet: &wallet{secret: cfg.Secret, token: cfg.Token, now: cfg.Now, minted: map[string]string{}}}
-	if len(c.scripts) > 0 {
-		r.first = slices.MinFunc(c.scripts, func(a, b *script) int { return cmp.Compare(a.steps[0].At, b.steps[0].At) }).steps[0].At
+	inOrder := slices.SortedStableFunc(slices.Values(c.scripts), func(a, b *script) int { return cmp.Compare(a.steps[0].At, b.steps[0].At) })
+	if len(inOrder) > 0 {
+		r.first = inOrder[0].steps[0].At
 	}
 	var all sync.WaitGroup
-	for _, s := range c.scripts {
+	places := make(chan struct{}, mostOpen)
+	for _, s := range inOrder {
+		if r.waitUntil(ctx, r.due(s.steps[0].At)) != nil || !taken(ctx, places) {
+			break
+		}
 		all.Go(func() {
+			defer func() { <-places }()
 			if err := r.replay(ctx, s); err != nil {
 				cancel(err)
 			}
@@ -67,6 +77,16 @@ func Run(ctx context.Context, c *Capture, cfg Config) (*Report, error) {
 	slices.SortStableFunc(r.report.Differences, func(a, b Difference) int { return a.compare(b.Place) })
 	slices.SortStableFunc(r.report.Notes, func(a, b Note) int { return a.compare(b.Place) })
 	return &r.report, context.Cause(ctx)
+}
+
+// taken waits for a place; false if ctx ends before.
+func taken(ctx context.Context, places chan<- struct{}) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (p Place) compare(o Place) int {
