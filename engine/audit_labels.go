@@ -78,9 +78,6 @@ const (
 	endOurs   = "closed"
 )
 
-// reasonHandshakes is why a newcomer is refused while more hellos wait than can be answered in time.
-const reasonHandshakes = "handshakes"
-
 // admission is the reason why the gate let a peer in or not.
 func admission(d limit.Decision) string {
 	return [...]string{limit.Admitted: "", limit.OverRate: "rate", limit.OverCount: "connections"}[d]

@@ -59,7 +59,6 @@ type Server struct {
 	collection Collection // immutable
 
 	full              atomic.Uint64 // connections refused by roomForOne for --connections
-	crowded           atomic.Uint64 // connections refused because too many hellos wait
 	untrusted         atomic.Uint64 // connections to --proxy-listen from elsewhere than a trusted proxy
 	serving, draining atomic.Bool
 	stopped           chan struct{} // closed when Run ends

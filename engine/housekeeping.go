@@ -126,7 +126,6 @@ func (s *Server) sources(cfg *Config) []stats.Source {
 			return s.full.Load() + listeners(func(c poll.ListenCounters) uint64 { return c.Full })()
 		}),
 		refused("descriptors", listeners(func(c poll.ListenCounters) uint64 { return c.Exhausted })),
-		refused(reasonHandshakes, s.crowded.Load),
 		refused("untrusted", s.untrusted.Load),
 		refused(reasonBanned, sh.banned.Load),
 		{Name: "weir_handshakes_in_flight", Help: "TLS handshakes computing, queued or waiting for the client.",

@@ -16,7 +16,7 @@ func (s *Server) listen(cfg *Config) error {
 		UserTimeout: kernelTimeout(cfg.Limits.WriteTimeout), MaxConns: cfg.Limits.Connections, TurnedAway: s.turnedAway, Log: s.log,
 	}
 	public := base
-	public.Admit, public.Release = s.admit, s.unadmit
+	public.Admit, public.Release = s.admit, s.shared.gate.Release
 	if err := s.listenAt(cfg, cfg.Listen, public); err != nil || cfg.ProxyListen == "" {
 		return err
 	}
@@ -61,19 +61,7 @@ func (s *Server) admit(peer netip.Addr) bool {
 	if reason := s.shared.objection(peer); reason != "" {
 		return s.refused(peer, reason)
 	}
-	if !s.shared.pool.Welcome(peer, int(s.shared.coming.Load())) {
-		s.shared.gate.Release(peer)
-		s.crowded.Add(1)
-		return s.refused(peer, reasonHandshakes)
-	}
-	s.shared.coming.Add(1)
 	return true
-}
-
-// unadmit takes back the admission of one that no loop took.
-func (s *Server) unadmit(peer netip.Addr) {
-	s.shared.gate.Release(peer)
-	s.shared.coming.Add(-1)
 }
 
 // roomForOne is the node's limit of connections, where a listener counts those of

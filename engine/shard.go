@@ -47,7 +47,6 @@ type shared struct {
 	capture *capture.Recorder // nil: nothing is captured
 	bans    *anomaly.Bans     // nil: there are none
 	banned  atomic.Uint64     // refused for one
-	coming  atomic.Int64      // admitted to the public listener, and their loop may not yet have looked what they say
 
 	compression, echo bool
 	proxyProtocol     bool   // connections of --proxy-listen begin with a header of it
@@ -83,7 +82,6 @@ type shard struct {
 	buffers []*controls // empty ones
 	ledger  ledger
 	due     []uint32
-	came    [3]int64 // admitted ones, opened in this turn and the two before
 	dirty   []uint32 // connections with something to flush
 	over    overflow
 	fanout  fanout
@@ -131,11 +129,8 @@ func (s *shard) post(p post) {
 // Open implements poll.Handler.
 func (s *shard) Open(peer, _ netip.AddrPort, door uint8) *poll.Conn {
 	s.now = s.clock()
-	if door != doorProxy {
-		s.came[0]++
-		if s.bannedMeanwhile(peer) {
-			return nil
-		}
+	if door != doorProxy && s.bannedMeanwhile(peer) {
+		return nil
 	}
 	c := s.conns.take()
 	c.peer = peer.Addr().Unmap()
@@ -209,7 +204,6 @@ func (s *shard) Closed(pc *poll.Conn) {
 func (s *shard) Wake(turn time.Time) {
 	s.now = s.clock()
 	s.roused()
-	s.heard()
 	s.mu.Lock()
 	posts := s.posts
 	s.posts = s.spare[:0]
@@ -228,15 +222,6 @@ func (s *shard) Wake(turn time.Time) {
 	}
 	s.deliver()
 	s.sweep()
-}
-
-// heard ends the wait for the hellos of who came some turns ago: what they said at once was read between those turns, and
-// for who is silent nobody is turned away.
-func (s *shard) heard() {
-	if n := s.came[2]; n > 0 {
-		s.coming.Add(-n)
-	}
-	s.came = [3]int64{0, s.came[0], s.came[1]}
 }
 
 func (s *shard) accept(p *post) {

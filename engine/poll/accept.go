@@ -15,13 +15,7 @@ const (
 	shedFor    = time.Millisecond
 	firstPause = time.Millisecond
 	maxPause   = 50 * time.Millisecond // the longest a peer waits after descriptors have come free again
-	// turningFor is how long newcomers may gather after one was not admitted: most are not then, and for each to wake Serve would
-	// cost about as much as to turn it away.
-	turningFor = time.Millisecond
 )
-
-// errTurning is that nobody is left to turn away.
-var errTurning = errors.New("poll: nobody to accept for now")
 
 // Serve accepts until Close and then returns nil. Each connection goes to the loop
 // with the fewest. One goroutine may call it.
@@ -34,9 +28,6 @@ func (l *Listener) Serve(loops []*Loop) error {
 		switch {
 		case err == nil:
 			err = l.take(a, loops)
-		case errors.Is(err, errTurning):
-			l.turning, err = false, nil
-			l.rest(turningFor) // closed meanwhile: the next accept says so
 		case l.isClosed():
 			return nil
 		case !outOfDescriptors(err):
@@ -75,10 +66,7 @@ func (l *Listener) tryAccept(fd uintptr) bool {
 		case err == nil:
 			l.got, l.gotErr = arrival{fd: n, peer: peer}, nil
 		case errors.Is(err, syscall.EAGAIN):
-			if !l.turning {
-				return false
-			}
-			l.got, l.gotErr = arrival{}, errTurning
+			return false
 		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED): // the second: it is gone already
 			continue
 		default:
@@ -122,7 +110,6 @@ func (l *Listener) take(a arrival, loops []*Loop) error {
 	}
 	peer := a.peer.Addr()
 	if l.cfg.Admit != nil && !l.cfg.Admit(peer) {
-		l.turning = true
 		l.turnAway(a, &l.refused, NotAdmitted)
 		return nil
 	}
@@ -169,7 +156,8 @@ func (l *Listener) turnAway(a arrival, n *atomic.Uint64, why Refusal) {
 	if l.cfg.TurnedAway != nil {
 		l.cfg.TurnedAway(a.peer, why)
 	}
-	reset(a.fd)
+	_ = unix.SetsockoptLinger(a.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = unix.Close(a.fd)
 }
 
 // trouble deals with a failed accept and pauses, ever longer while it lasts.
@@ -184,12 +172,7 @@ func (l *Listener) trouble(err error) bool {
 			"listener", l.cfg.Addr, "error", err, "exhausted", l.exhausted.Load(), "failed", l.failed.Load())
 	}
 	l.pause = min(max(2*l.pause, firstPause), maxPause)
-	return l.rest(l.pause)
-}
-
-// rest reports false when the listener was closed meanwhile.
-func (l *Listener) rest(d time.Duration) bool {
-	t := time.NewTimer(d)
+	t := time.NewTimer(l.pause)
 	defer t.Stop()
 	select {
 	case <-l.done:

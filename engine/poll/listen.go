@@ -62,7 +62,6 @@ type Listener struct {
 	// Owned by Serve.
 	got     arrival // of try
 	gotErr  error
-	turning bool // the last was not admitted: see turningFor
 	pause   time.Duration
 	nextLog time.Time
 }

@@ -41,11 +41,5 @@ func acceptFrom(fd int) (int, netip.AddrPort, error) {
 	return n, sockaddrPort(sa), nil
 }
 
-// reset closes a descriptor so that its peer is told by a reset.
-func reset(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	_ = unix.Close(fd)
-}
-
 // stopReports fails: the connection is closed instead.
 func stopReports(int, int, bool) error { return unix.ENOTSUP }

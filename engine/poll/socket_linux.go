@@ -87,11 +87,3 @@ func stopReports(epfd, fd int, out bool) error {
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, heldWindow)
 	return unix.EpollCtl(epfd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
 }
-
-// reset closes a descriptor so that its peer is told by a reset, by raw calls: with nothing to linger for, neither waits.
-func reset(fd int) {
-	linger := unix.Linger{Onoff: 1}
-	_, _, _ = syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&linger)),
-		unsafe.Sizeof(linger), 0)
-	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
-}

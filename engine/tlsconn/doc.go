@@ -13,8 +13,7 @@
 // A handshake holds one of the Pool's computing slots only while it computes. Waiting for the peer's next flight it
 // holds a goroutine and no slot, and it is not woken before that flight's next record is whole; so a peer that sends
 // a hello and then nothing, or one byte at a time, keeps nobody else waiting. Among hellos not yet begun the newest
-// goes first, and stale ones are dropped: under a storm fresh handshakes complete. Who would wait in vain is better not let
-// in: Welcome tells.
+// goes first, and stale ones are dropped: under a storm fresh handshakes complete.
 //
 // For TLS 1.3 the traffic secrets leave crypto/tls through the KeyLogWriter of a configuration that belongs to that
 // one handshake, so no secret is ever looked up by anything that a peer chose. The tls.Conn is dropped. crypto/tls

@@ -268,6 +268,3 @@ func (e *established) wipe() {
 		e.v12 = nil
 	}
 }
-
-// waits reports whether h is a hello not yet begun. Caller holds pool.mu.
-func (h *Handshake) waits() bool { return h.queued != nil && !h.ready }

@@ -96,28 +96,14 @@ func (l *ledger) held(h *Handshake) int {
 // eldest is the oldest handshake of h's own group.
 func (l *ledger) eldest(h *Handshake) *Handshake { return h.group.members.Front().Value.(*Handshake) }
 
-// light reports whether a prefix with one handshake more would have fewer than another has.
-func (l *ledger) light(peer netip.Addr) bool {
-	n := 1
-	if g := l.groups[prefixOf(peer)]; g != nil {
-		n += g.members.Len()
-	}
-	return n < l.most()
-}
-
-// most is how many handshakes the fullest prefix has.
-func (l *ledger) most() int {
+// victim is the oldest handshake of the fullest prefix, else the oldest exempt one. nil: the ledger is empty.
+func (l *ledger) victim() *Handshake {
 	for l.fullest > 0 && l.levels[l.fullest].Len() == 0 {
 		l.fullest--
 	}
-	return l.fullest
-}
-
-// victim is the oldest handshake of the fullest prefix, else the oldest exempt one. nil: the ledger is empty.
-func (l *ledger) victim() *Handshake {
 	g := &l.exempt
-	if n := l.most(); n > 0 {
-		g = l.levels[n].Front().Value.(*group)
+	if l.fullest > 0 {
+		g = l.levels[l.fullest].Front().Value.(*group)
 	}
 	if g.members.Len() == 0 {
 		return nil

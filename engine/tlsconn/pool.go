@@ -78,7 +78,6 @@ type Pool struct {
 	fresh  list.List // whole hellos not begun, newest first
 	ready  list.List // begun, their next record is there, no slot yet; oldest first, before any fresh one
 	ledger ledger
-	room   room
 }
 
 // NewPool checks cfg; its errors are the operator's or the caller's mistakes.
@@ -108,18 +107,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Exempt == nil {
 		cfg.Exempt = func(netip.Addr) bool { return false }
 	}
-	return &Pool{cfg: cfg, template: template, limit: cfg.Computing, ledger: newLedger(cfg.WaitingPerPrefix),
-		room: newRoom(cfg.Computing, cfg.Waiting, cfg.StaleAfter)}, nil
-}
-
-// Welcome reports whether a newcomer is to be let in: whether its hello, behind those that wait here and those of coming others
-// that were let in and had no chance to say theirs yet, might have its turn before it gives up. While many wait only those are
-// whose address or network has fewer handshakes here than others have. It reserves nothing.
-func (p *Pool) Welcome(peer netip.Addr, coming int) bool {
-	now, exempt := p.cfg.Now(), p.cfg.Exempt(peer)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return exempt || p.room.takes(p.fresh.Len()+coming, p.ledger.light(peer), now)
+	return &Pool{cfg: cfg, template: template, limit: cfg.Computing, ledger: newLedger(cfg.WaitingPerPrefix)}, nil
 }
 
 // Start begins a handshake, or queues it. hello is all bytes of the connection so far, with a whole ClientHello at
@@ -165,9 +153,7 @@ func (p *Pool) makeRoom(h *Handshake) (victim *Handshake) {
 	case p.ledger.held(h) > p.cfg.WaitingPerPrefix:
 		victim = p.ledger.eldest(h)
 	case p.ledger.total > p.cfg.Waiting:
-		if victim = p.ledger.victim(); victim.waits() {
-			p.room.inVain(p.fresh.Len(), h.since)
-		}
+		victim = p.ledger.victim()
 	default:
 		return nil
 	}
@@ -178,14 +164,10 @@ func (p *Pool) makeRoom(h *Handshake) (victim *Handshake) {
 // enqueue begins h if a slot is free, else it becomes the newest of those that wait. Caller holds mu.
 func (p *Pool) enqueue(h *Handshake) {
 	if p.slots >= p.limit {
-		if p.fresh.Len() == 0 {
-			p.room.wait(h.since)
-		}
 		h.queued = p.fresh.PushFront(h)
 		return
 	}
 	p.slots++
-	p.room.turn(0, h.since)
 	p.spawn(h)
 }
 
@@ -206,7 +188,6 @@ func (p *Pool) takeStale(now time.Time) (stale []*Handshake) {
 		p.fresh.Remove(e)
 		h.queued = nil
 		p.ledger.remove(h)
-		p.room.inVain(p.fresh.Len(), now)
 		stale = append(stale, h)
 	}
 	return stale
@@ -239,7 +220,7 @@ func (p *Pool) passSlot() *Handshake {
 	stale := p.takeStale(now)
 	next, taken := (*Handshake)(nil), false
 	if p.slots <= p.limit { // the others, of which there is one at least, come here too
-		next, taken = p.nextInLine(now)
+		next, taken = p.nextInLine()
 	}
 	if !taken {
 		p.slots--
@@ -253,7 +234,7 @@ func (p *Pool) passSlot() *Handshake {
 
 // nextInLine gives a slot to one that is ready, else answers the newest hello, counted as begun, to be run with
 // it. Not taken: nobody wants it. Caller holds mu.
-func (p *Pool) nextInLine(now time.Time) (next *Handshake, taken bool) {
+func (p *Pool) nextInLine() (next *Handshake, taken bool) {
 	if e := p.ready.Front(); e != nil {
 		h := p.ready.Remove(e).(*Handshake)
 		h.queued, h.ready = nil, false
@@ -264,7 +245,6 @@ func (p *Pool) nextInLine(now time.Time) (next *Handshake, taken bool) {
 		next = p.fresh.Remove(e).(*Handshake)
 		next.queued = nil
 		p.begun++
-		p.room.turn(p.fresh.Len(), now)
 		return next, true
 	}
 	return nil, false
@@ -273,12 +253,11 @@ func (p *Pool) nextInLine(now time.Time) (next *Handshake, taken bool) {
 // SetComputing changes PoolConfig.Computing, at least 1, from now on. Handshakes that compute are not
 // interrupted: with fewer slots the next ones wait longer.
 func (p *Pool) SetComputing(n int) {
-	now := p.cfg.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.limit = max(n, 1)
 	for p.slots < p.limit && !p.closed {
-		next, taken := p.nextInLine(now)
+		next, taken := p.nextInLine()
 		if !taken {
 			return
 		}
@@ -314,7 +293,7 @@ func (p *Pool) resume(h *Handshake) {
 // stop ends h for cause: one that has not begun is completed here, one that waits is woken to unwind, one that
 // computes notices when it next reads.
 func (p *Pool) stop(h *Handshake, cause *Failure) {
-	wake, now := h.interrupt(cause), p.cfg.Now()
+	wake := h.interrupt(cause)
 	drop := false
 	p.mu.Lock()
 	p.ledger.remove(h)
@@ -327,9 +306,6 @@ func (p *Pool) stop(h *Handshake, cause *Failure) {
 		} else {
 			p.fresh.Remove(e)
 			drop = true
-			if cause == ErrAborted {
-				p.room.inVain(p.fresh.Len(), now)
-			}
 		}
 	}
 	p.mu.Unlock()

@@ -200,7 +200,7 @@ func TestNobodyIsBlamedFor(t *testing.T) {
 		audit.HandshakeFailed:      {"full", "evicted", "stale", "aborted", "server", "not_tls", "protocol", "peer_alert", "handshake_timeout"},
 		audit.UpgradeRefused: {"overload", "key_pending", "rate", "connection_limit", "not_found", "not_upgrade", "method", "body", "query",
 			"protocol_list", "bearer_alone", "unauthorized", "origin", "head_too_long", "too_many_headers", "hung_up", "closed", "head_timeout"},
-		audit.ConnectionRefused: {"rate", "connections", "full", "banned", "overload", "handshakes"},
+		audit.ConnectionRefused: {"rate", "connections", "full", "banned", "overload"},
 		audit.Disconnected:      {"closed", "slow", "expired"},
 		audit.LimitHit:          {"message_rate"},
 	}
